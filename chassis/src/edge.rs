@@ -1,0 +1,281 @@
+//! What happens to every request before and after its handler, in one place and one pass: request id, trace context,
+//! concurrency limit, body limit, time limit, panics, problem bodies, metrics and one log line.
+//!
+//! It is applied with `Router::layer`, inside routing, so that it knows the matched route.
+
+use std::{
+    borrow::Cow,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tower_http::{compression::CompressionLayer, cors::CorsLayer};
+use tracing::Instrument;
+
+use crate::{
+    Problem,
+    metrics::{RequestLabels, RequestMetrics},
+    server::ServerSettings,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: &str = "traceparent";
+
+/// The limits and instruments that requests pass; cheap to clone.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    metrics: RequestMetrics,
+    timeout: Duration,
+    /// The most requests in flight; above it they are refused at once, which costs less than to let all of them wait.
+    concurrency: usize,
+    body_limit: usize,
+    in_flight: AtomicUsize,
+    cors: Option<CorsLayer>,
+    traces: bool,
+}
+
+impl Edge {
+    /// An edge with the limits of these settings. `traces` tells whether spans leave this process.
+    #[must_use]
+    pub fn new(settings: &ServerSettings, traces: bool, metrics: RequestMetrics) -> Self {
+        let inner = Inner {
+            metrics,
+            timeout: Duration::from_secs_f64(settings.request_timeout_seconds),
+            concurrency: settings.concurrency,
+            body_limit: settings.body_limit_bytes,
+            in_flight: AtomicUsize::new(0),
+            cors: cors(&settings.cors_origins.0),
+            traces,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Puts the edge around `routes`, with 404 and 405 as problems.
+    pub fn around(&self, routes: Router) -> Router {
+        let routes = routes
+            .fallback(|| async {
+                Problem::not_found("There is nothing at this path; GET /openapi.json lists what is.")
+            })
+            .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED) })
+            .layer(DefaultBodyLimit::max(self.0.body_limit))
+            .layer(middleware::from_fn_with_state(self.clone(), pass))
+            // Outside the edge, so that a problem's body is compressed like any other. Pays above a packet's worth.
+            .layer(CompressionLayer::new())
+            .layer(middleware::map_response(weaken_etag_of_compressed));
+        match &self.0.cors {
+            Some(cors) => routes.layer(cors.clone()),
+            None => routes,
+        }
+    }
+}
+
+/// Which browsers' pages may read answers: those of `origins`, all for `*`, none when empty.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID])
+        .max_age(Duration::from_hours(1));
+    Some(if origins.iter().any(|origin| origin == "*") {
+        layer.allow_origin(tower_http::cors::Any)
+    } else {
+        let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+        layer.allow_origin(origins)
+    })
+}
+
+/// Counts a request as in flight for as long as it lives.
+struct InFlight<'a>(&'a Inner, usize);
+
+impl<'a> InFlight<'a> {
+    fn enter(inner: &'a Inner) -> Self {
+        inner.metrics.in_flight.inc();
+        Self(inner, inner.in_flight.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let trace_id = trace_id(request.headers()).map(str::to_owned);
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let in_flight = InFlight::enter(&edge);
+
+    let span = tracing::info_span!(
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        method = method,
+        route = route,
+        trace_id,
+    );
+    if edge.traces {
+        continue_trace(&span, request.headers());
+    }
+    let mut response = if in_flight.1 > edge.concurrency {
+        edge.metrics.shed.inc();
+        into_response(Problem::unavailable("Too many requests at once; come back in a second.", 1))
+    } else if declared_length(request.headers()) > edge.body_limit {
+        into_response(
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
+                .detail(format!("The body is larger than {} bytes.", edge.body_limit)),
+        )
+    } else {
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(edge.timeout, answer).instrument(span.clone()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => into_response(Problem::internal(format!("panic: {}", panic_message(&*panic)))),
+            Err(_) => {
+                into_response(Problem::unavailable("The answer took too long.", 1).cause("request timeout"))
+            }
+        }
+    };
+
+    // A problem learns here which request it answers, and its cause is logged here and nowhere else.
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        let mut named = problem.response(id.to_str().ok());
+        // 405 carries the allowed methods, which the router added to the unnamed response.
+        for (name, value) in response.headers() {
+            if !named.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+                named.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+        response = named;
+    }
+    let status = response.status();
+    let elapsed = started.elapsed();
+    let labels = RequestLabels { method, route: route.to_owned(), status: status.as_u16() };
+    edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    let cause = problem.as_ref().and_then(Problem::cause_chain);
+    let duration_ms = elapsed.as_secs_f64() * 1000.0;
+    let in_span = span.enter();
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::error!(target: "request", status = status.as_u16(), duration_ms, cause, "request failed");
+    } else if status == StatusCode::SERVICE_UNAVAILABLE {
+        tracing::warn!(target: "request", status = status.as_u16(), duration_ms, cause, "request refused");
+    } else {
+        tracing::info!(target: "request", status = status.as_u16(), duration_ms, "request answered");
+    }
+    drop(in_span);
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn into_response(problem: Problem) -> Response {
+    axum::response::IntoResponse::into_response(problem)
+}
+
+/// The client's id where it is one that a log can hold, else a new random one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let usable = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(&REQUEST_ID).filter(usable).cloned().unwrap_or_else(|| {
+        let mut digits = [0; 32];
+        let mut random = fastrand::u128(..);
+        for digit in &mut digits {
+            *digit = b"0123456789abcdef"[(random & 15) as usize];
+            random >>= 4;
+        }
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are a valid header value")
+    })
+}
+
+/// The trace id of a W3C `traceparent`: `version-traceid-parentid-flags`, in lower-case hexadecimal.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(TRACEPARENT)?.to_str().ok()?;
+    let mut parts = value.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hexadecimal = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let valid = hexadecimal(version, 2)
+        && version != "ff"
+        && hexadecimal(trace, 32)
+        && hexadecimal(parent, 16)
+        && hexadecimal(flags, 2)
+        && trace.bytes().any(|byte| byte != b'0')
+        && parent.bytes().any(|byte| byte != b'0');
+    valid.then_some(trace)
+}
+
+/// Makes the span a child of the caller's.
+fn continue_trace(span: &tracing::Span, headers: &HeaderMap) {
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+    struct Carrier<'a>(&'a HeaderMap);
+    impl opentelemetry::propagation::Extractor for Carrier<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            self.0.get(key)?.to_str().ok()
+        }
+        fn keys(&self) -> Vec<&str> {
+            self.0.keys().map(HeaderName::as_str).collect()
+        }
+    }
+    let parent =
+        opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
+    // Fails only where no OpenTelemetry layer is installed, and then nothing is lost.
+    let _ = span.set_parent(parent);
+}
+
+/// Of the methods in use; an invented one must not make a new time series.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> usize {
+    headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> Cow<'_, str> {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| Cow::from(*text))
+        .or_else(|| panic.downcast_ref::<String>().map(|text| Cow::from(text.as_str())))
+        .unwrap_or(Cow::Borrowed("of no text"))
+}
+
+/// A strong `ETag` names exact bytes, and those that compression makes are others.
+async fn weaken_etag_of_compressed(mut response: Response) -> Response {
+    if response.headers().contains_key(header::CONTENT_ENCODING)
+        && let Some(tag) = response.headers().get(header::ETAG)
+        && tag.as_bytes().starts_with(b"\"")
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+    {
+        response.headers_mut().insert(header::ETAG, weak);
+    }
+    response
+}

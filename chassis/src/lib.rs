@@ -1,0 +1,17 @@
+//! What every service of the platform starts on: settings, telemetry, problem responses, health, TLS and a graceful
+//! stop. It knows no service, and no service knows another.
+//!
+//! A service reads its [`settings`], starts its [`telemetry`], builds an axum router and hands it to
+//! [`server::serve`], which returns when the process should end.
+
+pub mod edge;
+pub mod exit;
+pub mod health;
+pub mod metrics;
+pub mod problem;
+pub mod server;
+pub mod settings;
+pub mod telemetry;
+
+pub use exit::Exit;
+pub use problem::Problem;

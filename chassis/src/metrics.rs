@@ -1,0 +1,76 @@
+//! Metrics in Prometheus' text format, served on a port of their own.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use http::header;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+/// Labels of the request histogram. `route` is the matched pattern, never a raw path, so their number is bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The method, or `OTHER`.
+    pub method: &'static str,
+    /// The matched route, or `unmatched`.
+    pub route: String,
+    /// The status code.
+    pub status: u16,
+}
+
+/// What the [edge](crate::edge) measures of each request.
+#[derive(Clone, Debug)]
+pub struct RequestMetrics {
+    /// Time from the first byte of the head to the response head.
+    pub seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    /// Requests being answered now.
+    pub in_flight: Gauge,
+    /// Requests refused because too many were in flight.
+    pub shed: Counter,
+}
+
+impl RequestMetrics {
+    /// Registers the request metrics and the build information.
+    pub fn register(registry: &mut Registry, service: &'static str, version: &'static str) -> Self {
+        let metrics = Self {
+            seconds: Family::new_with_constructor(request_buckets),
+            in_flight: Gauge::default(),
+            shed: Counter::default(),
+        };
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to answer a request, by method, route and status",
+            metrics.seconds.clone(),
+        );
+        registry.register("http_requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        registry.register("http_requests_shed", "Requests refused for overload", metrics.shed.clone());
+        registry.register(
+            "build",
+            "What is running",
+            Info::new([("service", service), ("version", version)]),
+        );
+        metrics
+    }
+}
+
+/// From 50 µs, which a cached answer takes, to the 10 s after which a request is cut.
+fn request_buckets() -> Histogram {
+    Histogram::new([
+        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+    ])
+}
+
+/// `/metrics`.
+pub fn router(registry: Registry) -> Router {
+    Router::new().route("/metrics", get(render)).with_state(Arc::new(registry))
+}
+
+async fn render(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+    let mut body = String::new();
+    // Writing to a String cannot fail; a collector that does leaves a shorter page, not an error.
+    let _ = text::encode(&mut body, &registry);
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
+}

@@ -1,0 +1,117 @@
+//! Logs and traces. Logs are JSON lines off a terminal and readable on one; traces leave by OTLP where an endpoint is
+//! configured.
+
+use std::io::IsTerminal;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use serde::Deserialize;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+/// The `telemetry` section of a service's settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// What to log, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+    /// `auto`, `json` or `text`.
+    pub log_format: LogFormat,
+    /// Where to send traces, for example `http://localhost:4318/v1/traces`; empty sends none.
+    pub otlp_endpoint: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl TelemetrySettings {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if let Err(error) = EnvFilter::builder().parse(&self.log_filter) {
+            faults.push(("telemetry.log_filter", error.to_string()));
+        }
+        if !self.otlp_endpoint.is_empty() && self.otlp_endpoint.parse::<http::Uri>().is_err() {
+            faults.push(("telemetry.otlp_endpoint", "is not a URL".to_owned()));
+        }
+        faults
+    }
+}
+
+/// Sends what is left of the traces when it is dropped.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
+            tracing::warn!(error = %error, "the last traces could not be sent");
+        }
+    }
+}
+
+/// Starts logging to `sink` (standard output for a server, standard error for a command whose output is its result).
+pub fn start<W>(settings: &TelemetrySettings, service: &'static str, sink: W) -> Telemetry
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse_lossy(&settings.log_filter);
+    let json = match settings.log_format {
+        LogFormat::Auto => !std::io::stdout().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if json {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(sink)
+            .boxed()
+    } else {
+        tracing_subscriber::fmt::layer().with_writer(sink).boxed()
+    };
+    let provider = (!settings.otlp_endpoint.is_empty()).then(|| tracer_provider(settings, service)).flatten();
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
+    if provider.is_some() {
+        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    }
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = tracing_subscriber::registry().with(lines).with(traces).with(filter).try_init();
+    Telemetry(provider)
+}
+
+fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Option<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(&settings.otlp_endpoint)
+        .build();
+    match exporter {
+        Ok(exporter) => Some(
+            SdkTracerProvider::builder()
+                .with_batch_exporter(exporter)
+                .with_resource(Resource::builder().with_service_name(service).build())
+                .build(),
+        ),
+        Err(error) => {
+            // The service is worth more than its traces.
+            eprintln!("traces are off: {error}");
+            None
+        }
+    }
+}

@@ -1,0 +1,15 @@
+drop trigger apply_region_changes on public.regions;
+drop trigger apply_port_changes on public.ports;
+drop trigger roll_up_truncated on public.prices;
+drop trigger roll_up_updated_2_old on public.prices;
+drop trigger roll_up_updated_1_new on public.prices;
+drop trigger roll_up_deleted on public.prices;
+drop trigger roll_up_inserted on public.prices;
+drop function public.apply_place_changes();
+drop view public.current_port_places;
+drop function public.empty_daily_rates();
+drop function public.roll_up_prices();
+drop function public.move_data_version(boolean);
+drop table public.data_version;
+drop table public.port_places;
+drop table public.daily_rates;
