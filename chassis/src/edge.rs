@@ -64,9 +64,10 @@ impl Edge {
         Self(Arc::new(inner))
     }
 
-    /// Puts the edge around `routes`, with 404 and 405 as problems.
-    pub fn around(&self, routes: Router) -> Router {
+    /// Puts the edge around `routes`, with 404 and 405 as problems. `health` answers whatever the load is.
+    pub fn around(&self, routes: Router, health: Router) -> Router {
         let routes = routes
+            .merge(health)
             .fallback(|| async {
                 Problem::not_found("There is nothing at this path; GET /openapi.json lists what is.")
             })
@@ -137,7 +138,8 @@ async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> R
     if edge.traces {
         continue_trace(&span, request.headers());
     }
-    let mut response = if in_flight.1 > edge.concurrency {
+    let is_health = matches!(route, "/healthz" | "/readyz");
+    let mut response = if in_flight.1 > edge.concurrency && !is_health {
         edge.metrics.shed.inc();
         into_response(Problem::unavailable("Too many requests at once; come back in a second.", 1))
     } else if declared_length(request.headers()) > edge.body_limit {
@@ -173,7 +175,8 @@ async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> R
     let labels = RequestLabels { method, route: route.to_owned(), status: status.as_u16() };
     edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
     let cause = problem.as_ref().and_then(Problem::cause_chain);
-    let duration_ms = elapsed.as_secs_f64() * 1000.0;
+    // Whole microseconds: more digits would only be noise.
+    let duration_ms = f64::from(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
     let in_span = span.enter();
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(target: "request", status = status.as_u16(), duration_ms, cause, "request failed");

@@ -6,6 +6,7 @@
 
 pub mod edge;
 pub mod exit;
+pub mod extract;
 pub mod health;
 pub mod metrics;
 pub mod problem;

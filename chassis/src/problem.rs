@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// The media type of every error body.
@@ -70,6 +70,23 @@ pub struct ProblemBody {
     pub errors: Vec<FieldError>,
     /// The id of the request; name it when you report the problem.
     pub request_id: Option<String>,
+}
+
+/// A body as it is sent: what people look for comes first.
+#[derive(Serialize)]
+struct Wire<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 /// An error as the client will see it, with the cause that only the log will.
@@ -221,20 +238,17 @@ impl Problem {
     #[must_use]
     pub fn response(&self, request_id: Option<&str>) -> Response {
         let inner = &self.0;
-        let mut body = inner.members.clone();
-        body.insert("type".into(), json!(inner.kind));
-        body.insert("title".into(), json!(inner.title));
-        body.insert("status".into(), json!(inner.status.as_u16()));
-        if let Some(detail) = &inner.detail {
-            body.insert("detail".into(), json!(detail));
-        }
-        if !inner.errors.is_empty() {
-            body.insert("errors".into(), json!(inner.errors));
-        }
-        if let Some(id) = request_id {
-            body.insert("request_id".into(), json!(id));
-        }
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        let body = Wire {
+            kind: &inner.kind,
+            title: &inner.title,
+            status: inner.status.as_u16(),
+            detail: inner.detail.as_deref(),
+            errors: &inner.errors,
+            request_id,
+            members: &inner.members,
+        };
+        let body = serde_json::to_vec(&body).expect("texts and numbers are JSON");
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = inner.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

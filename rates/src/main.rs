@@ -1,1 +1,7 @@
-fn main() {}
+//! `rates`: the server and its tools in one binary. See `rates --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rates::commands::run().into()
+}

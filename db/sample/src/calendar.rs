@@ -75,10 +75,7 @@ mod tests {
             for month in 1..=12 {
                 for day in 1..=length(year, month) {
                     assert_eq!(Day::new(year, month, day), Day(number));
-                    assert_eq!(
-                        Day(number).to_string(),
-                        format!("{year}-{month:02}-{day:02}")
-                    );
+                    assert_eq!(Day(number).to_string(), format!("{year}-{month:02}-{day:02}"));
                     number += 1;
                 }
             }

@@ -32,29 +32,18 @@ SET default_table_access_method = heap;
 ";
 
 const TABLES: [(&str, &str); 3] = [
-    (
-        "ports",
-        "    code text NOT NULL,\n    name text NOT NULL,\n    parent_slug text NOT NULL",
-    ),
+    ("ports", "    code text NOT NULL,\n    name text NOT NULL,\n    parent_slug text NOT NULL"),
     (
         "prices",
         "    orig_code text NOT NULL,\n    dest_code text NOT NULL,\n    day date NOT NULL,\n    price integer NOT NULL",
     ),
-    (
-        "regions",
-        "    slug text NOT NULL,\n    name text NOT NULL,\n    parent_slug text",
-    ),
+    ("regions", "    slug text NOT NULL,\n    name text NOT NULL,\n    parent_slug text"),
 ];
 
 /// Table, name, kind as `pg_dump` calls it, definition.
 const CONSTRAINTS: [[&str; 4]; 6] = [
     ["ports", "ports_pkey", "CONSTRAINT", "PRIMARY KEY (code)"],
-    [
-        "regions",
-        "regions_pkey",
-        "CONSTRAINT",
-        "PRIMARY KEY (slug)",
-    ],
+    ["regions", "regions_pkey", "CONSTRAINT", "PRIMARY KEY (slug)"],
     [
         "ports",
         "ports_parent_slug_fkey",
@@ -120,10 +109,7 @@ pub(crate) fn write(out: &mut impl Write) -> io::Result<()> {
 
 fn comment(out: &mut impl Write, name: &str, kind: &str, prefix: &str) -> io::Result<()> {
     writeln!(out, "--")?;
-    writeln!(
-        out,
-        "-- {prefix}Name: {name}; Type: {kind}; Schema: public; Owner: -"
-    )?;
+    writeln!(out, "-- {prefix}Name: {name}; Type: {kind}; Schema: public; Owner: -")?;
     writeln!(out, "--\n")
 }
 
@@ -185,10 +171,8 @@ mod tests {
     #[test]
     fn prices_are_in_order_of_lane_and_day() {
         let dump = dump();
-        let keys: Vec<&str> = rows(&dump, "prices")
-            .iter()
-            .map(|row| row.rsplit_once('\t').unwrap().0)
-            .collect();
+        let keys: Vec<&str> =
+            rows(&dump, "prices").iter().map(|row| row.rsplit_once('\t').unwrap().0).collect();
         assert!(keys.is_sorted());
     }
 }

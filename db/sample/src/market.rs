@@ -50,16 +50,7 @@ const fn trade(
     shock: i64,
     share: i64,
 ) -> Trade {
-    Trade {
-        from,
-        to,
-        base,
-        trend,
-        season,
-        peak,
-        shock,
-        share,
-    }
+    Trade { from, to, base, trend, season, peak, shock, share }
 }
 
 /// Levels and shares are plausible, not measured: head hauls out of Asia dear, swinging and hit hard in 2021,
@@ -72,32 +63,11 @@ static TRADES: [Trade; 15] = [
     trade(["china", "africa"], 2300, 15, [60, 280], 600, 70),
     trade(["china", "oceania"], 1200, 10, [110, 290], 900, 120),
     trade(["china", "middle_east"], 950, -5, [90, 130], 700, 140),
-    trade(
-        ["northeast_asia", "north_europe"],
-        1600,
-        20,
-        [90, 225],
-        950,
-        50,
-    ),
-    trade(
-        ["southeast_asia", "north_europe"],
-        1400,
-        25,
-        [100, 220],
-        1000,
-        50,
-    ),
+    trade(["northeast_asia", "north_europe"], 1600, 20, [90, 225], 950, 50),
+    trade(["southeast_asia", "north_europe"], 1400, 25, [100, 220], 1000, 50),
     trade(["south_asia", "europe"], 1300, 10, [80, 60], 700, 40),
     trade(["north_europe", "china"], 800, -15, [50, 330], 150, 40),
-    trade(
-        ["north_europe", "north_america"],
-        2000,
-        15,
-        [40, 285],
-        350,
-        30,
-    ),
+    trade(["north_europe", "north_america"], 2000, 15, [40, 285], 350, 30),
     trade(["north_america", "china"], 700, -20, [40, 310], 100, 40),
     trade(["brazil", "europe"], 1250, 5, [70, 35], 250, 60),
     trade(["baltic_sea", "north_sea"], 450, 10, [30, 20], 120, 120),
@@ -105,22 +75,15 @@ static TRADES: [Trade; 15] = [
 
 /// Lanes with prices from [`FIRST`] to [`LAST`] and five suppliers. They are on the market whatever the share of
 /// their trade.
-const LONG: &[[&str; 2]] = &[
-    ["CNGGZ", "EETLL"],
-    ["CNSGH", "NLRTM"],
-    ["CNSGH", "USLAX"],
-    ["CNYTN", "GBFXT"],
-    ["NLRTM", "USNYC"],
-];
+const LONG: &[[&str; 2]] =
+    &[["CNGGZ", "EETLL"], ["CNSGH", "NLRTM"], ["CNSGH", "USLAX"], ["CNYTN", "GBFXT"], ["NLRTM", "USNYC"]];
 
 const FIRST: Day = Day::new(2015, 12, 1);
 const LAST: Day = Day::new(2021, 12, 31);
 
 /// The periods in which every lane has prices; the other lanes have none outside them.
-const DENSE: [[Day; 2]; 2] = [
-    [Day::new(2015, 12, 20), Day::new(2016, 2, 5)],
-    [Day::new(2020, 12, 20), Day::new(2021, 2, 5)],
-];
+const DENSE: [[Day; 2]; 2] =
+    [[Day::new(2015, 12, 20), Day::new(2016, 2, 5)], [Day::new(2020, 12, 20), Day::new(2021, 2, 5)]];
 
 /// What the world market adds to a lane that feels all of it, per mille; straight lines between these days.
 const SHOCK: [(Day, i64); 9] = [
@@ -159,11 +122,7 @@ impl Lane {
     /// Every price of the lane in order of days; those of one day in the order of the lane's suppliers.
     pub(crate) fn prices(&self) -> Vec<(Day, i64)> {
         let mut random = Random::seeded(&format!("{} {}", self.orig.code, self.dest.code));
-        let suppliers = if self.is_long() {
-            5
-        } else {
-            random.between(1, 5)
-        };
+        let suppliers = if self.is_long() { 5 } else { random.between(1, 5) };
         let margins: Vec<i64> = (0..suppliers).map(|_| random.between(930, 1070)).collect();
         let ports = [self.orig, self.dest].map(|port| Random::seeded(port.code).between(950, 1060));
 
@@ -175,9 +134,7 @@ impl Lane {
                 continue;
             }
             walk = (walk + random.between(-6, 6)).clamp(-LARGEST_WALK, LARGEST_WALK);
-            let level = [ports[0], ports[1], 1000 + walk]
-                .into_iter()
-                .fold(self.trade.level(day), scale);
+            let level = [ports[0], ports[1], 1000 + walk].into_iter().fold(self.trade.level(day), scale);
             let activity = if day.is_weekend() { 280 } else { 720 };
             for margin in &margins {
                 if random.chance(activity) {
@@ -236,10 +193,7 @@ mod tests {
     #[test]
     fn a_pair_of_ports_is_one_lane() {
         let lanes = lanes();
-        let pairs: BTreeSet<_> = lanes
-            .iter()
-            .map(|lane| (lane.orig.code, lane.dest.code))
-            .collect();
+        let pairs: BTreeSet<_> = lanes.iter().map(|lane| (lane.orig.code, lane.dest.code)).collect();
         assert_eq!(pairs.len(), lanes.len());
         for long in LONG {
             assert!(pairs.contains(&(long[0], long[1])), "{long:?}");
@@ -250,10 +204,7 @@ mod tests {
     fn every_trade_has_lanes() {
         let lanes = lanes();
         for trade in &TRADES {
-            let count = lanes
-                .iter()
-                .filter(|lane| std::ptr::eq(lane.trade, trade))
-                .count();
+            let count = lanes.iter().filter(|lane| std::ptr::eq(lane.trade, trade)).count();
             assert!(count > 0, "{} to {}", trade.from, trade.to);
         }
     }
@@ -282,10 +233,7 @@ mod tests {
         for year in [2016, 2021] {
             let days = counts(&prices, Day::new(year, 1, 1), Day::new(year, 1, 31));
             for count in 0..=3 {
-                assert!(
-                    days.contains_key(&count),
-                    "{year}: no day with {count} prices"
-                );
+                assert!(days.contains_key(&count), "{year}: no day with {count} prices");
             }
             let full: usize = days.range(3..).map(|(_, days)| days).sum();
             assert!(full >= 10, "{year}: {full} days with three prices or more");
@@ -295,16 +243,9 @@ mod tests {
     #[test]
     fn some_lanes_never_have_three_prices_and_some_have_days_of_all_kinds() {
         let [from, to] = DENSE[0];
-        let kinds: Vec<_> = lanes()
-            .iter()
-            .map(|lane| counts(&lane.prices(), from, to))
-            .collect();
+        let kinds: Vec<_> = lanes().iter().map(|lane| counts(&lane.prices(), from, to)).collect();
         assert!(kinds.iter().any(|days| days.range(3..).count() == 0));
-        assert!(
-            kinds
-                .iter()
-                .any(|days| (0..=4).all(|n| days.contains_key(&n)))
-        );
+        assert!(kinds.iter().any(|days| (0..=4).all(|n| days.contains_key(&n))));
     }
 
     #[test]
@@ -318,11 +259,7 @@ mod tests {
 
     #[test]
     fn season_is_highest_on_the_peak_day() {
-        let trade = Trade {
-            trend: 0,
-            shock: 0,
-            ..TRADES[0]
-        };
+        let trade = Trade { trend: 0, shock: 0, ..TRADES[0] };
         let year = || (0..365).map(|day| Day(Day::new(2018, 1, 1).0 + day));
         let best = year().max_by_key(|day| trade.level(*day)).unwrap();
         assert_eq!(best.of_year(), (2018, trade.peak));

@@ -13,19 +13,11 @@ pub(crate) struct Port {
 }
 
 const fn root(slug: &'static str, name: &'static str) -> Region {
-    Region {
-        slug,
-        name,
-        parent: None,
-    }
+    Region { slug, name, parent: None }
 }
 
 const fn region(slug: &'static str, name: &'static str, parent: &'static str) -> Region {
-    Region {
-        slug,
-        name,
-        parent: Some(parent),
-    }
+    Region { slug, name, parent: Some(parent) }
 }
 
 const fn port(code: &'static str, name: &'static str, parent: &'static str) -> Port {
@@ -66,17 +58,9 @@ pub(crate) static REGIONS: [Region; 47] = [
     root("latin_america", "Latin America"),
     region("caribbean", "Caribbean", "latin_america"),
     region("mexico", "Mexico", "latin_america"),
-    region(
-        "south_america_east",
-        "South America East Coast",
-        "latin_america",
-    ),
+    region("south_america_east", "South America East Coast", "latin_america"),
     region("brazil", "Brazil", "south_america_east"),
-    region(
-        "south_america_west",
-        "South America West Coast",
-        "latin_america",
-    ),
+    region("south_america_west", "South America West Coast", "latin_america"),
     root("middle_east", "Middle East"),
     region("gulf", "Gulf", "middle_east"),
     region("red_sea", "Red Sea", "middle_east"),
@@ -239,9 +223,7 @@ pub(crate) fn lineage(slug: &'static str) -> Vec<&'static str> {
 
 /// Every port at any depth below a region.
 pub(crate) fn ports_under(slug: &'static str) -> impl Iterator<Item = &'static Port> {
-    PORTS
-        .iter()
-        .filter(move |port| lineage(port.parent).contains(&slug))
+    PORTS.iter().filter(move |port| lineage(port.parent).contains(&slug))
 }
 
 #[cfg(test)]
@@ -274,10 +256,7 @@ mod tests {
     fn trees_are_several_and_deep_and_ports_hang_at_every_depth() {
         let roots = REGIONS.iter().filter(|region| region.parent.is_none());
         assert!(roots.count() >= 3);
-        let depths: BTreeSet<usize> = PORTS
-            .iter()
-            .map(|port| lineage(port.parent).len())
-            .collect();
+        let depths: BTreeSet<usize> = PORTS.iter().map(|port| lineage(port.parent).len()).collect();
         assert_eq!(depths.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 
@@ -291,10 +270,7 @@ mod tests {
             let slug = region.slug;
             assert!(slug.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'));
         }
-        let names = REGIONS
-            .iter()
-            .map(|region| region.name)
-            .chain(PORTS.iter().map(|port| port.name));
+        let names = REGIONS.iter().map(|region| region.name).chain(PORTS.iter().map(|port| port.name));
         for name in names {
             // What COPY would want escaped.
             assert!(!name.contains(['\\', '\t', '\n', '\r']), "{name:?}");

@@ -60,8 +60,7 @@ mod tests {
     #[test]
     fn reaches_both_ends_and_nothing_outside() {
         let mut random = Random::seeded("ends");
-        let drawn: std::collections::BTreeSet<i64> =
-            (0..1000).map(|_| random.between(-2, 2)).collect();
+        let drawn: std::collections::BTreeSet<i64> = (0..1000).map(|_| random.between(-2, 2)).collect();
         assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [-2, -1, 0, 1, 2]);
     }
 }

@@ -1,0 +1,266 @@
+//! The state that handlers share, and the one question they ask of it.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use chassis::{Problem, problem::FieldError};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
+
+use crate::{
+    body,
+    cache::{Answer, Cache, Key},
+    catalogue::{Catalogue, Catalogues},
+    database::{self, Database},
+    params::{PlaceName, RatesQuery, WrongRatesQuery},
+    settings::{ApiSettings, CacheSettings},
+    sql::{self, rates::Lane, version::DataVersion},
+    version::{Freshness, State},
+};
+
+/// What every handler has; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+/// See [`App`].
+#[derive(Debug)]
+pub struct Inner {
+    /// Where the data is.
+    pub database: Database,
+    /// Which state of it is the newest.
+    pub freshness: Freshness,
+    /// Answers made before.
+    pub cache: Cache,
+    /// What a request may ask for.
+    pub api: ApiSettings,
+    catalogues: Catalogues,
+    cache_settings: CacheSettings,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// How an answer was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// From the cache, and as new as the data.
+    Hit,
+    /// Read now.
+    Miss,
+    /// From the cache, while the database is away; older data for all that is known.
+    Stale {
+        /// For how long it may have been outdated.
+        seconds: u64,
+    },
+}
+
+impl App {
+    /// State over this database. Nothing is asked of it yet.
+    #[must_use]
+    pub fn new(database: Database, api: ApiSettings, cache_settings: CacheSettings) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            freshness: Freshness::default(),
+            cache: Cache::new(cache_settings.size_bytes),
+            api,
+            catalogues: Catalogues::default(),
+            cache_settings,
+        }))
+    }
+
+    /// `Cache-Control` of answers.
+    #[must_use]
+    pub fn cache_control(&self) -> &str {
+        &self.cache_settings.control
+    }
+
+    /// The finished answer to a query.
+    pub async fn rates(&self, query: &RatesQuery<'_>) -> Result<(Answer, Source), Problem> {
+        if let Some(version) = self.freshness.current() {
+            let key = Key::new(version, query);
+            if let Some(answer) = self.cache.get(&key) {
+                return Ok((answer, Source::Hit));
+            }
+            let made = self.cache.get_or_make(&key, version, self.read_rates(query, version)).await;
+            return self.or_stale(query, made.map(|answer| (answer, Source::Miss)));
+        }
+        // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
+        // cannot be reached at all, asking it would only make the stale answer late.
+        if self.freshness.state() == State::Away
+            && let Some(stale) = self.stale(query)
+        {
+            return Ok(stale);
+        }
+        let read = self.read_rates(query, 0).await;
+        if let Ok(answer) = &read {
+            self.cache.put(&Key::new(answer.version, query), answer);
+        }
+        self.or_stale(query, read.map(|answer| (answer, Source::Miss)))
+    }
+
+    /// Reads and writes an answer of data no older than `newest_known`.
+    async fn read_rates(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Answer, Problem> {
+        let lane = self.read_lane(query, newest_known).await.map_err(database::problem)?;
+        let catalogue = self.catalogue_at(lane.version).await?;
+        let unknown: Vec<_> = query
+            .place_parameters
+            .into_iter()
+            .zip([&query.origin, &query.destination])
+            .filter_map(|(field, place)| unknown_place(&catalogue, field, place))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Problem::invalid_parameters(unknown));
+        }
+        let version = lane.version.version;
+        Ok(Answer {
+            body: Bytes::from(body::rates(query, &lane)),
+            etag: Key::new(version, query).etag(),
+            version,
+        })
+    }
+
+    /// From a replica where there is one and it is not behind, else from the primary.
+    async fn read_lane(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, sqlx::Error> {
+        // Without a known version, a replica could be behind what this instance itself wrote.
+        if newest_known > 0
+            && let Some(replica) = self.database.replica()
+        {
+            match sql::retry(replica, || sql::rates::lane(replica, query)).await {
+                Ok(lane) if lane.version.version >= newest_known => return Ok(lane),
+                Ok(_) => {}
+                Err(error) if database::is_outage(&error) => {
+                    tracing::warn!(error = %error, "a read replica failed; the primary answers");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let primary = &self.database.primary;
+        let lane = sql::retry(primary, || sql::rates::lane(primary, query)).await?;
+        self.freshness.observe(lane.version.version);
+        Ok(lane)
+    }
+
+    /// The error, or what the cache still holds if the error is that the database is away.
+    fn or_stale(
+        &self,
+        query: &RatesQuery<'_>,
+        made: Result<(Answer, Source), Problem>,
+    ) -> Result<(Answer, Source), Problem> {
+        match made {
+            Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
+                self.stale(query).ok_or(problem)
+            }
+            made => made,
+        }
+    }
+
+    fn stale(&self, query: &RatesQuery<'_>) -> Option<(Answer, Source)> {
+        let (version, outdated) = self.freshness.last_known()?;
+        let allowed = outdated.as_secs_f64() < self.cache_settings.stale_seconds;
+        let answer = allowed.then(|| self.cache.get(&Key::new(version, query))).flatten()?;
+        Some((answer, Source::Stale { seconds: outdated.as_secs() }))
+    }
+
+    /// What is wrong with a query: to the faults of its form adds the places that are not there. While the database
+    /// is away, the faults of form are told alone.
+    pub async fn explain(&self, wrong: WrongRatesQuery<'_>) -> Problem {
+        let mut faults = wrong.faults;
+        if let Ok(catalogue) = self.catalogue().await {
+            faults.extend(
+                wrong.places.iter().filter_map(|(field, place)| unknown_place(&catalogue, field, place)),
+            );
+        }
+        Problem::invalid_parameters(faults)
+    }
+
+    /// The places as they are now.
+    pub async fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
+        if let Some(catalogue) =
+            self.freshness.current().and_then(|version| self.catalogues.known_at(version))
+        {
+            return Ok(catalogue);
+        }
+        let primary = &self.database.primary;
+        let version =
+            sql::retry(primary, || sql::version::current(primary)).await.map_err(database::problem)?;
+        self.freshness.observe(version.version);
+        self.catalogue_at(version).await
+    }
+
+    async fn catalogue_at(&self, version: DataVersion) -> Result<Arc<Catalogue>, Problem> {
+        self.catalogues.at(&self.database.primary, version).await.map_err(database::problem)
+    }
+
+    /// Registers what only this service knows.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(Instruments(self.clone())));
+    }
+
+    /// What `/readyz` says: the database answers and has the schema that this program was built for.
+    pub async fn ready(&self) -> Result<(), String> {
+        match database::pending_migrations(&self.database.primary).await {
+            Ok(pending) if pending.is_empty() => Ok(()),
+            Ok(pending) => Err(format!("{} migrations are pending; run `rates migrate`", pending.len())),
+            Err(error) => {
+                tracing::warn!(error = %error, "the database does not answer");
+                Err("the database does not answer".into())
+            }
+        }
+    }
+}
+
+fn unknown_place(catalogue: &Catalogue, field: &'static str, place: &PlaceName<'_>) -> Option<FieldError> {
+    let name = place.as_ref();
+    if catalogue.has(name) {
+        return None;
+    }
+    let nearest = catalogue.nearest(name);
+    let detail = if nearest.is_empty() {
+        format!("there is no port or region {name}; GET /ports and GET /regions list them")
+    } else {
+        format!("there is no port or region {name}; did you mean {}?", nearest.join(" or "))
+    };
+    Some(FieldError::new(field, "unknown", detail).suggest(nearest))
+}
+
+/// Gauges read when they are asked for: they cost requests nothing.
+#[derive(Debug)]
+struct Instruments(App);
+
+impl Collector for Instruments {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let app = &self.0;
+        let pool = &app.database.primary;
+        let seconds = app.freshness.last_known().map_or(0, |(version, _)| version / 1_000_000);
+        #[expect(clippy::cast_possible_wrap, reason = "bytes and connections are far below 2^63")]
+        let gauges = [
+            ("cache_bytes", "Bytes of answers in the cache", app.cache.weight() as i64),
+            ("cache_hits", "Lookups that found an answer", app.cache.hits() as i64),
+            ("cache_misses", "Lookups that found none", app.cache.misses() as i64),
+            ("database_connections", "Connections to the primary", i64::from(pool.size())),
+            ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
+            (
+                "database_listening",
+                "1 while changes of the data are heard of",
+                i64::from(app.freshness.current().is_some()),
+            ),
+            ("data_version_timestamp_seconds", "When the data last changed, Unix time", seconds),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            let name = format!("rates_{name}");
+            let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}

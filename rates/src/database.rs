@@ -1,0 +1,121 @@
+//! Connections, migrations, and which failures of the database mean "later" and which mean "never".
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use chassis::Problem;
+use sqlx::{
+    PgExecutor, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{settings::DatabaseSettings, sql};
+
+/// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
+pub static MIGRATOR: Migrator = {
+    let mut migrator = sqlx::migrate!("../db/migrations");
+    migrator.ignore_missing = true;
+    migrator
+};
+
+/// The pools of the primary and of its read replicas.
+#[derive(Debug)]
+pub struct Database {
+    /// Takes writes, and the reads that must not lag.
+    pub primary: PgPool,
+    replicas: Vec<PgPool>,
+    next: AtomicUsize,
+}
+
+impl Database {
+    /// Connects when it is first asked, so that a server can start before its database.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
+        let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
+        Ok(Self {
+            primary: pool(settings, settings.primary().map_err(named)?),
+            replicas: settings
+                .replicas()
+                .map_err(named)?
+                .into_iter()
+                .map(|options| pool(settings, options))
+                .collect(),
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// A database of one pool, as tests have it.
+    #[must_use]
+    pub fn of(primary: PgPool) -> Self {
+        Self { primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
+    }
+
+    /// The same with these replicas.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
+        Self { replicas, ..self }
+    }
+
+    /// The replica whose turn it is, if there is any.
+    #[must_use]
+    pub fn replica(&self) -> Option<&PgPool> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.replicas.get(turn.checked_rem(self.replicas.len())?)
+    }
+}
+
+fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
+    let timeout_ms = format!("{}ms", (settings.statement_timeout_seconds * 1000.0).ceil());
+    let options = options.application_name("rates").options([("statement_timeout", timeout_ms.as_str())]);
+    PgPoolOptions::new()
+        .max_connections(settings.pool_size)
+        .acquire_timeout(settings.acquire_timeout())
+        // A ping before each use would double the round trips of a read. A connection that died in the pool costs one
+        // request a retry (see `sql::retry`).
+        .test_before_acquire(false)
+        .max_lifetime(Duration::from_mins(30))
+        .connect_lazy_with(options)
+}
+
+/// The migrations of [`MIGRATOR`] that the database lacks, in order.
+pub async fn pending_migrations(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
+    let applied = sql::migrations::applied(executor).await?;
+    Ok(MIGRATOR
+        .iter()
+        .filter(|migration| migration.migration_type.is_up_migration())
+        .filter(|migration| !applied.contains(&migration.version))
+        .map(|migration| format!("{} {}", migration.version, migration.description))
+        .collect())
+}
+
+/// Whether the database is away or busy for now, so that the same request may succeed later.
+#[must_use]
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        // Connection exceptions, insufficient resources, operator intervention (shutdown, statement timeout), wrong
+        // or expired password, missing database, and a replica that cancelled a read to catch up.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&code[..2], "08" | "53" | "57" | "28" | "3D") || code == "40001" || code == "25006"
+        }),
+        _ => false,
+    }
+}
+
+/// The answer to a request whose query failed.
+#[must_use]
+pub fn problem(error: sqlx::Error) -> Problem {
+    if is_outage(&error) {
+        Problem::unavailable("The database is away or busy; the same request may succeed later.", 2)
+            .cause(error)
+    } else {
+        Problem::internal(error)
+    }
+}

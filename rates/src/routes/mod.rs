@@ -1,0 +1,6 @@
+//! Handlers, a module for each area; `router` says which path leads where.
+
+pub(crate) mod greeting;
+pub(crate) mod openapi;
+pub(crate) mod places;
+pub(crate) mod rates;

@@ -1,0 +1,97 @@
+//! Ports and regions.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::version::{self, DataVersion};
+
+#[derive(Debug)]
+pub(crate) struct PortRow {
+    pub(crate) code: String,
+    pub(crate) name: String,
+    pub(crate) parent_slug: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct RegionRow {
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) parent_slug: Option<String>,
+}
+
+/// All ports by code and all regions by slug, with their version, in one snapshot. Places are few: every port of
+/// UN/LOCODE would be some 20,000.
+pub(crate) async fn all(pool: &PgPool) -> Result<(DataVersion, Vec<PortRow>, Vec<RegionRow>), sqlx::Error> {
+    let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let version = version::current(&mut *transaction).await?;
+    let ports =
+        sqlx::query_as!(PortRow, r#"select code, name, parent_slug from ports order by code collate "C""#)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let regions = sqlx::query_as!(
+        RegionRow,
+        r#"select slug, name, parent_slug from regions order by slug collate "C""#
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok((version, ports, regions))
+}
+
+/// Adds regions, or gives those that are there their new name and parent. One statement, so that their order does not
+/// matter: foreign keys are checked at its end.
+pub(crate) async fn put_regions(
+    connection: &mut PgConnection,
+    regions: &[RegionRow],
+) -> Result<(), sqlx::Error> {
+    let slugs: Vec<&str> = regions.iter().map(|region| region.slug.as_str()).collect();
+    let names: Vec<&str> = regions.iter().map(|region| region.name.as_str()).collect();
+    let parents: Vec<Option<&str>> = regions.iter().map(|region| region.parent_slug.as_deref()).collect();
+    sqlx::query!(
+        "insert into regions (slug, name, parent_slug)
+         select * from unnest($1::text[], $2::text[], $3::text[])
+         on conflict (slug) do update set name = excluded.name, parent_slug = excluded.parent_slug
+         where (regions.name, regions.parent_slug) is distinct from (excluded.name, excluded.parent_slug)",
+        &slugs as &[&str],
+        &names as &[&str],
+        &parents as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds ports, or gives those that are there their new name and region.
+pub(crate) async fn put_ports(connection: &mut PgConnection, ports: &[PortRow]) -> Result<(), sqlx::Error> {
+    let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();
+    let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    let parents: Vec<&str> = ports.iter().map(|port| port.parent_slug.as_str()).collect();
+    sqlx::query!(
+        "insert into ports (code, name, parent_slug)
+         select * from unnest($1::text[], $2::text[], $3::text[])
+         on conflict (code) do update set name = excluded.name, parent_slug = excluded.parent_slug
+         where (ports.name, ports.parent_slug) is distinct from (excluded.name, excluded.parent_slug)",
+        &codes as &[&str],
+        &names as &[&str],
+        &parents as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes every port and region but these.
+pub(crate) async fn keep_only(
+    connection: &mut PgConnection,
+    ports: &[PortRow],
+    regions: &[RegionRow],
+) -> Result<(), sqlx::Error> {
+    let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();
+    let slugs: Vec<&str> = regions.iter().map(|region| region.slug.as_str()).collect();
+    sqlx::query!("delete from ports where code <> all ($1::text[])", &codes as &[&str])
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from regions where slug <> all ($1::text[])", &slugs as &[&str])
+        .execute(connection)
+        .await?;
+    Ok(())
+}
