@@ -137,7 +137,9 @@ mod tests {
             let read: Value = serde_json::from_str(&body).unwrap();
             #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
             let mean = sum as f64 / f64::from(count);
-            prop_assert_eq!(read["rates"][0]["price"].as_f64().unwrap().to_bits(), mean.to_bits());
+            // serde_json reads doubles faster than exactly.
+            let price: f64 = body.split("\"price\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+            prop_assert_eq!(price.to_bits(), mean.to_bits());
             prop_assert_eq!(&read["rates"][0]["count"], &json!(count));
         }
     }
