@@ -3,6 +3,8 @@
 -- the API, psql, a restored dump. docs/decisions/ says what else was tried.
 --
 -- Every function here names its tables in full and fixes its search_path: a dump sets an empty one while it loads.
+-- They turn JIT off: where tables have no statistics yet, the planner thinks the recursive view large and compiles for
+-- a second what then runs for a millisecond.
 
 create table public.daily_rates (
     origin      text    not null,
@@ -38,7 +40,7 @@ insert into public.data_version (version, places_version) values (1, 1);
 -- Moves the version once in a transaction and tells the listeners. Whoever moves it holds its row until the
 -- transaction ends: writers of the rollup pass here one by one, so they see each other's work and cannot deadlock.
 create function public.move_data_version(places boolean) returns void
-    language plpgsql security definer set search_path = ''
+    language plpgsql security definer set search_path = '' set jit = off
 as $$
 declare
     moved bigint;
@@ -59,7 +61,7 @@ end $$;
 -- Adds prices to the rollup (sign 1) or takes them away (sign -1). `changed_prices` is the transition table of the
 -- statement that fired. An UPDATE fires twice: its new rows are added, its old rows taken away.
 create function public.roll_up_prices() returns trigger
-    language plpgsql security definer set search_path = ''
+    language plpgsql security definer set search_path = '' set jit = off
 as $$
 declare
     sign constant integer := tg_argv[0];
@@ -99,7 +101,7 @@ begin
 end $$;
 
 create function public.empty_daily_rates() returns trigger
-    language plpgsql security definer set search_path = ''
+    language plpgsql security definer set search_path = '' set jit = off
 as $$
 begin
     perform public.move_data_version(places => false);
@@ -125,7 +127,7 @@ select port, place from above;
 -- After any change of ports or regions: finds the ports whose set of places differs from port_places, takes their
 -- prices out of the places they left and puts them into the places they joined. Costs what those ports' lanes cost.
 create function public.apply_place_changes() returns trigger
-    language plpgsql security definer set search_path = ''
+    language plpgsql security definer set search_path = '' set jit = off
 as $$
 declare
     circle text;

@@ -68,7 +68,9 @@ impl Database {
 
 fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
     let timeout_ms = format!("{}ms", (settings.statement_timeout_seconds * 1000.0).ceil());
-    let options = options.application_name("rates").options([("statement_timeout", timeout_ms.as_str())]);
+    let options = options
+        .application_name("rates")
+        .options([("statement_timeout", timeout_ms.as_str()), ("jit", "off")]);
     PgPoolOptions::new()
         .max_connections(settings.pool_size)
         .acquire_timeout(settings.acquire_timeout())

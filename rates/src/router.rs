@@ -1,16 +1,45 @@
 //! Every route, where its handler is, and what describes it.
 
+use std::time::Duration;
+
 use axum::{Router, routing::get};
+use chassis::{
+    edge::Edge,
+    health::{self, Readiness},
+    metrics::{self, RequestMetrics},
+};
+use prometheus_client::registry::Registry;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::App,
     routes::{greeting, openapi, places, rates},
+    settings::Settings,
 };
 
-/// The routes of the API. The edge, health and metrics are added by `serve`.
-pub fn routes(app: App) -> Router {
+/// `/readyz` gives up on the database after this time.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the public port answers, and what the metrics port does.
+pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router, Router) {
+    let mut registry = Registry::default();
+    let request_metrics = RequestMetrics::register(&mut registry, "rates", version);
+    app.register_metrics(&mut registry);
+    let edge = Edge::new(&settings.server, !settings.telemetry.otlp_endpoint.is_empty(), request_metrics);
+    let readiness = Readiness::new(READY_TIMEOUT, {
+        let app = app.clone();
+        move || {
+            let app = app.clone();
+            async move { app.ready().await }
+        }
+    });
+    let public = edge.around(routes(app.clone()), health::router(readiness.clone()));
+    (public, health::router(readiness).merge(metrics::router(registry)))
+}
+
+/// The routes of the API; the edge goes around them.
+fn routes(app: App) -> Router {
     Router::new()
         .route("/", get(greeting::greet))
         .route("/rates", get(rates::get_rates))

@@ -209,10 +209,11 @@ impl DatabaseSettings {
         setting: &'static str,
         url: &str,
     ) -> Result<PgConnectOptions, (&'static str, String)> {
-        // The parser's message may repeat the URL, and with it the password.
-        let options: PgConnectOptions = url
-            .parse()
-            .map_err(|_| (setting, "is not like postgres://USER:PASSWORD@HOST:PORT/NAME".to_owned()))?;
+        // The parser takes any scheme, and its message may repeat the URL and with it the password.
+        let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let options: Option<PgConnectOptions> = is_postgres.then(|| url.parse().ok()).flatten();
+        let options = options
+            .ok_or_else(|| (setting, "is not like postgres://USER:PASSWORD@HOST:PORT/NAME".to_owned()))?;
         // A URL that names its TLS mode means it.
         Ok(if url.contains("sslmode=") || url.contains("ssl-mode=") {
             options

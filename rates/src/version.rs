@@ -89,6 +89,11 @@ impl Freshness {
         }
     }
 
+    /// Forgets that the version is kept up to date, as when the connection is lost.
+    pub fn forget(&self) {
+        self.lost(State::Lost);
+    }
+
     /// Listens for ever; a lost connection is made anew.
     pub async fn listen(&self, pool: PgPool) {
         loop {

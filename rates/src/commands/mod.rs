@@ -162,7 +162,8 @@ async fn connect(settings: &Settings) -> Result<PgConnection, Exit> {
     })?;
     let address =
         format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
-    PgConnection::connect_with(&options.application_name("rates tool")).await.map_err(|error| {
+    let options = options.application_name("rates tool").options([("jit", "off")]);
+    PgConnection::connect_with(&options).await.map_err(|error| {
         eprintln!("rates: cannot connect to the database at {address}: {error}");
         eprintln!("rates: set DATABASE_URL, or DB_HOST DB_PORT DB_NAME DB_USER DB_PASSWORD");
         Exit::Unavailable

@@ -1,17 +1,6 @@
 //! `rates serve`.
 
-use std::time::Duration;
-
-use axum::Router;
-use chassis::{
-    Exit,
-    edge::Edge,
-    health::{self, Readiness},
-    metrics::{self, RequestMetrics},
-    server,
-    settings::Loaded,
-};
-use prometheus_client::registry::Registry;
+use chassis::{Exit, server, settings::Loaded};
 
 use super::VERSION;
 use crate::{
@@ -20,9 +9,6 @@ use crate::{
     router,
     settings::Settings,
 };
-
-/// `/readyz` gives up on the database after this time.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
     let settings = &loaded.settings;
@@ -50,7 +36,7 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
         async move { app.freshness.listen(app.database.primary.clone()).await }
     });
 
-    let (public, private) = routers(&app, settings);
+    let (public, private) = router::routers(&app, settings, VERSION);
     let served = server::serve(&settings.server, public, private, || listening.abort()).await;
     app.database.primary.close().await;
     match served {
@@ -60,23 +46,6 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
             Exit::Failure
         }
     }
-}
-
-/// The router of the public port and that of the metrics port.
-fn routers(app: &App, settings: &Settings) -> (Router, Router) {
-    let mut registry = Registry::default();
-    let request_metrics = RequestMetrics::register(&mut registry, "rates", VERSION);
-    app.register_metrics(&mut registry);
-    let edge = Edge::new(&settings.server, !settings.telemetry.otlp_endpoint.is_empty(), request_metrics);
-    let readiness = Readiness::new(READY_TIMEOUT, {
-        let app = app.clone();
-        move || {
-            let app = app.clone();
-            async move { app.ready().await }
-        }
-    });
-    let public = edge.around(router::routes(app.clone()), health::router(readiness.clone()));
-    (public, health::router(readiness).merge(metrics::router(registry)))
 }
 
 /// Refuses a database that lacks migrations. One that is away may be fine: `/readyz` tells when it is back.

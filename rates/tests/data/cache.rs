@@ -1,0 +1,157 @@
+//! The cache is right, not merely fresh enough: over two instances, under writers, and when listening fails.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use rates::database::Database;
+use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
+
+use crate::support::Instance;
+
+const DAY: &str = "2021-03-01";
+
+async fn price(instance: &Instance) -> f64 {
+    instance.rates("asia", "europe", DAY, DAY).await.expect(200).json()["rates"][0]["price"].as_f64().unwrap()
+}
+
+async fn set_price(pool: &PgPool, price: i64) -> i64 {
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("update prices set price = $1 where day = $2::date")
+        .bind(i32::try_from(price).unwrap())
+        .bind(DAY.parse::<chrono::NaiveDate>().unwrap())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let version =
+        sqlx::query_scalar("select version from data_version").fetch_one(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    version
+}
+
+async fn three_prices(pool: &PgPool) {
+    pool.execute("insert into prices select 'CNGGZ', 'EETLL', '2021-03-01', 1 from generate_series(1, 3)")
+        .await
+        .unwrap();
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: PgPool) {
+    three_prices(&pool).await;
+    let instance = Instance::new(&pool).listening().await;
+    let other = Instance::new(&pool).listening().await;
+    let acknowledged = AtomicI64::new(1);
+    let done = AtomicBool::new(false);
+    let writer = async {
+        for price in 2..150 {
+            let version = set_price(&pool, price).await;
+            // What a handler does before it acknowledges a write.
+            instance.app.freshness.observe(version);
+            acknowledged.store(price, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    let reader = async || {
+        let mut reads = 0;
+        let mut last = 0.0;
+        while !done.load(Ordering::SeqCst) {
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let least = acknowledged.load(Ordering::SeqCst) as f64;
+            let got = price(&instance).await;
+            assert!(got >= least, "{got} after {least} was acknowledged");
+            assert!(got >= last, "{got} after {last} was read");
+            last = got;
+            reads += 1;
+            // A hit awaits nothing, and this test has one thread.
+            tokio::task::yield_now().await;
+        }
+        reads
+    };
+    let ((), a, b, c) = tokio::join!(writer, reader(), reader(), reader());
+    assert!(a + b + c > 100, "the readers read {a}, {b} and {c} times");
+    // The other instance follows by notification.
+    let newest = instance.app.freshness.current();
+    other.until(|other| other.app.freshness.current() >= newest).await;
+    assert_eq!(price(&other).await, 149.0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn an_instance_that_lost_its_notifications_does_not_use_the_cache(pool: PgPool) {
+    three_prices(&pool).await;
+    let instance = Instance::new(&pool).listening().await;
+    assert_eq!(price(&instance).await, 1.0);
+    let killed: bool = sqlx::query_scalar(
+        "select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
+         where application_name = 'rates listener' and datname = current_database()",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(killed, "there was a listener");
+    instance.until(|instance| instance.app.freshness.current().is_none()).await;
+    set_price(&pool, 7).await;
+    assert_eq!(price(&instance).await, 7.0, "while it does not listen");
+    instance.until(|instance| instance.app.freshness.current().is_some()).await;
+    assert_eq!(price(&instance).await, 7.0, "when it listens again");
+    set_price(&pool, 8).await;
+    let newest: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
+    instance.until(|instance| instance.app.freshness.current() == Some(newest)).await;
+    assert_eq!(price(&instance).await, 8.0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn equal_requests_in_flight_share_one_query(pool: PgPool) {
+    three_prices(&pool).await;
+    let instance = Instance::new(&pool).listening().await;
+    let ask = || instance.rates("asia", "europe", "2021-01-01", "2021-03-01");
+    // The query cannot end while this holds its table.
+    let mut lock = pool.begin().await.unwrap();
+    lock.execute("lock table daily_rates in access exclusive mode").await.unwrap();
+    let release = async {
+        instance.until(|instance| instance.app.cache.misses() > 0).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        lock.rollback().await.unwrap();
+        waiting
+    };
+    let (waiting, a, b, c) = tokio::join!(release, ask(), ask(), ask());
+    assert_eq!(waiting, 1, "one query for three requests");
+    assert!(a.expect(200).body == b.expect(200).body && c.status == 200);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool) {
+    three_prices(&pool).await;
+    // A pool of its own, closed to stand for a database that is gone.
+    let options = (*pool.connect_options()).clone();
+    let mortal = PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap();
+    for (stale_seconds, status) in [("600", 200), ("0", 503)] {
+        let mortal = if stale_seconds == "600" {
+            mortal.clone()
+        } else {
+            PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap()
+        };
+        let instance =
+            Instance::with(Database::of(mortal.clone()), &[("RATES__CACHE__STALE_SECONDS", stale_seconds)]);
+        let listening = tokio::spawn({
+            let app = instance.app.clone();
+            async move { app.freshness.listen(app.database.primary.clone()).await }
+        });
+        instance.until(|instance| instance.app.freshness.current().is_some()).await;
+        assert_eq!(price(&instance).await, 1.0);
+        listening.abort();
+        let _ = listening.await;
+        instance.app.freshness.forget();
+        mortal.close().await;
+        let answer = instance.rates("asia", "europe", DAY, DAY).await.expect(status);
+        if status == 200 {
+            assert!(answer.header("cache-status").contains("detail=stale"), "{answer}");
+            assert_ne!(answer.header("age"), "", "{answer}");
+        }
+        instance.rates("asia", "baltic", DAY, DAY).await.expect_problem(503, &[]);
+    }
+}

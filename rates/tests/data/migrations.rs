@@ -1,0 +1,126 @@
+use std::{collections::BTreeSet, path::Path};
+
+use rates::{
+    database::{MIGRATOR, pending_migrations},
+    load::{Mode, load_file},
+};
+use sqlx::{Executor, PgPool};
+
+const SAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql"));
+
+/// The schema as a set of facts: columns, constraints, indexes, triggers, functions.
+async fn schema(pool: &PgPool) -> BTreeSet<String> {
+    let facts = "
+        select format('column %s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+            from information_schema.columns where table_schema = 'public'
+        union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+            from pg_constraint where connamespace = 'public'::regnamespace
+        union all select 'index ' || indexdef from pg_indexes where schemaname = 'public'
+        union all select 'trigger ' || pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+        union all select 'function ' || pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
+        union all select format('view %s %s', viewname, definition) from pg_views where schemaname = 'public'";
+    sqlx::query_scalar(facts).fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
+/// The sample as psql would load it: its COPY blocks as INSERTs, since the simple protocol cannot copy.
+async fn load_as_psql_does(pool: &PgPool) {
+    let mut statements = String::new();
+    let mut table = None;
+    let mut rows = 0;
+    for line in SAMPLE.lines() {
+        match table {
+            None if line.starts_with("COPY ") => {
+                let (head, _) = line.split_once(" FROM stdin").unwrap();
+                table = Some(head.replacen("COPY", "insert into", 1));
+            }
+            None => {
+                statements.push_str(line);
+                statements.push('\n');
+            }
+            Some(_) if line == "\\." => (table, rows) = (None, 0),
+            // A part of the prices is as good as all.
+            Some(_) if rows >= 5000 => {}
+            Some(ref head) => {
+                rows += 1;
+                let values: Vec<String> = line
+                    .split('\t')
+                    .map(|field| {
+                        if field == "\\N" {
+                            "null".into()
+                        } else {
+                            format!("'{}'", field.replace('\'', "''"))
+                        }
+                    })
+                    .collect();
+                statements.push_str(&format!("{head} values ({});\n", values.join(",")));
+            }
+        }
+    }
+    let mut connection = pool.acquire().await.unwrap();
+    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statements))).await.unwrap();
+    // The dump left an empty search_path behind; the connection must not go back to the pool with it.
+    connection.close_on_drop();
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_loaded_database_and_an_empty_one_end_at_the_same_schema(pool: PgPool) {
+    load_as_psql_does(&pool).await;
+    MIGRATOR.run(&pool).await.unwrap();
+    let loaded = schema(&pool).await;
+    let answered: i64 = sqlx::query_scalar("select sum(price_count) from daily_rates r join ports o on o.code = origin join ports d on d.code = destination").fetch_one(&pool).await.unwrap();
+    assert_eq!(answered, 5000, "the prices of the dump are in the rollup");
+    pool.execute("drop schema public cascade; create schema public").await.unwrap();
+    MIGRATOR.run(&pool).await.unwrap();
+    let empty = schema(&pool).await;
+    let differing: Vec<_> = loaded.symmetric_difference(&empty).collect();
+    assert!(differing.is_empty() && empty.len() > 50, "{differing:#?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn migrating_twice_at_once_and_back_works(pool: PgPool) {
+    assert_eq!(
+        pending_migrations(&pool).await.unwrap().len(),
+        MIGRATOR.iter().filter(|m| m.migration_type.is_up_migration()).count()
+    );
+    let before = schema(&pool).await;
+    let (one, two, three) = tokio::join!(MIGRATOR.run(&pool), MIGRATOR.run(&pool), MIGRATOR.run(&pool));
+    one.and(two).and(three).unwrap();
+    assert!(pending_migrations(&pool).await.unwrap().is_empty());
+    let migrated = schema(&pool).await;
+    MIGRATOR.run(&pool).await.unwrap();
+    assert_eq!(schema(&pool).await, migrated);
+    MIGRATOR.undo(&pool, 0).await.unwrap();
+    let undone: BTreeSet<_> =
+        schema(&pool).await.into_iter().filter(|fact| !fact.contains("_sqlx_migrations")).collect();
+    assert_eq!(undone, before);
+    MIGRATOR.run(&pool).await.unwrap();
+    assert_eq!(schema(&pool).await, migrated);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_dump_may_be_loaded_before_or_after_migrating(pool: PgPool) {
+    load_as_psql_does(&pool).await;
+    MIGRATOR.run(&pool).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql"));
+    let loaded = load_file(&mut connection, path, Mode::Replace).await.unwrap();
+    assert!(loaded.prices > 50_000);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_checks_of_the_schema_hold(pool: PgPool) {
+    for (statement, constraint) in [
+        ("insert into prices values ('CNGGZ', 'EETLL', '2021-01-01', 0)", "prices_price_positive"),
+        ("insert into prices values ('CNGGZ', 'EETLL', 'infinity', 1)", "prices_day_finite"),
+        ("insert into prices values ('CNGGZ', 'XXXXX', '2021-01-01', 1)", "prices_dest_code_fkey"),
+        ("insert into ports values ('cnggz', 'x', 'asia')", "ports_code_format"),
+        ("insert into ports values ('XXXXX', 'x', 'nowhere')", "ports_parent_slug_fkey"),
+        ("insert into regions values ('Asia', 'x', null)", "regions_slug_format"),
+        ("delete from ports where code = 'CNGGZ'", "prices_orig_code_fkey"),
+        ("update regions set parent_slug = 'china_south' where slug = 'asia'", "would be below itself"),
+        ("update regions set parent_slug = slug where slug = 'asia'", "would be below itself"),
+    ] {
+        let error = pool.execute(statement).await.expect_err(statement).to_string();
+        assert!(error.contains(constraint), "{statement}: {error}");
+    }
+}

@@ -1,0 +1,10 @@
+//! A module for each area of routes, by the same name; and what holds for all of them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod every_route;
+mod greeting;
+mod openapi;
+mod places;
+mod rates;

@@ -1,0 +1,28 @@
+use sqlx::PgPool;
+
+use crate::support::Instance;
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn the_description_is_served_as_it_is_committed(pool: PgPool) {
+    let answer = Instance::new(&pool).get("/openapi.json").await.expect(200);
+    let committed = include_str!("../../openapi.json");
+    assert!(
+        answer.text() == committed,
+        "openapi.json is outdated: cargo run -p rates -- openapi > rates/openapi.json"
+    );
+    assert_eq!(answer.json()["openapi"], "3.1.0");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn the_documentation_is_interactive_and_needs_no_other_server(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let page = instance.get("/docs/").await.expect(200);
+    assert!(page.header("content-type").starts_with("text/html"), "{page}");
+    let text = page.text();
+    assert!(!text.contains("//cdn") && !text.contains("https://"), "{text}");
+    let scripts: Vec<_> = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(!scripts.is_empty(), "{text}");
+    for script in scripts {
+        instance.get(&format!("/docs/{}", script.trim_start_matches("./"))).await.expect(200);
+    }
+}

@@ -1,0 +1,100 @@
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::support::Instance;
+
+fn codes(page: &Value) -> Vec<&str> {
+    page["ports"].as_array().unwrap().iter().map(|port| port["code"].as_str().unwrap()).collect()
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn ports_are_listed_and_found_by_words_and_region(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (uri, wanted) in [
+        ("/ports", &["CNGGZ", "CNSGH", "CNSZX", "EETLL", "NLRTM", "SESTO"][..]),
+        ("/ports?q=SHEN", &["CNSZX"]),
+        ("/ports?q=cn&region=china_south", &["CNGGZ", "CNSZX"]),
+        ("/ports?region=north_europe", &["EETLL", "NLRTM", "SESTO"]),
+        ("/ports?region=empty", &[]),
+        ("/ports?q=nothing", &[]),
+    ] {
+        let page = instance.get(uri).await.expect(200).json();
+        assert_eq!(codes(&page), wanted, "{uri}");
+        assert_eq!(page["next"], Value::Null, "{uri}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_pages_of_a_list_hold_each_item_once(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (first, list, key, wanted) in [
+        ("/ports?limit=2", "ports", "code", vec!["CNGGZ", "CNSGH", "CNSZX", "EETLL", "NLRTM", "SESTO"]),
+        ("/ports?limit=1&region=baltic&q=e", "ports", "code", vec!["EETLL", "SESTO"]),
+        (
+            "/regions?limit=3",
+            "regions",
+            "slug",
+            vec!["asia", "china", "china_east", "china_south", "empty", "europe", "north_europe", "baltic"],
+        ),
+    ] {
+        let mut next = Some(first.to_owned());
+        let mut seen = Vec::new();
+        while let Some(uri) = next {
+            let page = instance.get(&uri).await.expect(200).json();
+            seen.extend(
+                page[list].as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()),
+            );
+            next = page["next"].as_str().map(str::to_owned);
+            assert!(seen.len() <= wanted.len(), "{first}: {seen:?}");
+        }
+        assert_eq!(seen, wanted, "{first}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_port_and_a_region_tell_where_they_are(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    assert_eq!(
+        instance.get("/ports/EETLL").await.expect(200).json(),
+        json!({"code": "EETLL", "name": "Tallinn", "parent_slug": "baltic", "path": [
+            {"slug": "europe", "name": "Europe"}, {"slug": "north_europe", "name": "North Europe"},
+            {"slug": "baltic", "name": "Baltic"}]})
+    );
+    assert_eq!(
+        instance.get("/regions/north_europe").await.expect(200).json(),
+        json!({"slug": "north_europe", "name": "North Europe", "parent_slug": "europe", "depth": 1, "port_count": 3,
+            "path": [{"slug": "europe", "name": "Europe"}, {"slug": "north_europe", "name": "North Europe"}],
+            "children": [{"slug": "baltic", "name": "Baltic"}],
+            "ports": [{"code": "NLRTM", "name": "Rotterdam", "parent_slug": "north_europe"}],
+            "all_ports": "/ports?region=north_europe"})
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_is_not_there_or_wrong_is_a_problem(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let body = instance.get("/ports/EETLX").await.expect_problem(404, &[]);
+    assert_eq!(body["suggestions"][0], "EETLL");
+    instance.get("/ports/%FF").await.expect_problem(400, &[]);
+    instance.get("/regions/baltics").await.expect_problem(404, &[]);
+    instance.get("/ports?region=baltics").await.expect_problem(400, &[("region", "unknown")]);
+    instance
+        .get("/ports?limit=0&q=a&q=b")
+        .await
+        .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
+    instance.get("/regions?after=nowhere").await.expect_problem(400, &[("after", "unknown")]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_new_port_is_known_at_once(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    instance.get("/ports/DEHAM").await.expect(404);
+    let version = instance.app.freshness.current();
+    sqlx::query("insert into ports values ('DEHAM', 'Hamburg', 'north_europe')")
+        .execute(&pool)
+        .await
+        .unwrap();
+    instance.until(|instance| instance.app.freshness.current() != version).await;
+    instance.get("/ports/DEHAM").await.expect(200);
+    instance.rates("DEHAM", "asia", "2021-01-01", "2021-01-01").await.expect(200);
+}
