@@ -1,0 +1,53 @@
+# The commands of this project. CI runs exactly these recipes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# CI builds offline against the committed query metadata; so does everybody else, unless a query is being changed.
+export SQLX_OFFLINE ?= true
+CARGO ?= cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## List the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build, start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl-C stops all)
+	$(CARGO) build --locked --release -p rates
+	db/private_postgres.sh -- db/serve_sample.sh target/release/rates
+
+.PHONY: test
+test: ## Run every test, with a private PostgreSQL
+	db/private_postgres.sh --throw-away -- $(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: ## Check formatting, lints, docs and shell scripts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	shellcheck $$(git ls-files '*.sh') .ci/run
+	shfmt -i 2 -ci -d $$(git ls-files '*.sh') .ci/run
+
+.PHONY: sqlx-prepare
+sqlx-prepare: ## Write .sqlx anew after a query or a migration changed
+	db/private_postgres.sh --throw-away -- db/query_metadata.sh .sqlx
+
+.PHONY: sqlx-check
+sqlx-check: ## Check that .sqlx is what the queries and the schema say
+	db/private_postgres.sh --throw-away -- db/query_metadata.sh --check
+
+.PHONY: openapi
+openapi: ## Write rates/openapi.json anew after the API changed
+	$(CARGO) run --locked -q -p rates -- openapi > rates/openapi.json
+
+.PHONY: schemathesis
+schemathesis: ## Attack a running server through its OpenAPI description
+	$(CARGO) build --locked --release -p rates
+	db/private_postgres.sh --throw-away -- db/serve_sample.sh target/release/rates rates/tests/schemathesis.sh
+
+.PHONY: deny
+deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
+	$(CARGO) deny check
