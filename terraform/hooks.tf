@@ -1,0 +1,109 @@
+# The steps that apply takes besides making things, in this order: images are built and pushed once their repository is
+# there, the service's user gets its password, the database is migrated and, once, loaded. Each runs again only when
+# what it is triggered by changes, and a failure fails the apply. `run_hooks = false` leaves all of them to a pipeline.
+#
+# What a command needs is handed over in its environment and not pasted into it, so that no value is ever read as shell.
+
+locals {
+  platform = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }[var.architecture]
+}
+
+resource "terraform_data" "image" {
+  for_each = var.run_hooks ? local.repositories : []
+
+  triggers_replace = [module.ecr[each.key].repository_url, var.image_tag, local.platform]
+
+  provisioner "local-exec" {
+    working_dir = "${path.root}/.."
+    command     = "exec ./build_push_docker_image.sh \"$REPOSITORY\" --service \"$SERVICE\" --tag \"$TAG\" --platform \"$PLATFORM\""
+    environment = {
+      AWS_REGION = var.region
+      REPOSITORY = module.ecr[each.key].repository_url
+      SERVICE    = each.key
+      TAG        = var.image_tag
+      PLATFORM   = local.platform
+    }
+  }
+}
+
+# The dump travels as an image: a task reads it from its own disk, and no bucket, link or open port is needed.
+resource "terraform_data" "dump_image" {
+  count = local.dump_tag == null ? 0 : 1
+
+  triggers_replace = [module.ecr["rates"].repository_url, local.dump_tag, local.platform]
+
+  provisioner "local-exec" {
+    working_dir = "${path.root}/.."
+    command     = "exec ./build_push_docker_image.sh \"$REPOSITORY\" --service rates --tag \"$TAG\" --platform \"$PLATFORM\" --dump \"$DUMP\""
+    environment = {
+      AWS_REGION = var.region
+      REPOSITORY = module.ecr["rates"].repository_url
+      TAG        = local.dump_tag
+      PLATFORM   = local.platform
+      DUMP       = abspath(var.dump_file)
+    }
+  }
+
+  # It shares its layers with the service's image, and pushing both at once would push them twice.
+  depends_on = [terraform_data.image]
+}
+
+# Made by AWS, handed to AWS: the password is never on this machine's disk, nor in an argument, the state or a log.
+resource "terraform_data" "app_password" {
+  count = var.run_hooks ? 1 : 0
+
+  triggers_replace = [module.rds.app_secret_arn]
+
+  provisioner "local-exec" {
+    working_dir = path.root
+    command     = "exec ./scripts/app_password.sh --secret \"$SECRET\" --username \"$APP_USER\""
+    environment = {
+      AWS_REGION = var.region
+      SECRET     = module.rds.app_secret_arn
+      APP_USER   = module.rds.app_username
+    }
+  }
+}
+
+resource "terraform_data" "migrate" {
+  count = var.run_hooks ? 1 : 0
+
+  # A new image may bring new migrations; a new database has none yet.
+  triggers_replace = [module.admin["migrate"].task_definition_arn, module.rds.host]
+
+  provisioner "local-exec" {
+    working_dir = path.root
+    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
+    environment = {
+      AWS_REGION = var.region
+      CLUSTER    = module.ecs.cluster_name
+      TASK       = module.admin["migrate"].task_definition_arn
+      SUBNETS    = join(",", module.vpc.private_subnet_ids)
+      GROUP      = module.admin["migrate"].security_group_id
+    }
+  }
+
+  # The whole of rds and vpc: the task must get in, not only find the name, and reach its image and its log.
+  depends_on = [terraform_data.image, terraform_data.app_password, module.rds, module.vpc, module.admin]
+}
+
+resource "terraform_data" "load" {
+  count = local.dump_tag == null ? 0 : 1
+
+  # Another dump, or another database. `load --if-empty` leaves alone a database that has prices.
+  triggers_replace = [local.dump_tag, module.rds.host]
+
+  provisioner "local-exec" {
+    working_dir = path.root
+    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
+    environment = {
+      AWS_REGION = var.region
+      CLUSTER    = module.ecs.cluster_name
+      TASK       = module.admin["load"].task_definition_arn
+      SUBNETS    = join(",", module.vpc.private_subnet_ids)
+      GROUP      = module.admin["load"].security_group_id
+    }
+  }
+
+  depends_on = [terraform_data.dump_image, terraform_data.migrate]
+}

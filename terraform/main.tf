@@ -1,0 +1,109 @@
+# The whole, from the outside in: network, load balancer, images, database, cache, what runs, and what watches it.
+# Services are in services.tf, the steps that apply takes besides making things in hooks.tf.
+
+locals {
+  name      = "${var.name}-${var.environment}"
+  protected = coalesce(var.protected, var.environment == "prod")
+
+  # Stopping a task, in numbers that only work together. ECS takes a task off the load balancer (which waits as long as
+  # the slowest request may take), sends SIGTERM, on which the service stops accepting and finishes what it has, and
+  # SIGKILL at last:  request < deregistration, request < drain < stop.
+  request_timeout      = var.request_timeout_seconds
+  deregistration_delay = local.request_timeout + 5
+  drain                = local.request_timeout + 10
+  stop_timeout         = local.drain + 10
+}
+
+module "vpc" {
+  source = "./modules/vpc"
+
+  name          = local.name
+  region        = var.region
+  cidr          = var.network.cidr
+  zones         = var.network.zones
+  egress        = var.network.egress
+  flow_log_days = var.network.flow_log_days
+  # What every task calls, and what only some do.
+  endpoints = toset(concat(
+    ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
+    var.exec ? ["ssmmessages"] : [],
+    var.observability.collector_image != null ? ["xray"] : [],
+  ))
+}
+
+module "alb" {
+  source = "./modules/alb"
+
+  name           = local.name
+  vpc_id         = module.vpc.vpc_id
+  subnet_ids     = module.vpc.public_subnet_ids
+  listener       = var.listener
+  waf_rate_limit = var.waf_rate_limit
+  protected      = local.protected
+}
+
+# One repository for each image this project builds. That of the rates is always there, since migrations run from it.
+module "ecr" {
+  source   = "./modules/ecr"
+  for_each = local.repositories
+
+  name         = "${local.name}/${each.key}"
+  force_delete = !local.protected
+}
+
+module "rds" {
+  source = "./modules/rds"
+
+  name       = local.name
+  vpc_id     = module.vpc.vpc_id
+  subnet_ids = module.vpc.data_subnet_ids
+  database   = var.database
+  protected  = local.protected
+  log_days   = var.observability.log_days
+  clients = merge(
+    { for name, service in var.services : name => module.task[name].security_group_id if service.database },
+    { for name, task in module.admin : name => task.security_group_id },
+  )
+}
+
+module "redis" {
+  source = "./modules/redis"
+  count  = var.redis == null ? 0 : 1
+
+  name       = local.name
+  vpc_id     = module.vpc.vpc_id
+  subnet_ids = module.vpc.data_subnet_ids
+  redis      = var.redis
+  protected  = local.protected
+  clients    = { for name, service in var.services : name => module.task[name].security_group_id if service.redis }
+}
+
+module "ecs" {
+  source = "./modules/ecs"
+
+  name               = local.name
+  container_insights = var.observability.container_insights
+  log_days           = var.observability.log_days
+}
+
+module "observability" {
+  source = "./modules/observability"
+
+  name          = local.name
+  region        = var.region
+  emails        = var.observability.emails
+  load_balancer = module.alb.arn_suffix
+  cluster_name  = module.ecs.cluster_name
+  services = { for name, service in module.service : name => {
+    name         = service.name
+    target_group = service.target_group_arn_suffix
+    alarm_arns   = service.alarm_arns
+  } }
+  database = merge(module.rds.identifiers, {
+    max_connections = var.database.max_connections
+    burstable       = startswith(var.database.instance_class, "db.t")
+  })
+  thresholds         = { stale_data_hours = var.observability.stale_data_hours }
+  service_metrics    = var.observability.collector_image != null
+  monthly_budget_usd = var.observability.monthly_budget_usd
+}

@@ -1,0 +1,23 @@
+output "url" {
+  description = "Where clients call, without a slash at the end."
+  value = (
+    local.tls
+    ? "https://${coalesce(var.listener.domain, aws_lb.this.dns_name)}"
+    : "http://${aws_lb.this.dns_name}:${var.listener.port}"
+  )
+}
+
+output "listener_arn" {
+  description = "Listener that services add their rules to."
+  value       = local.tls ? aws_lb_listener.https[0].arn : aws_lb_listener.http[0].arn
+}
+
+output "security_group_id" {
+  description = "Group of the load balancer; services let it, and only it, in."
+  value       = aws_security_group.this.id
+}
+
+output "arn_suffix" {
+  description = "The load balancer as CloudWatch names it."
+  value       = aws_lb.this.arn_suffix
+}

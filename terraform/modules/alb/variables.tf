@@ -1,0 +1,96 @@
+variable "name" {
+  description = "Prefix of every name. At most 32 characters, which is all a load balancer's name may have."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,31}$", var.name))
+    error_message = "name must be 1 to 32 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "vpc_id" {
+  description = "Network the load balancer stands in."
+  type        = string
+  nullable    = false
+}
+
+variable "subnet_ids" {
+  description = "Public subnets, one in each of at least two zones."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.subnet_ids) >= 2
+    error_message = "subnet_ids must name at least two subnets: a load balancer refuses a single zone."
+  }
+}
+
+variable "listener" {
+  description = "What clients connect to. Alone: HTTP on port. With certificate_arn: HTTPS on 443 and 80 redirected. With domain and zone_id: the same, the certificate made and validated, and the name pointed here. domain beside certificate_arn only says what the certificate is for."
+  type = object({
+    port            = optional(number, 3000)
+    certificate_arn = optional(string)
+    domain          = optional(string)
+    zone_id         = optional(string)
+    allowed_cidrs   = optional(set(string), ["0.0.0.0/0"])
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.listener.port > 0 && var.listener.port < 65536
+    error_message = "listener.port must be from 1 to 65535."
+  }
+
+  validation {
+    condition     = var.listener.certificate_arn == null || can(regex("^arn:[a-z-]+:acm:", var.listener.certificate_arn))
+    error_message = "listener.certificate_arn must be the ARN of a certificate in ACM (arn:aws:acm:…)."
+  }
+
+  validation {
+    condition     = var.listener.zone_id == null || var.listener.domain != null
+    error_message = "listener.zone_id needs listener.domain: the name to make in that zone."
+  }
+
+  validation {
+    condition     = var.listener.domain == null || var.listener.certificate_arn != null || var.listener.zone_id != null
+    error_message = "listener.domain needs listener.zone_id (to make a certificate) or listener.certificate_arn (to use one)."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.listener.allowed_cidrs : can(cidrnetmask(cidr))])
+    error_message = "listener.allowed_cidrs must be IPv4 ranges, for example 0.0.0.0/0 or 203.0.113.7/32."
+  }
+}
+
+variable "waf_rate_limit" {
+  description = "Requests one address may make in five minutes before it is refused; with it comes the web application firewall and AWS's managed rules. 0 leaves the firewall out."
+  type        = number
+  default     = 0
+  nullable    = false
+
+  validation {
+    condition     = var.waf_rate_limit == 0 || (var.waf_rate_limit >= 10 && var.waf_rate_limit <= 2000000000)
+    error_message = "waf_rate_limit must be 0 (no firewall) or from 10 up, which is the least that AWS WAF takes."
+  }
+}
+
+variable "access_log_days" {
+  description = "Days to keep access logs in their bucket."
+  type        = number
+  default     = 90
+  nullable    = false
+
+  validation {
+    condition     = var.access_log_days >= 1
+    error_message = "access_log_days must be at least 1."
+  }
+}
+
+variable "protected" {
+  description = "Whether deleting the load balancer, or its logs, is refused."
+  type        = bool
+  default     = false
+  nullable    = false
+}

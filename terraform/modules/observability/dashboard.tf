@@ -1,0 +1,58 @@
+# One page, read from top to bottom: what rings, what clients see, what the tasks do, what the database does.
+
+locals {
+  routed = { for key, service in var.services : key => service if service.target_group != null }
+
+  # Title, metrics, statistic: everything else is the same for every picture.
+  pictures = [
+    { title = "Requests a minute", stat = "Sum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "RequestCount", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
+    { title = "5xx answers", stat = "Sum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
+    { title = "p99, seconds", stat = "p99", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
+    { title = "Healthy tasks", stat = "Minimum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "HealthyHostCount", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
+    { title = "CPU of tasks, per cent", stat = "Average", metrics = [for key, s in var.services : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster_name, "ServiceName", s.name, { label = key }]] },
+    { title = "Memory of tasks, per cent", stat = "Maximum", metrics = [for key, s in var.services : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster_name, "ServiceName", s.name, { label = key }]] },
+    { title = "CPU of the database, per cent", stat = "Average", metrics = [["AWS/RDS", "CPUUtilization", one(keys(local.writer)), one(values(local.writer)), { label = "writer" }]] },
+    { title = "Connections, of ${var.database.max_connections}", stat = "Maximum", metrics = [["AWS/RDS", "DatabaseConnections", one(keys(local.writer)), one(values(local.writer)), { label = "writer" }]] },
+  ]
+
+  alarm_arns = concat(
+    flatten([for service in var.services : values(service.alarm_arns)]),
+    [for alarm in aws_cloudwatch_metric_alarm.database : alarm.arn],
+    [for alarm in aws_cloudwatch_metric_alarm.replica_lag : alarm.arn],
+    aws_cloudwatch_metric_alarm.stale[*].arn,
+    aws_cloudwatch_metric_alarm.failed_batches[*].arn,
+  )
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = var.name
+  dashboard_body = jsonencode({
+    widgets = concat(
+      [{
+        type       = "alarm"
+        x          = 0
+        y          = 0
+        width      = 24
+        height     = 4
+        properties = { title = "Alarms", alarms = local.alarm_arns }
+      }],
+      # A picture without a line is refused, so one that has none is left out.
+      [for i, picture in [for p in local.pictures : p if length(p.metrics) > 0] : {
+        type   = "metric"
+        x      = i % 2 * 12
+        y      = 4 + floor(i / 2) * 6
+        width  = 12
+        height = 6
+        properties = {
+          title   = picture.title
+          stat    = picture.stat
+          metrics = picture.metrics
+          region  = var.region
+          period  = 60
+          view    = "timeSeries"
+          yAxis   = { left = { min = 0 } }
+        }
+      }],
+    )
+  })
+}

@@ -1,0 +1,117 @@
+# What rings for the database. One table: each row is an alarm, and its text says what to do first.
+
+locals {
+  aurora = var.database.cluster != null
+  writer = local.aurora ? { DBClusterIdentifier = var.database.cluster } : { DBInstanceIdentifier = var.database.writer }
+
+  database_alarms = merge(
+    {
+      cpu = {
+        metric    = "CPUUtilization"
+        threshold = var.thresholds.cpu_percent
+        operator  = "GreaterThanThreshold"
+        minutes   = 15
+        statistic = "Average"
+        text      = "The database is above ${var.thresholds.cpu_percent}% CPU for a quarter of an hour. First: open Performance Insights and look for the statement at the top; if it is the usual load, take the next instance_class."
+      }
+      connections = {
+        metric    = "DatabaseConnections"
+        threshold = floor(var.database.max_connections * var.thresholds.connections_percent / 100)
+        operator  = "GreaterThanThreshold"
+        minutes   = 5
+        statistic = "Maximum"
+        text      = "Over ${var.thresholds.connections_percent}% of the ${var.database.max_connections} connections are taken; at 100% services answer 503. First: see in pg_stat_activity whose they are; then lower pool_size or scaling.max, or raise max_connections."
+      }
+      memory = {
+        metric    = "FreeableMemory"
+        threshold = 100 * 1024 * 1024
+        operator  = "LessThanThreshold"
+        minutes   = 15
+        statistic = "Minimum"
+        text      = "The database has under 100 MiB of memory left and will soon swap. First: look whether connections rose; if not, take the next instance_class."
+      }
+    },
+    local.aurora ? {
+      capacity = {
+        metric    = "ACUUtilization"
+        threshold = 90
+        operator  = "GreaterThanThreshold"
+        minutes   = 15
+        statistic = "Average"
+        text      = "The database runs at over 90% of max_acu. First: raise max_acu, then look in Performance Insights for what changed."
+      }
+      lag = {
+        metric    = "AuroraReplicaLagMaximum"
+        threshold = var.thresholds.replica_lag_seconds * 1000
+        operator  = "GreaterThanThreshold"
+        minutes   = 5
+        statistic = "Maximum"
+        text      = "A reader is more than ${var.thresholds.replica_lag_seconds} s behind, so answers are old. First: look for a large write under way; if there is none, restart the reader."
+      }
+      } : {
+      storage = {
+        metric    = "FreeStorageSpace"
+        threshold = var.thresholds.free_storage_gb * 1024 * 1024 * 1024
+        operator  = "LessThanThreshold"
+        minutes   = 5
+        statistic = "Minimum"
+        text      = "Under ${var.thresholds.free_storage_gb} GB of storage left, and it did not grow: either max_storage_gb is reached, or the last growth was under six hours ago. First: raise max_storage_gb; without space PostgreSQL stops."
+      }
+      burst = {
+        metric    = "EBSByteBalance%"
+        threshold = 20
+        operator  = "LessThanThreshold"
+        minutes   = 15
+        statistic = "Minimum"
+        text      = "The machine has used up most of its disk throughput burst and will slow down to its baseline. First: look in Performance Insights for statements that read much; then take a larger instance_class."
+      }
+    },
+    var.database.burstable && !local.aurora ? {
+      credits = {
+        metric    = "CPUCreditBalance"
+        threshold = 20
+        operator  = "LessThanThreshold"
+        minutes   = 15
+        statistic = "Minimum"
+        text      = "The machine has nearly used up its CPU credits; from then on every further minute costs extra (T4g runs unlimited). First: if this is the usual load, take a class without credits, such as db.m7g.large."
+      }
+    } : {},
+  )
+}
+
+resource "aws_cloudwatch_metric_alarm" "database" {
+  for_each = local.database_alarms
+
+  alarm_name          = "${var.name}-database-${each.key}"
+  alarm_description   = each.value.text
+  namespace           = "AWS/RDS"
+  metric_name         = each.value.metric
+  dimensions          = local.writer
+  statistic           = each.value.statistic
+  period              = 60
+  comparison_operator = each.value.operator
+  threshold           = each.value.threshold
+  evaluation_periods  = each.value.minutes
+  # Silence is not an alarm of its own here: the services' alarms ring when the database is gone.
+  treat_missing_data = "missing"
+  alarm_actions      = [aws_sns_topic.alarms.arn]
+  ok_actions         = [aws_sns_topic.alarms.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "replica_lag" {
+  for_each = { for i, replica in var.database.replicas : "replica-${i + 1}" => replica }
+
+  alarm_name          = "${var.name}-database-lag-${each.key}"
+  alarm_description   = "${each.key} is more than ${var.thresholds.replica_lag_seconds} s behind, so the answers it gives are old. First: look for a large write or a long-running query on it; if there is neither, reboot it."
+  namespace           = "AWS/RDS"
+  metric_name         = "ReplicaLag"
+  dimensions          = { DBInstanceIdentifier = each.value }
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.thresholds.replica_lag_seconds
+  evaluation_periods  = 5
+  treat_missing_data  = "missing"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}

@@ -1,0 +1,152 @@
+# What rings for this service. Each description says what to do first, since it is all that the woken person sees.
+
+locals {
+  # Without a route there is no load balancer to ask.
+  routed = var.route == null ? 0 : 1
+  target = var.route == null ? {} : {
+    LoadBalancer = var.route.load_balancer_arn_suffix
+    TargetGroup  = aws_lb_target_group.this[0].arn_suffix
+  }
+  service = {
+    ClusterName = var.cluster.name
+    ServiceName = var.name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  count = local.routed
+
+  alarm_name          = "${var.name}-5xx"
+  alarm_description   = "More than ${var.alarms.error_percent}% of answers of ${var.name} are 5xx. First: read the newest ERROR lines in its log group; if a deployment is under way it rolls back by itself, if one just ended run scripts/rollback.sh. 503 alone means the database: see its alarms."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.alarms.error_percent
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  # No requests, no errors.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = [var.alarms.topic_arn]
+  ok_actions         = [var.alarms.topic_arn]
+
+  # A share and not a count: ten errors are an outage at night and noise at noon. Under 20 requests a minute a single
+  # one would ring, so those minutes count as well.
+  metric_query {
+    id          = "share"
+    label       = "5xx answers, per cent"
+    expression  = "IF(requests >= 20, 100 * FILL(errors, 0) / requests, 0)"
+    return_data = true
+  }
+
+  metric_query {
+    id = "errors"
+
+    metric {
+      namespace   = "AWS/ApplicationELB"
+      metric_name = "HTTPCode_Target_5XX_Count"
+      dimensions  = local.target
+      period      = 60
+      stat        = "Sum"
+    }
+  }
+
+  metric_query {
+    id = "requests"
+
+    metric {
+      namespace   = "AWS/ApplicationELB"
+      metric_name = "RequestCount"
+      dimensions  = local.target
+      period      = 60
+      stat        = "Sum"
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "slow" {
+  count = local.routed
+
+  alarm_name         = "${var.name}-p99"
+  alarm_description  = "One request in a hundred to ${var.name} takes over ${var.alarms.p99_seconds} s. First: look on the dashboard whether tasks (CPU) or the database (CPU, connections) are busy; for tasks raise scaling.max, for the database look for the slow statement in Performance Insights."
+  namespace          = "AWS/ApplicationELB"
+  metric_name        = "TargetResponseTime"
+  dimensions         = local.target
+  extended_statistic = "p99"
+  # A single slow request in an idle minute is no percentile.
+  evaluate_low_sample_count_percentiles = "ignore"
+  period                                = 60
+  comparison_operator                   = "GreaterThanThreshold"
+  threshold                             = var.alarms.p99_seconds
+  evaluation_periods                    = 5
+  datapoints_to_alarm                   = 3
+  treat_missing_data                    = "notBreaching"
+  alarm_actions                         = [var.alarms.topic_arn]
+  ok_actions                            = [var.alarms.topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "unhealthy" {
+  count = local.routed
+
+  alarm_name          = "${var.name}-unhealthy"
+  alarm_description   = "A task of ${var.name} fails its health check for ten minutes and is not being replaced. First: list the service's events (aws ecs describe-services) and read the log of the task they name."
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "UnHealthyHostCount"
+  dimensions          = local.target
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = 10
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarms.topic_arn]
+  ok_actions          = [var.alarms.topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "down" {
+  count = var.route != null && var.scaling.min > 0 ? 1 : 0
+
+  alarm_name          = "${var.name}-down"
+  alarm_description   = "No healthy task of ${var.name}: clients get 503. First: read why the last tasks stopped (aws ecs list-tasks --desired-status STOPPED, then describe-tasks); pending migrations, a missing secret or image say so there. Then scripts/rollback.sh."
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "HealthyHostCount"
+  dimensions          = local.target
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  evaluation_periods  = 2
+  # Nothing registered, nothing reported: that is the outage itself.
+  treat_missing_data = "breaching"
+  alarm_actions      = [var.alarms.topic_arn]
+  ok_actions         = [var.alarms.topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "cpu" {
+  alarm_name          = "${var.name}-cpu"
+  alarm_description   = "Tasks of ${var.name} are above ${var.alarms.cpu_percent}% CPU for ten minutes, so autoscaling is at its end. First: raise scaling.max, or size.cpu."
+  namespace           = "AWS/ECS"
+  metric_name         = "CPUUtilization"
+  dimensions          = local.service
+  statistic           = "Average"
+  period              = 60
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.alarms.cpu_percent
+  evaluation_periods  = 10
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarms.topic_arn]
+  ok_actions          = [var.alarms.topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "memory" {
+  alarm_name          = "${var.name}-memory"
+  alarm_description   = "Tasks of ${var.name} use over ${var.alarms.memory_percent}% of their memory; at 100% they are killed. First: raise size.memory, then look whether it grows without end, which is a leak."
+  namespace           = "AWS/ECS"
+  metric_name         = "MemoryUtilization"
+  dimensions          = local.service
+  statistic           = "Maximum"
+  period              = 60
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.alarms.memory_percent
+  evaluation_periods  = 5
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarms.topic_arn]
+  ok_actions          = [var.alarms.topic_arn]
+}

@@ -1,0 +1,21 @@
+output "name" {
+  description = "Name of the service, once it exists."
+  value       = aws_ecs_service.this.name
+}
+
+output "target_group_arn_suffix" {
+  description = "The target group as CloudWatch names it; null for a worker."
+  value       = one(aws_lb_target_group.this[*].arn_suffix)
+}
+
+output "alarm_arns" {
+  description = "Alarms of this service, for the dashboard."
+  value = { for name, alarm in {
+    errors    = one(aws_cloudwatch_metric_alarm.errors[*].arn)
+    slow      = one(aws_cloudwatch_metric_alarm.slow[*].arn)
+    unhealthy = one(aws_cloudwatch_metric_alarm.unhealthy[*].arn)
+    down      = one(aws_cloudwatch_metric_alarm.down[*].arn)
+    cpu       = aws_cloudwatch_metric_alarm.cpu.arn
+    memory    = aws_cloudwatch_metric_alarm.memory.arn
+  } : name => alarm if alarm != null }
+}

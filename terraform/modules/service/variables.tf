@@ -1,0 +1,132 @@
+variable "name" {
+  description = "Name of the service."
+  type        = string
+  nullable    = false
+}
+
+variable "cluster" {
+  description = "Cluster to run in: its name and ARN."
+  type = object({
+    name = string
+    arn  = string
+  })
+  nullable = false
+}
+
+variable "task" {
+  description = "What to keep running: the task definition, its container and its security group."
+  type = object({
+    definition_arn    = string
+    container         = string
+    security_group_id = string
+  })
+  nullable = false
+}
+
+variable "vpc_id" {
+  description = "Network of the target group."
+  type        = string
+  nullable    = false
+}
+
+variable "subnet_ids" {
+  description = "Private subnets to run in."
+  type        = list(string)
+  nullable    = false
+}
+
+variable "scaling" {
+  description = "How many tasks, and what adds one: requests a target and minute, and CPU per cent. min = max = 0 parks the service."
+  type = object({
+    min                 = optional(number, 1)
+    max                 = optional(number, 4)
+    requests_per_minute = optional(number, 6000)
+    cpu_percent         = optional(number, 60)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.scaling.min >= 0 && var.scaling.max >= var.scaling.min
+    error_message = "scaling.min must be 0 or more, and scaling.max at least as much."
+  }
+
+  validation {
+    condition     = var.scaling.cpu_percent > 0 && var.scaling.cpu_percent <= 90
+    error_message = "scaling.cpu_percent must be above 0 and at most 90: past that new tasks come too late."
+  }
+
+  validation {
+    condition     = var.scaling.requests_per_minute > 0
+    error_message = "scaling.requests_per_minute must be above 0."
+  }
+}
+
+variable "spot" {
+  description = "Whether to run on Fargate Spot: some 70 per cent cheaper, and taken back at two minutes' notice."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "route" {
+  description = "Which requests come here, and how the load balancer asks whether a task is well. Null for a worker that nobody calls."
+  type = object({
+    listener_arn                 = string
+    load_balancer_arn_suffix     = string
+    load_balancer_group_id       = string
+    port                         = number
+    priority                     = number
+    paths                        = optional(set(string), [])
+    hosts                        = optional(set(string), [])
+    health_path                  = optional(string, "/healthz")
+    deregistration_delay_seconds = optional(number, 15)
+  })
+  default = null
+
+  validation {
+    condition     = var.route == null || try(length(var.route.paths) + length(var.route.hosts) > 0, false)
+    error_message = "route needs paths or hosts: a rule without a condition is refused."
+  }
+
+  validation {
+    condition     = var.route == null || try(length(var.route.paths) + length(var.route.hosts) <= 5, false)
+    error_message = "route takes at most 5 paths and hosts together, as a load balancer's rule does."
+  }
+
+  validation {
+    condition     = var.route == null || try(var.route.priority >= 1 && var.route.priority <= 50000, false)
+    error_message = "route.priority must be from 1 to 50000."
+  }
+
+  validation {
+    condition     = var.route == null || try(startswith(var.route.health_path, "/"), false)
+    error_message = "route.health_path must start with a slash."
+  }
+}
+
+variable "wait" {
+  description = "Whether apply waits until the new tasks have taken over, and fails when they do not."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "exec" {
+  description = "Whether ECS Exec may enter the containers."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "alarms" {
+  description = "Where alarms go and when they ring: p99 in seconds, share of 5xx answers in per cent."
+  type = object({
+    topic_arn      = string
+    p99_seconds    = optional(number, 1)
+    error_percent  = optional(number, 1)
+    cpu_percent    = optional(number, 85)
+    memory_percent = optional(number, 85)
+  })
+  nullable = false
+}

@@ -1,0 +1,66 @@
+variable "name" {
+  description = "Prefix of every name, for example rates-dev."
+  type        = string
+  nullable    = false
+}
+
+variable "region" {
+  description = "Region, used to name the endpoint services."
+  type        = string
+  nullable    = false
+}
+
+variable "cidr" {
+  description = "Private IPv4 range of the network. A /16 to /20, so that each of the twelve slots is a subnet of useful size."
+  type        = string
+  default     = "10.0.0.0/16"
+  nullable    = false
+
+  validation {
+    condition     = can(cidrnetmask(var.cidr)) && try(tonumber(split("/", var.cidr)[1]) >= 16 && tonumber(split("/", var.cidr)[1]) <= 20, false)
+    error_message = "cidr must be an IPv4 range from /16 to /20, for example 10.0.0.0/16."
+  }
+}
+
+variable "zones" {
+  description = "Availability zones to spread over: 2 survives the loss of one, 3 survives it with two thirds of the capacity left."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = contains([2, 3], var.zones)
+    error_message = "zones must be 2 or 3: the load balancer and the database subnet group both refuse a single zone."
+  }
+}
+
+variable "egress" {
+  description = "How tasks reach AWS: \"endpoints\" (interface endpoints, no way to the internet), or \"nat\" (one NAT gateway, the internet over it), or \"nat-per-zone\" (one each zone, so that losing a zone does not cut off the others)."
+  type        = string
+  default     = "endpoints"
+  nullable    = false
+
+  validation {
+    condition     = contains(["endpoints", "nat", "nat-per-zone"], var.egress)
+    error_message = "egress must be endpoints, nat or nat-per-zone."
+  }
+}
+
+variable "endpoints" {
+  description = "AWS services reached by interface endpoints when egress is \"endpoints\". Each costs money per zone and hour, so list only what tasks call."
+  type        = set(string)
+  default     = ["ecr.api", "ecr.dkr", "logs", "secretsmanager"]
+  nullable    = false
+}
+
+variable "flow_log_days" {
+  description = "Days to keep the network's flow logs; 0 turns them off."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = contains([0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.flow_log_days)
+    error_message = "flow_log_days must be 0 or a retention that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+  }
+}

@@ -1,0 +1,171 @@
+# What runs: each entry of var.services as a task and the service that keeps it running, and the two one-off tasks,
+# which are the same image with other arguments and the schema owner's login.
+
+locals {
+  services = { for name, service in var.services : name => merge(service, {
+    repository = coalesce(service.repository, name)
+    called     = length(service.paths) + length(service.hosts) > 0
+    # Settings are read under the program's own prefix: RATES__SERVER__PORT.
+    prefix = upper(replace(coalesce(service.repository, name), "-", "_"))
+  }) }
+  repositories = toset(concat(["rates"], [for service in local.services : service.repository if service.image == null]))
+
+  # A tag hangs on a colon, a digest on an at sign.
+  image_suffix = startswith(var.image_tag, "sha256:") ? "@${var.image_tag}" : ":${var.image_tag}"
+  images       = { for repository in local.repositories : repository => "${module.ecr[repository].repository_url}${local.image_suffix}" }
+
+  # Images from another repository in ECR must be allowed by name as well.
+  outside = "^([0-9]+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/([^:@]+)"
+
+  # Where the database is. The certificates to check it by are in the image: verify-full refuses an impostor.
+  database_environment = {
+    DB_HOST = module.rds.host
+    DB_PORT = tostring(module.rds.port)
+    DB_NAME = module.rds.database_name
+  }
+  trust = { for repository in local.repositories : repository => {
+    "${upper(replace(repository, "-", "_"))}__DATABASE__TLS_MODE"    = "verify-full"
+    "${upper(replace(repository, "-", "_"))}__DATABASE__TLS_CA_FILE" = "/etc/ssl/certs/rds-global-bundle.pem"
+  } }
+
+  # What each service is told. Settings of this project's own programs are left out for images from outside.
+  environment = { for name, service in local.services : name => merge(
+    { APP_ENV = var.environment },
+    service.image == null ? {
+      PORT                                                 = tostring(service.port)
+      "${service.prefix}__SERVER__REQUEST_TIMEOUT_SECONDS" = tostring(local.request_timeout)
+      "${service.prefix}__SERVER__DRAIN_SECONDS"           = tostring(local.drain)
+    } : {},
+    service.database ? merge(local.database_environment, { DB_USER = module.rds.app_username }) : {},
+    service.database && service.image == null ? merge(local.trust[service.repository], {
+      "${service.prefix}__DATABASE__POOL_SIZE" = tostring(service.pool_size)
+    }) : {},
+    # Readers go to the replicas when there are any, and to the writer otherwise.
+    service.database && local.has_readers ? { DB_READ_HOSTS = join(",", module.rds.read_hosts) } : {},
+    service.redis ? {
+      "${service.prefix}_REDIS_HOST" = module.redis[0].host
+      "${service.prefix}_REDIS_PORT" = tostring(module.redis[0].port)
+      "${service.prefix}_REDIS_TLS"  = "true"
+    } : {},
+    var.observability.collector_image != null ? { OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318" } : {},
+  ) }
+  # A second Aurora machine is a reader too.
+  has_readers = var.database.replicas > 0 || (var.database.engine == "aurora-postgresql" && var.database.multi_az)
+}
+
+module "task" {
+  source   = "./modules/task"
+  for_each = local.services
+
+  name   = "${local.name}-${each.key}"
+  region = var.region
+  vpc_id = module.vpc.vpc_id
+  image  = each.value.image != null ? each.value.image : local.images[each.value.repository]
+  repository_arns = concat(
+    each.value.image == null ? [module.ecr[each.value.repository].repository_arn] : [],
+    [
+      for image in [each.value.image, var.observability.collector_image] :
+      format("arn:aws:ecr:%[2]s:%[1]s:repository/%[3]s", regex(local.outside, image)...)
+      if image != null && can(regex(local.outside, image))
+    ],
+  )
+  command        = each.value.command
+  port           = each.value.called ? each.value.port : null
+  health_command = each.value.called && each.value.image == null ? [each.value.repository, "healthcheck"] : []
+  size           = merge(each.value.size, { architecture = coalesce(each.value.size.architecture, var.architecture) })
+  environment    = merge(local.environment[each.key], each.value.environment)
+  secrets = merge(
+    each.value.database ? { DB_PASSWORD = "${module.rds.app_secret_arn}:password::" } : {},
+    each.value.secrets,
+  )
+  reaches = merge(
+    each.value.database ? { database = { security_group_id = module.rds.security_group_id, port = module.rds.port } } : {},
+    each.value.redis ? { cache = { security_group_id = module.redis[0].security_group_id, port = 6379 } } : {},
+  )
+  volume               = each.value.volume == null ? null : { path = each.value.volume, subnet_ids = module.vpc.private_subnet_ids }
+  stop_timeout_seconds = local.stop_timeout
+  exec                 = var.exec ? { log_group_arn = module.ecs.exec_log_group_arn } : null
+  collector            = var.observability.collector_image == null ? null : { image = var.observability.collector_image, namespace = local.name }
+  log_days             = var.observability.log_days
+}
+
+module "service" {
+  source   = "./modules/service"
+  for_each = local.services
+
+  name       = "${local.name}-${each.key}"
+  cluster    = { name = module.ecs.cluster_name, arn = module.ecs.cluster_arn }
+  vpc_id     = module.vpc.vpc_id
+  subnet_ids = module.vpc.private_subnet_ids
+  task = {
+    definition_arn    = module.task[each.key].task_definition_arn
+    container         = module.task[each.key].container
+    security_group_id = module.task[each.key].security_group_id
+  }
+  route = !each.value.called ? null : {
+    listener_arn                 = module.alb.listener_arn
+    load_balancer_arn_suffix     = module.alb.arn_suffix
+    load_balancer_group_id       = module.alb.security_group_id
+    port                         = each.value.port
+    priority                     = each.value.priority
+    paths                        = each.value.paths
+    hosts                        = each.value.hosts
+    health_path                  = each.value.health_path
+    deregistration_delay_seconds = local.deregistration_delay
+  }
+  scaling = each.value.scaling
+  spot    = each.value.spot
+  exec    = var.exec
+  # Without the hooks the image may not be there yet and the database not migrated: the pipeline waits, when it is.
+  wait = var.run_hooks
+  alarms = {
+    topic_arn     = module.observability.topic_arn
+    p99_seconds   = var.observability.p99_seconds
+    error_percent = var.observability.error_percent
+  }
+
+  # The service refuses to start while migrations are pending, so they come first. A module that waits must not read
+  # data sources, or each plan would put them off and show changes; this one reads none.
+  depends_on = [terraform_data.migrate, terraform_data.load]
+}
+
+locals {
+  # The dump's own digest is its tag: another dump is another image, the same one is not loaded again. Not read with
+  # the hooks off, when it need not be there.
+  dump_tag = var.run_hooks && var.dump_file != null ? "data-${substr(filesha256(var.dump_file), 0, 12)}" : null
+
+  # The one-off tasks: what they run, from which image.
+  admin = merge(
+    { migrate = { image = local.images["rates"], command = ["migrate"] } },
+    local.dump_tag == null ? {} : {
+      load = { image = "${module.ecr["rates"].repository_url}:${coalesce(local.dump_tag, "none")}", command = ["load", "--if-empty", "/dump.sql"] }
+    },
+  )
+}
+
+# They log in as the schema's owner, with the password as RDS last changed it, and give the service's user its own.
+module "admin" {
+  source   = "./modules/task"
+  for_each = local.admin
+
+  name            = "${local.name}-${each.key}"
+  region          = var.region
+  vpc_id          = module.vpc.vpc_id
+  image           = each.value.image
+  repository_arns = [module.ecr["rates"].repository_arn]
+  command         = each.value.command
+  # Loading is once, so it may have a machine worth waiting less for.
+  size = { cpu = 512, memory = 1024, architecture = var.architecture }
+  environment = merge(local.database_environment, local.trust["rates"], {
+    APP_ENV     = var.environment
+    DB_APP_USER = module.rds.app_username
+  })
+  secrets = {
+    DB_USER         = "${module.rds.master_secret_arn}:username::"
+    DB_PASSWORD     = "${module.rds.master_secret_arn}:password::"
+    DB_APP_PASSWORD = "${module.rds.app_secret_arn}:password::"
+  }
+  reaches              = { database = { security_group_id = module.rds.security_group_id, port = module.rds.port } }
+  stop_timeout_seconds = local.stop_timeout
+  log_days             = var.observability.log_days
+}

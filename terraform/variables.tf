@@ -1,0 +1,275 @@
+# What an operator says. The first three are all that must be said: environment, image_tag and, away from
+# eu-west-1, region.
+
+variable "environment" {
+  description = "Which environment this is, for example dev, staging or prod. Part of every name; prod is protected unless protected says otherwise."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.environment))
+    error_message = "environment must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "region" {
+  description = "AWS region to build in."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be a region's code, for example eu-west-1."
+  }
+}
+
+variable "image_tag" {
+  description = "Tag of the images to run, written once and never moved: the commit. Or a digest, sha256:…, with run_hooks = false."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag)) || can(regex("^sha256:[0-9a-f]{64}$", var.image_tag))
+    error_message = "image_tag must be an image tag, or sha256: and 64 hexadecimal digits."
+  }
+
+  validation {
+    condition     = var.image_tag != "latest"
+    error_message = "image_tag must not be latest: nobody could say what runs, and there would be nothing to roll back to."
+  }
+
+  validation {
+    condition     = !startswith(var.image_tag, "sha256:") || !var.run_hooks
+    error_message = "image_tag can be a digest only with run_hooks = false: an image that is yet to be built has none."
+  }
+}
+
+variable "run_hooks" {
+  description = "Whether apply itself builds and pushes the images, migrates the database and loads the dump. Pipelines that do so in steps of their own turn it off."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "dump_file" {
+  description = "Dump of prices to load into a database that has none, relative to this directory; null for an empty database. Used by the hooks alone."
+  type        = string
+  default     = "../db/rates.sql"
+}
+
+variable "name" {
+  description = "Prefix of every name. Instances with names of their own stand side by side in one account."
+  type        = string
+  default     = "rates"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.name))
+    error_message = "name must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "protected" {
+  description = "Whether deleting the database and the load balancer is refused, a last snapshot taken and changes to the database held back for the maintenance window. By default in prod alone."
+  type        = bool
+  default     = null
+}
+
+variable "network" {
+  description = "The network: its range, its zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices) and the days to keep flow logs (0 for none)."
+  type = object({
+    cidr          = optional(string, "10.0.0.0/16")
+    zones         = optional(number, 2)
+    egress        = optional(string, "endpoints")
+    flow_log_days = optional(number, 30)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "listener" {
+  description = "What clients connect to. Alone: HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirected. With domain and zone_id: the same, the certificate made and the name pointed here."
+  type = object({
+    port            = optional(number, 3000)
+    certificate_arn = optional(string)
+    domain          = optional(string)
+    zone_id         = optional(string)
+    allowed_cidrs   = optional(set(string), ["0.0.0.0/0"])
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "waf_rate_limit" {
+  description = "Requests one address may make in five minutes; with it come the web application firewall and AWS's managed rules. 0 leaves the firewall out."
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
+variable "database" {
+  description = "The database: engine \"postgres\" (one machine, a standby with multi_az, replicas by count) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB)."
+  type = object({
+    engine          = optional(string, "postgres")
+    engine_version  = optional(string, "17")
+    instance_class  = optional(string, "db.t4g.micro")
+    storage_gb      = optional(number, 20)
+    max_storage_gb  = optional(number, 100)
+    multi_az        = optional(bool, false)
+    replicas        = optional(number, 0)
+    max_connections = optional(number, 100)
+    backup_days     = optional(number, 7)
+    min_acu         = optional(number, 0.5)
+    max_acu         = optional(number, 4)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "services" {
+  description = <<-EOT
+    What runs, by name. An entry's image is this project's `repository` (by default the one of its own name) at image_tag, or any `image`
+    outside. It is called by the load balancer for `paths` or `hosts`, lower `priority` first, or by nobody when it has neither.
+    `database`, `redis` and `volume` say what it is given; `secrets` maps variables to ARNs in Secrets Manager.
+  EOT
+  type = map(object({
+    image       = optional(string)
+    repository  = optional(string)
+    command     = optional(list(string), [])
+    port        = optional(number, 3000)
+    paths       = optional(set(string), [])
+    hosts       = optional(set(string), [])
+    priority    = optional(number, 1000)
+    health_path = optional(string, "/healthz")
+    size = optional(object({
+      cpu          = optional(number, 256)
+      memory       = optional(number, 512)
+      architecture = optional(string)
+    }), {})
+    scaling = optional(object({
+      min                 = optional(number, 1)
+      max                 = optional(number, 4)
+      requests_per_minute = optional(number, 6000)
+      cpu_percent         = optional(number, 60)
+    }), {})
+    spot        = optional(bool, false)
+    database    = optional(bool, true)
+    pool_size   = optional(number, 10)
+    redis       = optional(bool, false)
+    volume      = optional(string)
+    environment = optional(map(string), {})
+    secrets     = optional(map(string), {})
+  }))
+  default  = { rates = { paths = ["/*"] } }
+  nullable = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.services) : can(regex("^[a-z][a-z0-9-]{0,11}$", name))])
+    error_message = "services must be named by 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+  }
+
+  validation {
+    condition     = !contains(keys(var.services), "migrate") && !contains(keys(var.services), "load")
+    error_message = "services cannot be named migrate or load: those are the one-off tasks."
+  }
+
+  validation {
+    condition = length(distinct([
+      for service in values(var.services) : service.priority if length(service.paths) + length(service.hosts) > 0
+    ])) == length([for service in values(var.services) : service if length(service.paths) + length(service.hosts) > 0])
+    error_message = "services that are called need a priority each: the load balancer takes the lowest that matches, and refuses two of the same."
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : service.image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", service.image))])
+    error_message = "services with an image outside ECR need network.egress = \"nat\": without it no other registry can be reached."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for service in values(var.services) : [for arn in values(service.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:", arn))]]))
+    error_message = "services' secrets must point to Secrets Manager (arn:aws:secretsmanager:…), never hold the secret."
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : !service.redis || var.redis != null])
+    error_message = "services with redis = true need the variable redis, which makes the store."
+  }
+
+  # While a deployment runs there are twice the tasks; each has its pool and one connection that listens. RDS and a
+  # person with psql need the last ten.
+  validation {
+    condition = (
+      sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 1) if service.database]))
+      <= var.database.max_connections - 10
+    )
+    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + 1), summed over services, must stay 10 below database.max_connections."
+  }
+}
+
+variable "architecture" {
+  description = "Processor that images are built for and tasks run on: X86_64, or ARM64, which costs a fifth less."
+  type        = string
+  default     = "X86_64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
+  }
+}
+
+variable "redis" {
+  description = "A key-value store for the services that ask for one: machine type, copies besides the first, days of snapshots. Null for none."
+  type = object({
+    node_type     = optional(string, "cache.t4g.micro")
+    replicas      = optional(number, 0)
+    snapshot_days = optional(number, 1)
+  })
+  default = null
+}
+
+variable "request_timeout_seconds" {
+  description = "Longest a request may take. Draining, stopping and deregistration follow from it."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 50
+    error_message = "request_timeout_seconds must be from 1 to 50: the load balancer gives up at 60."
+  }
+}
+
+variable "exec" {
+  description = "Whether ECS Exec may enter containers, at the price of a root file system that can be written to. For looking into a fault, not for ever."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "observability" {
+  description = "Who is told (emails), when alarms ring, how long logs are kept, whether Container Insights is on, the collector's image (null for none; with it the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
+  type = object({
+    emails             = optional(set(string), [])
+    p99_seconds        = optional(number, 1)
+    error_percent      = optional(number, 1)
+    stale_data_hours   = optional(number, 48)
+    log_days           = optional(number, 30)
+    container_insights = optional(string, "disabled")
+    collector_image    = optional(string)
+    monthly_budget_usd = optional(number, 0)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.observability.log_days)
+    error_message = "observability.log_days must be a retention that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+  }
+
+  validation {
+    condition     = var.observability.collector_image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", var.observability.collector_image))
+    error_message = "observability.collector_image outside ECR needs network.egress = \"nat\": without it no other registry can be reached."
+  }
+}
