@@ -16,7 +16,7 @@ locals {
   ]
 
   alarm_arns = concat(
-    flatten([for service in var.services : values(service.alarm_arns)]),
+    flatten([for service in var.services : service.alarm_arns]),
     [for alarm in aws_cloudwatch_metric_alarm.database : alarm.arn],
     [for alarm in aws_cloudwatch_metric_alarm.replica_lag : alarm.arn],
     aws_cloudwatch_metric_alarm.stale[*].arn,

@@ -39,7 +39,7 @@ variable "services" {
   type = map(object({
     name         = string
     target_group = optional(string)
-    alarm_arns   = optional(map(string), {})
+    alarm_arns   = optional(list(string), [])
   }))
   default  = {}
   nullable = false

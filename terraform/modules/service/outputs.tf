@@ -10,12 +10,11 @@ output "target_group_arn_suffix" {
 
 output "alarm_arns" {
   description = "Alarms of this service, for the dashboard."
-  value = { for name, alarm in {
-    errors    = one(aws_cloudwatch_metric_alarm.errors[*].arn)
-    slow      = one(aws_cloudwatch_metric_alarm.slow[*].arn)
-    unhealthy = one(aws_cloudwatch_metric_alarm.unhealthy[*].arn)
-    down      = one(aws_cloudwatch_metric_alarm.down[*].arn)
-    cpu       = aws_cloudwatch_metric_alarm.cpu.arn
-    memory    = aws_cloudwatch_metric_alarm.memory.arn
-  } : name => alarm if alarm != null }
+  value = concat(
+    aws_cloudwatch_metric_alarm.errors[*].arn,
+    aws_cloudwatch_metric_alarm.slow[*].arn,
+    aws_cloudwatch_metric_alarm.unhealthy[*].arn,
+    aws_cloudwatch_metric_alarm.down[*].arn,
+    [aws_cloudwatch_metric_alarm.cpu.arn, aws_cloudwatch_metric_alarm.memory.arn],
+  )
 }
