@@ -56,3 +56,8 @@ output "dashboard_url" {
   description = "The dashboard."
   value       = "https://${var.region}.console.aws.amazon.com/cloudwatch/home?region=${var.region}#dashboards/dashboard/${module.observability.dashboard_name}"
 }
+
+output "database" {
+  description = "What RDS knows the database by, for snapshots and restores."
+  value       = module.rds.identifiers
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Applies the configuration with one image tag and makes sure that what was asked for is what runs.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: deploy.sh --var-file FILE --tag TAG [TERRAFORM ARGUMENT...]
+
+terraform apply with the environment's file and the images' tag (the hooks build, push, migrate and load), then every
+service's rollout is followed by its deployment id. Further arguments go to terraform apply, for example -auto-approve.
+Run terraform init first; docs/aws.md has the command.
+TEXT
+}
+
+die() {
+  echo "deploy.sh: $*" >&2
+  exit 1
+}
+
+var_file='' tag=''
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    --var-file | --tag)
+      (($# > 1)) || die "$1 needs a value (see --help)"
+      if [[ $1 == --tag ]]; then tag=$2; else var_file=$2; fi
+      shift 2
+      ;;
+    *) break ;;
+  esac
+done
+[[ -n $var_file && -n $tag ]] || die "--var-file and --tag are both needed (see --help)"
+[[ -r $var_file ]] || die "cannot read $var_file"
+for program in terraform aws jq; do
+  command -v "$program" >/dev/null || die "$program is not installed"
+done
+var_file=$(realpath "$var_file")
+cd "$(dirname "$0")/.."
+
+terraform apply -var-file="$var_file" -var="image_tag=$tag" "$@"
+
+outputs=$(terraform output -json)
+cluster=$(jq -r .cluster.value <<<"$outputs")
+AWS_REGION=$(jq -r .region.value <<<"$outputs")
+export AWS_REGION
+while IFS=$'\t' read -r service definition; do
+  scripts/verify_rollout.sh --cluster "$cluster" --service "$service" --task-definition "$definition" </dev/null
+done < <(jq -r '.services.value[] | [.service, .task_definition] | @tsv' <<<"$outputs")
+
+echo
+jq -r '.curl.value' <<<"$outputs"

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Puts a service back to the task definition it ran before, at once and without Terraform.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: rollback.sh --cluster NAME --service NAME [--to REVISION] [--timeout SECONDS] [--poll SECONDS]
+
+Deploys the revision before the current one (or the one named, as FAMILY:NUMBER or ARN), follows the deployment by its
+id, and prints the image that now runs. No image is built and no migration is undone: a service accepts a database
+with newer migrations than its own. Then say the same image_tag in the next terraform apply, or it will deploy the bad
+one again.
+TEXT
+}
+
+die() {
+  echo "rollback.sh: $*" >&2
+  exit 1
+}
+
+cluster='' service='' to='' following=()
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    --cluster | --service | --to | --timeout | --poll)
+      (($# > 1)) || die "$1 needs a value (see --help)"
+      case $1 in
+        --cluster) cluster=$2 ;;
+        --service) service=$2 ;;
+        --to) to=$2 ;;
+        *) following+=("$1" "$2") ;;
+      esac
+      shift 2
+      ;;
+    *) die "unknown argument: $1 (see --help)" ;;
+  esac
+done
+[[ -n $cluster && -n $service ]] || die "--cluster and --service are both needed (see --help)"
+for program in aws jq; do
+  command -v "$program" >/dev/null || die "$program is not installed"
+done
+
+current=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json | jq -r '.services[0].taskDefinition // empty')
+[[ -n $current ]] || die "there is no service $service in $cluster"
+if [[ -z $to ]]; then
+  family=${current##*/}
+  # Newest first; what follows the current one is what ran before it.
+  to=$(aws ecs list-task-definitions --family-prefix "${family%:*}" --status ACTIVE --sort DESC --output json |
+    jq -r --arg current "$current" '.taskDefinitionArns as $all | ($all | index($current)) as $at | if $at == null then empty else $all[$at + 1] // empty end')
+  [[ -n $to ]] || die "${current##*/} is the oldest revision of $service: there is nothing to go back to"
+fi
+image=$(aws ecs describe-task-definition --task-definition "$to" --output json |
+  jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .image')
+
+echo "rollback.sh: $service goes from ${current##*/} to ${to##*/}, $image" >&2
+deployment=$(aws ecs update-service --cluster "$cluster" --service "$service" --task-definition "$to" --output json |
+  jq -r '.service.deployments[] | select(.status == "PRIMARY") | .id')
+"$(dirname "$0")/verify_rollout.sh" --cluster "$cluster" --service "$service" --deployment "$deployment" "${following[@]}"
+echo "$image"

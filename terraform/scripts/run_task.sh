@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Runs a one-off Fargate task to its end, shows its log while it runs, and fails when it fails.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: run_task.sh --cluster NAME --task-definition ARN --subnets ID,ID --security-group ID [--timeout SECONDS] [--poll SECONDS]
+
+Starts the task definition once in the private subnets, waits until it stops, prints what its container "app" logged
+and exits with the container's exit code; 1 when it never started or did not end within --timeout (1800), in which
+case it is stopped. Region and credentials come from the environment, as for the aws command.
+`terraform output one_off_tasks` prints the arguments.
+TEXT
+}
+
+die() {
+  echo "run_task.sh: $*" >&2
+  exit 1
+}
+
+cluster='' definition='' subnets='' group='' timeout=1800 poll=5
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    --cluster | --task-definition | --subnets | --security-group | --timeout | --poll)
+      (($# > 1)) || die "$1 needs a value (see --help)"
+      case $1 in
+        --cluster) cluster=$2 ;;
+        --task-definition) definition=$2 ;;
+        --subnets) subnets=$2 ;;
+        --security-group) group=$2 ;;
+        --timeout) timeout=$2 ;;
+        --poll) poll=$2 ;;
+      esac
+      shift 2
+      ;;
+    *) die "unknown argument: $1 (see --help)" ;;
+  esac
+done
+for needed in cluster definition subnets group; do
+  [[ -n ${!needed} ]] || die "--cluster, --task-definition, --subnets and --security-group are all needed (see --help)"
+done
+for program in aws jq; do
+  command -v "$program" >/dev/null || die "$program is not installed"
+done
+
+# Where the container's log will be.
+options=$(aws ecs describe-task-definition --task-definition "$definition" --output json |
+  jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .logConfiguration.options | [."awslogs-group", ."awslogs-stream-prefix"] | @tsv')
+IFS=$'\t' read -r log_group log_prefix <<<"$options"
+
+started=$(aws ecs run-task --cluster "$cluster" --task-definition "$definition" --count 1 --launch-type FARGATE \
+  --network-configuration "awsvpcConfiguration={subnets=[$subnets],securityGroups=[$group],assignPublicIp=DISABLED}" \
+  --output json)
+task=$(jq -r '.tasks[0].taskArn // empty' <<<"$started")
+[[ -n $task ]] || die "could not be started: $(jq -r '[.failures[]? | .reason] | join(", ")' <<<"$started")"
+stream=$log_prefix/app/${task##*/}
+echo "run_task.sh: ${definition##*/} runs as ${task##*/}" >&2
+
+token=''
+# Prints what is new in the log. There is no stream before the first line, which is no error.
+show_log() {
+  local page next
+  while :; do
+    page=$(aws logs get-log-events --log-group-name "$log_group" --log-stream-name "$stream" --start-from-head \
+      ${token:+--next-token "$token"} --output json 2>/dev/null) || return 0
+    jq -r '.events[].message' <<<"$page"
+    next=$(jq -r '.nextForwardToken // empty' <<<"$page")
+    # The same token again says that this was the end.
+    [[ -n $next && $next != "$token" ]] || return 0
+    token=$next
+  done
+}
+
+deadline=$((SECONDS + timeout))
+while :; do
+  state=$(aws ecs describe-tasks --cluster "$cluster" --tasks "$task" --output json)
+  show_log
+  [[ $(jq -r '.tasks[0].lastStatus' <<<"$state") != STOPPED ]] || break
+  if ((SECONDS >= deadline)); then
+    aws ecs stop-task --cluster "$cluster" --task "$task" --reason "run_task.sh: over $timeout s" >/dev/null
+    die "$task did not end within $timeout s and was stopped"
+  fi
+  sleep "$poll"
+done
+
+code=$(jq -r '.tasks[0].containers[] | select(.name == "app") | .exitCode // empty' <<<"$state")
+if [[ -z $code ]]; then
+  # Image, secrets or network: the container never ran, and the reason is the only thing there is to read.
+  die "never ran: $(jq -r '.tasks[0] | [.stoppedReason, (.containers[] | .reason // empty)] | join("; ")' <<<"$state")"
+fi
+((code == 0)) || echo "run_task.sh: ${definition##*/} failed with exit code $code; its log is $log_group $stream" >&2
+exit "$code"
