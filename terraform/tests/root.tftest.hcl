@@ -1,0 +1,400 @@
+# The whole root, planned. What is only known after an apply is looked at by test.sh, on the applied state.
+
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
+}
+
+variables {
+  environment = "test"
+  image_tag   = "abc123"
+  run_hooks   = false
+}
+
+run "an_environment_and_a_tag_are_enough" {
+  command = plan
+
+  assert {
+    condition     = length(module.service) == 1 && toset(keys(module.admin)) == toset(["migrate"])
+    error_message = "expected the one service, and the migration ready to be run"
+  }
+
+  assert {
+    condition     = toset(keys(module.ecr)) == toset(["rates"])
+    error_message = "expected one repository"
+  }
+
+  assert {
+    condition     = length(module.redis) == 0 && output.region == "eu-west-1" && output.cluster == "rates-test"
+    error_message = "expected rates-test in eu-west-1, without a cache"
+  }
+}
+
+run "stopping_is_slower_than_draining_is_slower_than_a_request" {
+  command = plan
+
+  variables {
+    request_timeout_seconds = 50
+  }
+
+  assert {
+    condition     = local.request_timeout < local.deregistration_delay && local.request_timeout < local.drain && local.drain < local.stop_timeout && local.stop_timeout <= 120
+    error_message = "the numbers must hold together at the longest request"
+  }
+
+  assert {
+    condition     = local.environment["rates"].RATES__SERVER__REQUEST_TIMEOUT_SECONDS == "50" && local.environment["rates"].RATES__SERVER__DRAIN_SECONDS == "60"
+    error_message = "the service must be told the same numbers"
+  }
+}
+
+run "production_is_protected" {
+  command = plan
+
+  variables {
+    environment = "prod"
+  }
+
+  assert {
+    condition     = local.protected
+    error_message = "production must be protected unasked"
+  }
+}
+
+run "production_can_be_unprotected_by_name" {
+  command = plan
+
+  variables {
+    environment = "prod"
+    protected   = false
+  }
+
+  assert {
+    condition     = !local.protected
+    error_message = "expected protection off where it is said"
+  }
+}
+
+run "nothing_runs" {
+  command = plan
+
+  variables {
+    services = {}
+  }
+
+  assert {
+    condition     = length(module.service) == 0 && toset(keys(module.ecr)) == toset(["rates"]) && length(module.admin) == 1
+    error_message = "without services the database can still be migrated"
+  }
+}
+
+run "four_siblings" {
+  command = plan
+
+  variables {
+    network = { egress = "nat" }
+    redis   = {}
+    services = {
+      rates    = { paths = ["/*"], scaling = { max = 2 } }
+      messages = { paths = ["/messages*"], priority = 100, database = false, redis = true, volume = "/data", port = 3001 }
+      push     = { repository = "rates", command = ["push"], scaling = { max = 1 }, spot = true }
+      proxy    = { image = "docker.io/library/nginx:1.29.3", hosts = ["proxy.example.com"], priority = 200, database = false, port = 8080, health_path = "/" }
+    }
+  }
+
+  assert {
+    condition     = length(module.service) == 4 && toset(keys(module.ecr)) == toset(["rates", "messages"])
+    error_message = "expected four services from two repositories of this project and one from outside"
+  }
+
+  assert {
+    condition     = module.service["push"].target_group_arn_suffix == null
+    error_message = "a worker has no door"
+  }
+
+  assert {
+    condition     = contains(keys(local.environment["messages"]), "MESSAGES_REDIS_HOST") && !contains(keys(local.environment["messages"]), "DB_HOST")
+    error_message = "messages must be told of the cache, and not of the database"
+  }
+
+  assert {
+    condition     = local.environment["proxy"] == { APP_ENV = "test" }
+    error_message = "an image from outside must not be told settings of ours"
+  }
+
+  assert {
+    condition     = local.environment["push"].DB_USER == "rates_app" && local.environment["push"].RATES__DATABASE__POOL_SIZE == "10"
+    error_message = "another command of the same program reads the same settings"
+  }
+}
+
+run "readers_are_named_when_there_are_any" {
+  command = plan
+
+  variables {
+    database = { replicas = 2 }
+  }
+
+  assert {
+    condition     = contains(keys(local.environment["rates"]), "DB_READ_HOSTS")
+    error_message = "the service must be told of the replicas"
+  }
+}
+
+run "no_reader_no_name" {
+  command = plan
+
+  assert {
+    condition     = !contains(keys(local.environment["rates"]), "DB_READ_HOSTS")
+    error_message = "there is nobody else to read from"
+  }
+}
+
+run "aurora_instead" {
+  command = plan
+
+  variables {
+    database = { engine = "aurora-postgresql", multi_az = true }
+  }
+
+  assert {
+    condition     = contains(keys(local.environment["rates"]), "DB_READ_HOSTS") && length(module.rds.identifiers.replicas) == 0
+    error_message = "Aurora's standby is read from"
+  }
+}
+
+run "with_a_collector_the_service_exports" {
+  command = plan
+
+  variables {
+    network       = { egress = "nat" }
+    observability = { collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3" }
+  }
+
+  assert {
+    condition     = local.environment["rates"].OTEL_EXPORTER_OTLP_ENDPOINT == "http://127.0.0.1:4318"
+    error_message = "the service must be told of the collector"
+  }
+}
+
+run "https_by_certificate" {
+  command = plan
+
+  variables {
+    listener = { certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/1", domain = "rates.example.com" }
+  }
+
+  assert {
+    condition     = output.url == "https://rates.example.com" && startswith(output.curl, "curl 'https://rates.example.com/rates?")
+    error_message = "expected HTTPS"
+  }
+}
+
+run "two_instances_share_no_name" {
+  command = plan
+
+  variables {
+    name = "blue"
+  }
+
+  assert {
+    condition     = output.cluster == "blue-test"
+    error_message = "the name must be in front of everything"
+  }
+}
+
+run "a_digest_is_enough" {
+  command = plan
+
+  variables {
+    image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+
+  assert {
+    condition     = startswith(local.image_suffix, "@sha256:")
+    error_message = "a digest hangs on an at sign"
+  }
+}
+
+run "refuses_a_digest_that_is_yet_to_be_built" {
+  command = plan
+
+  variables {
+    run_hooks = true
+    dump_file = null
+    image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+
+  expect_failures = [var.image_tag]
+}
+
+run "refuses_an_environment_in_capitals" {
+  command = plan
+
+  variables {
+    environment = "Prod"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_a_region_that_is_none" {
+  command = plan
+
+  variables {
+    region = "ireland"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "refuses_latest" {
+  command = plan
+
+  variables {
+    image_tag = "latest"
+  }
+
+  expect_failures = [var.image_tag]
+}
+
+run "refuses_a_tag_that_is_none" {
+  command = plan
+
+  variables {
+    image_tag = "a b"
+  }
+
+  expect_failures = [var.image_tag]
+}
+
+run "refuses_a_name_too_long" {
+  command = plan
+
+  variables {
+    name = "rates-of-the-north"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "refuses_a_service_in_capitals" {
+  command = plan
+
+  variables {
+    services = { Rates = {} }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_a_service_named_as_a_task" {
+  command = plan
+
+  variables {
+    services = { migrate = {} }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_two_rules_of_one_priority" {
+  command = plan
+
+  variables {
+    services = { rates = { paths = ["/*"] }, other = { paths = ["/other"], scaling = { max = 1 } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_an_image_that_cannot_be_reached" {
+  command = plan
+
+  variables {
+    services = { proxy = { image = "docker.io/library/nginx:1.29.3", database = false } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_a_secret_in_the_open" {
+  command = plan
+
+  variables {
+    services = { rates = { paths = ["/*"], secrets = { API_KEY = "hunter2" } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_a_cache_that_is_not_there" {
+  command = plan
+
+  variables {
+    services = { rates = { paths = ["/*"], redis = true } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_more_connections_than_there_are" {
+  command = plan
+
+  variables {
+    services = { rates = { paths = ["/*"], scaling = { max = 5 } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_an_unknown_processor" {
+  command = plan
+
+  variables {
+    architecture = "amd64"
+  }
+
+  expect_failures = [var.architecture]
+}
+
+run "refuses_requests_longer_than_the_load_balancer_waits" {
+  command = plan
+
+  variables {
+    request_timeout_seconds = 51
+  }
+
+  expect_failures = [var.request_timeout_seconds]
+}
+
+run "refuses_requests_of_no_time" {
+  command = plan
+
+  variables {
+    request_timeout_seconds = 0
+  }
+
+  expect_failures = [var.request_timeout_seconds]
+}
+
+run "refuses_days_cloudwatch_does_not_know" {
+  command = plan
+
+  variables {
+    observability = { log_days = 42 }
+  }
+
+  expect_failures = [var.observability]
+}
+
+run "refuses_a_collector_that_cannot_be_reached" {
+  command = plan
+
+  variables {
+    observability = { collector_image = "public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3" }
+  }
+
+  expect_failures = [var.observability]
+}
