@@ -6,6 +6,8 @@
 
 locals {
   platform = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }[var.architecture]
+  # The second for version 1 of the aws command, which does not know the first.
+  aws_environment = { AWS_REGION = var.region, AWS_DEFAULT_REGION = var.region }
 }
 
 resource "terraform_data" "image" {
@@ -16,13 +18,12 @@ resource "terraform_data" "image" {
   provisioner "local-exec" {
     working_dir = "${path.root}/.."
     command     = "exec ./build_push_docker_image.sh \"$REPOSITORY\" --service \"$SERVICE\" --tag \"$TAG\" --platform \"$PLATFORM\""
-    environment = {
-      AWS_REGION = var.region
+    environment = merge(local.aws_environment, {
       REPOSITORY = module.ecr[each.key].repository_url
       SERVICE    = each.key
       TAG        = var.image_tag
       PLATFORM   = local.platform
-    }
+    })
   }
 }
 
@@ -35,13 +36,12 @@ resource "terraform_data" "dump_image" {
   provisioner "local-exec" {
     working_dir = "${path.root}/.."
     command     = "exec ./build_push_docker_image.sh \"$REPOSITORY\" --service rates --tag \"$TAG\" --platform \"$PLATFORM\" --dump \"$DUMP\""
-    environment = {
-      AWS_REGION = var.region
+    environment = merge(local.aws_environment, {
       REPOSITORY = module.ecr["rates"].repository_url
       TAG        = local.dump_tag
       PLATFORM   = local.platform
       DUMP       = abspath(var.dump_file)
-    }
+    })
   }
 
   # It shares its layers with the service's image, and pushing both at once would push them twice.
@@ -57,11 +57,10 @@ resource "terraform_data" "app_password" {
   provisioner "local-exec" {
     working_dir = path.root
     command     = "exec ./scripts/app_password.sh --secret \"$SECRET\" --username \"$APP_USER\""
-    environment = {
-      AWS_REGION = var.region
-      SECRET     = module.rds.app_secret_arn
-      APP_USER   = module.rds.app_username
-    }
+    environment = merge(local.aws_environment, {
+      SECRET   = module.rds.app_secret_arn
+      APP_USER = module.rds.app_username
+    })
   }
 }
 
@@ -69,18 +68,17 @@ resource "terraform_data" "migrate" {
   count = var.run_hooks ? 1 : 0
 
   # A new image may bring new migrations; a new database has none yet.
-  triggers_replace = [module.admin["migrate"].task_definition_arn, module.rds.host]
+  triggers_replace = [local.images["rates"], module.rds.host]
 
   provisioner "local-exec" {
     working_dir = path.root
     command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
-    environment = {
-      AWS_REGION = var.region
-      CLUSTER    = module.ecs.cluster_name
-      TASK       = module.admin["migrate"].task_definition_arn
-      SUBNETS    = join(",", module.vpc.private_subnet_ids)
-      GROUP      = module.admin["migrate"].security_group_id
-    }
+    environment = merge(local.aws_environment, {
+      CLUSTER = module.ecs.cluster_name
+      TASK    = module.admin["migrate"].task_definition_arn
+      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      GROUP   = module.admin["migrate"].security_group_id
+    })
   }
 
   # The whole of rds and vpc: the task must get in, not only find the name, and reach its image and its log.
@@ -96,13 +94,12 @@ resource "terraform_data" "load" {
   provisioner "local-exec" {
     working_dir = path.root
     command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
-    environment = {
-      AWS_REGION = var.region
-      CLUSTER    = module.ecs.cluster_name
-      TASK       = module.admin["load"].task_definition_arn
-      SUBNETS    = join(",", module.vpc.private_subnet_ids)
-      GROUP      = module.admin["load"].security_group_id
-    }
+    environment = merge(local.aws_environment, {
+      CLUSTER = module.ecs.cluster_name
+      TASK    = module.admin["load"].task_definition_arn
+      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      GROUP   = module.admin["load"].security_group_id
+    })
   }
 
   depends_on = [terraform_data.dump_image, terraform_data.migrate]

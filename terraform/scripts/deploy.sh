@@ -42,7 +42,8 @@ terraform apply -var-file="$var_file" -var="image_tag=$tag" "$@"
 outputs=$(terraform output -json)
 cluster=$(jq -r .cluster.value <<<"$outputs")
 AWS_REGION=$(jq -r .region.value <<<"$outputs")
-export AWS_REGION
+# The second for version 1 of the aws command, which does not know the first.
+export AWS_REGION AWS_DEFAULT_REGION=$AWS_REGION
 while IFS=$'\t' read -r service definition; do
   scripts/verify_rollout.sh --cluster "$cluster" --service "$service" --task-definition "$definition" </dev/null
 done < <(jq -r '.services.value[] | [.service, .task_definition] | @tsv' <<<"$outputs")

@@ -42,7 +42,8 @@ outputs=$(terraform output -json)
 found=$(jq -r '.cluster.value // empty' <<<"$outputs")
 [[ $found == "$name" ]] || die "the state here is of ${found:-nothing}, not of $name: check the backend's key"
 AWS_REGION=$(jq -r .region.value <<<"$outputs")
-export AWS_REGION
+# The second for version 1 of the aws command, which does not know the first.
+export AWS_REGION AWS_DEFAULT_REGION=$AWS_REGION
 
 if [[ $snapshot == true ]]; then
   last=$name-last-$(date -u +%Y%m%d%H%M%S)

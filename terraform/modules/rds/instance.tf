@@ -56,7 +56,7 @@ resource "aws_db_instance" "this" {
 resource "aws_db_instance" "replica" {
   count = local.aurora ? 0 : var.database.replicas
 
-  identifier          = "${var.name}-replica-${count.index + 1}"
+  identifier          = local.replica_names[count.index]
   replicate_source_db = aws_db_instance.this[0].identifier
   instance_class      = var.database.instance_class
 
@@ -78,5 +78,8 @@ resource "aws_db_instance" "replica" {
 
   performance_insights_enabled          = true
   performance_insights_retention_period = 7
+  enabled_cloudwatch_logs_exports       = ["postgresql"]
   apply_immediately                     = !var.protected
+
+  depends_on = [aws_cloudwatch_log_group.postgresql]
 }

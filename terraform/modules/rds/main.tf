@@ -10,6 +10,8 @@ locals {
   # What the services log in as.
   app   = "rates_app"
   major = split(".", var.database.engine_version)[0]
+
+  replica_names = [for i in range(var.database.replicas) : "${var.name}-replica-${i + 1}"]
 }
 
 resource "aws_db_subnet_group" "this" {
@@ -79,9 +81,11 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# Made here, with its days, or RDS would make it to be kept for ever.
+# Made here, with its days, or RDS would make it to be kept for ever. Aurora's machines write into the cluster's.
 resource "aws_cloudwatch_log_group" "postgresql" {
-  name              = "/aws/rds/${local.aurora ? "cluster" : "instance"}/${var.name}/postgresql"
+  for_each = toset(concat([var.name], local.aurora ? [] : local.replica_names))
+
+  name              = "/aws/rds/${local.aurora ? "cluster" : "instance"}/${each.key}/postgresql"
   retention_in_days = var.log_days
 }
 
