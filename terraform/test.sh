@@ -17,7 +17,7 @@ Without arguments every part, in this order:
   scripts    each script against a stubbed aws command: success and every refusal
   backend    bucket-state and the S3 backend against moto: init, a lock held by another, force-unlock, migration
   checkov    the configuration and the planned environments, through checkov
-  docs       the tables in the READMEs are those of the code
+  docs       the tables in the READMEs and the picture are those of the code
 
 Needs terraform (1.11 or later), jq and python3. The provider comes from registry.terraform.io, or from where the CLI
 configuration file named by RATES_TERRAFORM_CLI_CONFIG says; with neither in reach all parts but fmt, scripts and
@@ -230,7 +230,7 @@ hooks_done() {
 
 test_apply() {
   provider_in_reach && have jq || return 0
-  local work=$run/apply/terraform state=$run/apply/terraform/terraform.tfstate settings digest
+  local work=$run/apply/terraform state=$run/apply/terraform/terraform.tfstate settings digest arguments
   fresh_copy "$run/apply"
   local_backend "$work"
   stub_world
@@ -304,6 +304,19 @@ test_apply() {
   quiet tf "$work" destroy -auto-approve "${settings[@]}" -var=image_tag=def456 || die 'destroy'
   [[ -z $(tf "$work" state list) ]] || die 'destroy left something behind'
   echo 'destroyed'
+
+  # As docs/aws.md has it for pipelines: with the hooks off, everything that the migration needs and nothing more.
+  : >"$STUB_DIR/calls"
+  quiet tf "$work" apply -auto-approve "${settings[@]}" -var=image_tag=abc123 -var=run_hooks=false \
+    -target=module.vpc -target=module.ecr -target=module.ecs -target=module.rds -target=module.admin || die 'apply of what the migration needs'
+  [[ ! -s $STUB_DIR/calls ]] || die "hooks ran although they are off: $(cat "$STUB_DIR/calls")"
+  if tf "$work" state list | grep aws_ecs_service; then die 'a service was made before the migration'; fi
+  read -ra arguments < <(tf "$work" output -json one_off_tasks | jq -r .migrate)
+  succeeds "$work/scripts/run_task.sh" "${arguments[@]}"
+  read -ra arguments < <(tf "$work" output -raw app_password && echo)
+  succeeds "$work/scripts/app_password.sh" "${arguments[@]}"
+  quiet tf "$work" destroy -auto-approve "${settings[@]}" -var=image_tag=abc123 -var=run_hooks=false || die 'destroy'
+  echo 'pipelines: the migration runs from the outputs, before any service'
 }
 
 # `refuses TEXT COMMAND...`: it fails, and says TEXT.
@@ -577,6 +590,7 @@ test_checkov() {
 }
 
 test_docs() {
+  "$root/images/architecture.py" | cmp - "$root/images/architecture.svg" || die 'run images/architecture.py > images/architecture.svg, and rsvg-convert for the PNG'
   python3 "$root/terraform/scripts/readme_tables.py" --check || die 'run terraform/scripts/readme_tables.py'
 }
 
