@@ -1,5 +1,5 @@
 # The steps that apply takes besides making things, in this order: images are built and pushed once their repository is
-# there, the service's user gets its password, the database is migrated and, once, loaded. Each runs again only when
+# there, database users get their passwords, the database is migrated and, once, loaded. Each runs again only when
 # what it is triggered by changes, and a failure fails the apply. `run_hooks = false` leaves all of them to a pipeline.
 #
 # What a command needs is handed over in its environment and not pasted into it, so that no value is ever read as shell.
@@ -48,19 +48,16 @@ resource "terraform_data" "dump_image" {
   depends_on = [terraform_data.image]
 }
 
-# Made by AWS, handed to AWS: the password is never on this machine's disk, nor in an argument, the state or a log.
-resource "terraform_data" "app_password" {
-  count = var.run_hooks ? 1 : 0
+# Made by AWS, handed to AWS: a password is never on this machine's disk, nor in an argument, the state or a log.
+resource "terraform_data" "database_password" {
+  for_each = var.run_hooks ? module.rds.passwords : {}
 
-  triggers_replace = [module.rds.app_secret_arn]
+  triggers_replace = [each.value]
 
   provisioner "local-exec" {
     working_dir = path.root
-    command     = "exec ./scripts/app_password.sh --secret \"$SECRET\" --username \"$APP_USER\""
-    environment = merge(local.aws_environment, {
-      SECRET   = module.rds.app_secret_arn
-      APP_USER = module.rds.app_username
-    })
+    command     = "printf %s \"$ARGUMENTS\" | xargs ./scripts/database_password.sh"
+    environment = merge(local.aws_environment, { ARGUMENTS = each.value })
   }
 }
 
@@ -82,7 +79,7 @@ resource "terraform_data" "migrate" {
   }
 
   # The whole of rds and vpc: the task must get in, not only find the name, and reach its image and its log.
-  depends_on = [terraform_data.image, terraform_data.app_password, module.rds, module.vpc, module.admin]
+  depends_on = [terraform_data.image, terraform_data.database_password, module.rds, module.vpc, module.admin]
 }
 
 resource "terraform_data" "load" {

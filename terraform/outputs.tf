@@ -42,9 +42,9 @@ output "one_off_tasks" {
   ]) }
 }
 
-output "app_password" {
-  description = "How to make the password of the service's user from a pipeline: the arguments of scripts/app_password.sh. The password itself is never here."
-  value       = "--secret ${module.rds.app_secret_arn} --username ${module.rds.app_username}"
+output "database_passwords" {
+  description = "How to make the passwords of database users from a pipeline, by user: the arguments of scripts/database_password.sh. No password is here."
+  value       = module.rds.passwords
 }
 
 output "alarm_topic" {

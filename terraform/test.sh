@@ -122,7 +122,7 @@ test_fmt() {
     python3 - "$root" <<'PYTHON' >"$run/inline.sh"
 import json, pathlib, re, sys
 for path in sorted(pathlib.Path(sys.argv[1], "terraform").rglob("*.tf")):
-    for command in re.findall(r'^\s*command\s*=\s*("exec.*")$', path.read_text(), re.M):
+    for command in re.findall(r'^    command\s*=\s*(".*")$', path.read_text(), re.M):
         print(f"( {json.loads(command)} ) # {path.name}")
 PYTHON
     [[ $(wc -l <"$run/inline.sh") -eq $(grep -ch local-exec "$root/terraform/hooks.tf") ]] || die 'hooks.tf has a command that this check does not see'
@@ -230,7 +230,7 @@ hooks_done() {
 
 test_apply() {
   provider_in_reach && have jq || return 0
-  local work=$run/apply/terraform state=$run/apply/terraform/terraform.tfstate settings digest arguments
+  local work=$run/apply/terraform state=$run/apply/terraform/terraform.tfstate settings digest arguments user
   fresh_copy "$run/apply"
   local_backend "$work"
   stub_world
@@ -305,17 +305,26 @@ test_apply() {
   [[ -z $(tf "$work" state list) ]] || die 'destroy left something behind'
   echo 'destroyed'
 
-  # As docs/aws.md has it for pipelines: with the hooks off, everything that the migration needs and nothing more.
-  : >"$STUB_DIR/calls"
-  quiet tf "$work" apply -auto-approve "${settings[@]}" -var=image_tag=abc123 -var=run_hooks=false \
+  # As docs/aws.md has it for pipelines: with the hooks off, everything that the migration needs and nothing more. With a
+  # replica, since then the master user's password is ours to make.
+  stub_world
+  cp "$STUB_DIR/ecs-describe-tasks.2" "$STUB_DIR/ecs-describe-tasks.1"
+  echo '{"DBInstances": [{"DBInstanceStatus": "available", "PendingModifiedValues": {}}]}' >"$STUB_DIR/rds-describe-db-instances.1"
+  settings+=(-var=image_tag=abc123 -var=run_hooks=false -var='database={replicas=1}')
+  quiet tf "$work" apply -auto-approve "${settings[@]}" \
     -target=module.vpc -target=module.ecr -target=module.ecs -target=module.rds -target=module.admin || die 'apply of what the migration needs'
   [[ ! -s $STUB_DIR/calls ]] || die "hooks ran although they are off: $(cat "$STUB_DIR/calls")"
   if tf "$work" state list | grep aws_ecs_service; then die 'a service was made before the migration'; fi
   read -ra arguments < <(tf "$work" output -json one_off_tasks | jq -r .migrate)
   succeeds "$work/scripts/run_task.sh" "${arguments[@]}"
-  read -ra arguments < <(tf "$work" output -raw app_password && echo)
-  succeeds "$work/scripts/app_password.sh" "${arguments[@]}"
-  quiet tf "$work" destroy -auto-approve "${settings[@]}" -var=image_tag=abc123 -var=run_hooks=false || die 'destroy'
+  for user in app master; do
+    read -ra arguments < <(tf "$work" output -json database_passwords | jq -r ".$user")
+    succeeds "$work/scripts/database_password.sh" --poll 0 "${arguments[@]}"
+  done
+  jq -e '[.resources[] | select(.type == "aws_db_instance") | .instances[].attributes | .password, .password_wo] | length == 4 and all(. == null)' "$state" >/dev/null || die 'the password the machine is born with is in the state'
+  quiet tf "$work" apply -auto-approve "${settings[@]}" || die 'apply of the rest'
+  quiet tf "$work" plan -detailed-exitcode "${settings[@]}" || die 'a second plan with a replica has changes'
+  quiet tf "$work" destroy -auto-approve "${settings[@]}" || die 'destroy'
   echo 'pipelines: the migration runs from the outputs, before any service'
 }
 
@@ -357,7 +366,7 @@ test_scripts() {
     succeeds "$script" --help
     grep -q '^usage: ' "$run/out" || die "$script --help says nothing"
   done
-  for script in run_task app_password verify_rollout rollback; do
+  for script in run_task database_password verify_rollout rollback; do
     refuses 'unknown argument: --frobnicate' "$bin/$script.sh" --frobnicate
     refuses 'needed (see --help)' "$bin/$script.sh"
   done
@@ -392,15 +401,29 @@ test_scripts() {
   called 'aws ecs stop-task --cluster c --task arn:aws:ecs:eu-west-1:1:task/c/t1'
 
   stub_world
-  succeeds "$bin/app_password.sh" --secret arn:s --username rates_app
-  [[ $(jq -r .username "$STUB_DIR/secretsmanager-put-secret-value.stdin") == rates_app ]] || die 'app_password.sh stored another user'
-  if grep -q hunter2 "$STUB_DIR/calls" "$run/out"; then die 'app_password.sh shows the password'; fi
+  succeeds "$bin/database_password.sh" --secret arn:s --username rates_app
+  [[ $(jq -r .username "$STUB_DIR/secretsmanager-put-secret-value.stdin") == rates_app ]] || die 'database_password.sh stored another user'
+  if grep -q hunter2 "$STUB_DIR/calls" "$run/out"; then die 'database_password.sh shows the password'; fi
   stub_world
   echo '{"VersionIdsToStages": {"v1": ["AWSCURRENT"]}}' >"$STUB_DIR/secretsmanager-describe-secret.1"
-  succeeds "$bin/app_password.sh" --secret arn:s --username rates_app
-  if grep -q put-secret-value "$STUB_DIR/calls"; then die 'app_password.sh replaced a password unasked'; fi
-  succeeds "$bin/app_password.sh" --secret arn:s --username rates_app --rotate
+  succeeds "$bin/database_password.sh" --secret arn:s --username rates_app
+  if grep -q put-secret-value "$STUB_DIR/calls"; then die 'database_password.sh replaced a password unasked'; fi
+  succeeds "$bin/database_password.sh" --secret arn:s --username rates_app --rotate
   called 'aws secretsmanager put-secret-value'
+
+  # The master user's: RDS is told first, and the secret is written when RDS has taken it.
+  stub_world
+  echo '{"DBInstances": [{"DBInstanceStatus": "resetting-master-credentials"}]}' >"$STUB_DIR/rds-describe-db-instances.1"
+  echo '{"DBInstances": [{"DBInstanceStatus": "available", "PendingModifiedValues": {"MasterUserPassword": "****"}}]}' >"$STUB_DIR/rds-describe-db-instances.2"
+  echo '{"DBInstances": [{"DBInstanceStatus": "available", "PendingModifiedValues": {}}]}' >"$STUB_DIR/rds-describe-db-instances.3"
+  succeeds "$bin/database_password.sh" --secret arn:s --username rates_admin --instance rates-dev --poll 0
+  jq -e '. == {DBInstanceIdentifier: "rates-dev", MasterUserPassword: "hunter2hunter2hunter2", ApplyImmediately: true}' "$STUB_DIR/rds-modify-db-instance.stdin" >/dev/null || die 'database_password.sh told RDS something else'
+  [[ $(sed -n 's/^aws [a-z]* \(modify-[a-z-]*\|describe-db-[a-z-]*\|put-[a-z-]*\) .*/\1/p' "$STUB_DIR/calls" | tr '\n' ' ') == 'modify-db-instance describe-db-instances describe-db-instances describe-db-instances put-secret-value ' ]] || die 'database_password.sh must tell RDS, wait, then write the secret'
+  if grep -q hunter2 "$STUB_DIR/calls" "$run/out"; then die 'database_password.sh shows the password'; fi
+  stub_world
+  touch "$STUB_DIR/rds-modify-db-instance.fails"
+  if "$bin/database_password.sh" --secret arn:s --username rates_admin --instance rates-dev --poll 0 >/dev/null 2>&1; then die 'database_password.sh succeeded although RDS refused'; fi
+  if grep -q put-secret-value "$STUB_DIR/calls"; then die 'database_password.sh wrote a secret that RDS refused'; fi
 
   stub_world
   service_state d1 td:2 IN_PROGRESS 1 >"$STUB_DIR/ecs-describe-services.1"
@@ -561,15 +584,15 @@ PYTHON
     export AWS_ENDPOINT_URL=$endpoint
     local secret
     secret=$(aws secretsmanager create-secret --name app --query ARN --output text)
-    succeeds "$root/terraform/scripts/app_password.sh" --secret "$secret" --username rates_app
+    succeeds "$root/terraform/scripts/database_password.sh" --secret "$secret" --username rates_app
     aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text >"$work/first"
     jq -e '.username == "rates_app" and (.password | test("^[A-Za-z0-9]{40}$"))' "$work/first" >/dev/null || die 'the secret does not hold a user and a password of 40 characters'
-    succeeds "$root/terraform/scripts/app_password.sh" --secret "$secret" --username rates_app
+    succeeds "$root/terraform/scripts/database_password.sh" --secret "$secret" --username rates_app
     [[ $(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text) == "$(cat "$work/first")" ]] || die 'a second run changed the password'
-    succeeds "$root/terraform/scripts/app_password.sh" --secret "$secret" --username rates_app --rotate
+    succeeds "$root/terraform/scripts/database_password.sh" --secret "$secret" --username rates_app --rotate
     [[ $(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text) != "$(cat "$work/first")" ]] || die 'a rotation kept the password'
     unset AWS_ENDPOINT_URL
-    echo 'app_password.sh: made once, kept, rotated'
+    echo 'database_password.sh: made once, kept, rotated'
   fi
   kill "$moto"
   trap - EXIT

@@ -26,8 +26,22 @@ output "database_name" {
 }
 
 output "master_secret_arn" {
-  description = "Secret that RDS keeps for the schema's owner: JSON with username and password."
-  value       = local.aurora ? aws_rds_cluster.this[0].master_user_secret[0].secret_arn : aws_db_instance.this[0].master_user_secret[0].secret_arn
+  description = "Secret of the schema's owner, kept by RDS or by us: JSON with username and password."
+  value = (
+    local.aurora ? aws_rds_cluster.this[0].master_user_secret[0].secret_arn
+    : local.master_kept_by_rds ? aws_db_instance.this[0].master_user_secret[0].secret_arn
+    : aws_secretsmanager_secret.master[0].arn
+  )
+}
+
+output "passwords" {
+  description = "The passwords that are ours to make, by user: the arguments of scripts/database_password.sh. No password is here."
+  value = merge(
+    { app = "--secret ${aws_secretsmanager_secret.app.arn} --username ${local.app}" },
+    local.master_kept_by_rds ? {} : {
+      master = "--secret ${aws_secretsmanager_secret.master[0].arn} --username ${local.master} --instance ${aws_db_instance.this[0].identifier}"
+    },
+  )
 }
 
 output "app_username" {

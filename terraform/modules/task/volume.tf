@@ -1,4 +1,4 @@
-# A directory on EFS for a service that keeps files: there in every zone, encrypted, and backed up by the day.
+# A directory on EFS for a service that keeps files: there in every zone, encrypted, growing by itself.
 
 resource "aws_efs_file_system" "this" {
   count = var.volume == null ? 0 : 1

@@ -50,6 +50,34 @@ run "the_master_password_is_made_and_kept_by_rds" {
   }
 }
 
+run "with_replicas_the_master_password_is_ours_and_still_in_no_state" {
+  command = plan
+
+  variables {
+    database = { replicas = 1 }
+  }
+
+  # RDS refuses replicas of a machine whose password it keeps.
+  assert {
+    condition     = aws_db_instance.this[0].manage_master_user_password == null && aws_db_instance.this[0].password == null && aws_db_instance.this[0].password_wo_version == 1
+    error_message = "the password must be write-only"
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.master) == 1 && toset(keys(output.passwords)) == toset(["app", "master"])
+    error_message = "the owner's password must have a place, and a way to be made"
+  }
+}
+
+run "without_replicas_only_the_services_password_is_ours" {
+  command = plan
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.master) == 0 && keys(output.passwords) == ["app"]
+    error_message = "expected RDS to keep the owner's password"
+  }
+}
+
 run "tls_is_forced" {
   command = plan
 

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Gives a database user a password: made by AWS and kept by AWS.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: database_password.sh --secret ARN --username NAME [--instance ID] [--rotate] [--poll SECONDS]
+
+Puts {"username", "password"} with a password of 40 random characters into the secret, unless it holds one already;
+with --rotate also when it does. With --instance the user is that machine's master user, and RDS is told first. Any other
+user learns of it from the next migration task, and tasks read it when they start: after a rotation run the migration,
+then force a new deployment (docs/aws.md has the steps).
+
+The password is never an argument, never on disk and never printed. Region and credentials come from the environment,
+as for the aws command. `terraform output database_passwords` prints the arguments.
+TEXT
+}
+
+die() {
+  echo "database_password.sh: $*" >&2
+  exit 1
+}
+
+secret='' username='' instance='' rotate=false poll=5
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    --rotate) rotate=true && shift ;;
+    --secret | --username | --instance | --poll)
+      (($# > 1)) || die "$1 needs a value (see --help)"
+      case $1 in
+        --secret) secret=$2 ;;
+        --username) username=$2 ;;
+        --instance) instance=$2 ;;
+        --poll) poll=$2 ;;
+      esac
+      shift 2
+      ;;
+    *) die "unknown argument: $1 (see --help)" ;;
+  esac
+done
+[[ -n $secret && -n $username ]] || die "--secret and --username are both needed (see --help)"
+for program in aws jq; do
+  command -v "$program" >/dev/null || die "$program is not installed"
+done
+
+versions=$(aws secretsmanager describe-secret --secret-id "$secret" --output json |
+  jq '[.VersionIdsToStages // {} | .[] | select(index("AWSCURRENT"))] | length')
+if ((versions > 0)) && [[ $rotate == false ]]; then
+  echo "database_password.sh: $username has a password already" >&2
+  exit 0
+fi
+
+# Without punctuation it needs no quoting anywhere; 40 characters make up for it. printf is the shell's own: the
+# password goes from here to AWS by pipe, and is in no list of processes.
+login=$(aws secretsmanager get-random-password --password-length 40 --exclude-punctuation --output json |
+  jq -c --arg username "$username" '{username: $username, password: .RandomPassword}')
+
+if [[ -n $instance ]]; then
+  # First the machine and then the secret: should this be cut short between the two, it is simply run again.
+  printf '%s' "$login" |
+    jq --arg instance "$instance" '{DBInstanceIdentifier: $instance, MasterUserPassword: .password, ApplyImmediately: true}' |
+    aws rds modify-db-instance --cli-input-json file:///dev/stdin >/dev/null
+  # Accepted is not applied: until it is, the change is listed as pending.
+  for ((tries = 0; ; tries++)); do
+    sleep "$poll"
+    pending=$(aws rds describe-db-instances --db-instance-identifier "$instance" --output json |
+      jq -r '.DBInstances[0] | .DBInstanceStatus != "available" or .PendingModifiedValues.MasterUserPassword != null')
+    [[ $pending == true ]] || break
+    ((tries < 120)) || die "RDS did not take the password of $instance in time"
+  done
+fi
+printf '%s' "$login" | aws secretsmanager put-secret-value --secret-id "$secret" --secret-string file:///dev/stdin >/dev/null
+echo "database_password.sh: $username has a new password" >&2
