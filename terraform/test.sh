@@ -242,8 +242,12 @@ test_apply() {
   local PATH=$work/tests/stubs:$PATH
   settings=(-input=false -no-color -var=environment=dev)
 
+  touch "$STUB_DIR/secretsmanager-put-secret-value.fails"
+  if tf "$work" apply -auto-approve "${settings[@]}" -var=image_tag=abc123 >"$run/apply/log" 2>&1; then die 'a password that could not be stored did not fail the apply'; fi
+  [[ $(hooks_done) != *task* ]] || die 'the migration ran without a password to give'
+  rm "$STUB_DIR/secretsmanager-put-secret-value.fails"
   touch "$STUB_DIR/build.fails"
-  if tf "$work" apply -auto-approve "${settings[@]}" -var=image_tag=abc123 >"$run/apply/log" 2>&1; then die 'a build that failed did not fail the apply'; fi
+  if tf "$work" apply -auto-approve "${settings[@]}" -var=image_tag=bad789 >"$run/apply/log" 2>&1; then die 'a build that failed did not fail the apply'; fi
   [[ $(hooks_done) != *task* ]] || die 'the migration ran without its image'
   rm "$STUB_DIR/build.fails"
   echo '{"tasks": [{"lastStatus": "STOPPED", "containers": [{"name": "app", "exitCode": 1}]}]}' >"$STUB_DIR/ecs-describe-tasks.1"
