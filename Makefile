@@ -51,3 +51,19 @@ schemathesis: ## Attack a running server through its OpenAPI description
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny check
+
+.PHONY: terraform-test
+terraform-test: ## Check the Terraform code offline (see terraform/test.sh --help)
+	terraform/test.sh
+
+.PHONY: deploy
+deploy: ## Roll a release out: make deploy ENV=dev TAG=…
+	terraform/scripts/deploy.sh --var-file terraform/environments/$(ENV).tfvars --tag $(TAG)
+
+.PHONY: rollback
+rollback: ## Go back to the release before: make rollback ENV=dev
+	terraform/scripts/rollback.sh --cluster rates-$(ENV) --service rates-$(ENV)-rates
+
+.PHONY: destroy
+destroy: ## Remove an environment and its data: make destroy ENV=dev CONFIRM=rates-dev
+	terraform/scripts/destroy.sh --var-file terraform/environments/$(ENV).tfvars --yes "$(CONFIRM)"

@@ -19,7 +19,7 @@ pub struct TelemetrySettings {
     pub log_filter: String,
     /// `auto`, `json` or `text`.
     pub log_format: LogFormat,
-    /// Where to send traces, for example `http://localhost:4318/v1/traces`; empty sends none.
+    /// Where to send traces by OTLP over HTTP, for example `http://localhost:4318`; empty sends none.
     pub otlp_endpoint: String,
 }
 
@@ -99,7 +99,7 @@ fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Optio
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(&settings.otlp_endpoint)
+        .with_endpoint(format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')))
         .build();
     match exporter {
         Ok(exporter) => Some(

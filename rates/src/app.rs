@@ -240,7 +240,9 @@ impl Collector for Instruments {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let app = &self.0;
         let pool = &app.database.primary;
-        let seconds = app.freshness.last_known().map_or(0, |(version, _)| version / 1_000_000);
+        // The version is the microsecond clock of the last change.
+        let changed = app.freshness.last_known().map_or(0, |(version, _)| version / 1_000_000);
+        let age = chrono::Utc::now().timestamp() - changed;
         #[expect(clippy::cast_possible_wrap, reason = "bytes and connections are far below 2^63")]
         let gauges = [
             ("cache_bytes", "Bytes of answers in the cache", app.cache.weight() as i64),
@@ -253,7 +255,7 @@ impl Collector for Instruments {
                 "1 while changes of the data are heard of",
                 i64::from(app.freshness.current().is_some()),
             ),
-            ("data_version_timestamp_seconds", "When the data last changed, Unix time", seconds),
+            ("data_age_seconds", "Time since prices or places last changed", age),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);

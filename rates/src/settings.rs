@@ -94,7 +94,7 @@ pub struct CacheSettings {
 pub struct Platform {
     port: Option<String>,
     rust_log: Option<String>,
-    otel_exporter_otlp_traces_endpoint: Option<String>,
+    otel_exporter_otlp_endpoint: Option<String>,
     database_url: Option<String>,
     database_read_url: Option<String>,
     db_host: Option<String>,
@@ -118,11 +118,7 @@ impl ChassisSettings for Settings {
         vec![
             ("PORT", "server.port", platform.port),
             ("RUST_LOG", "telemetry.log_filter", platform.rust_log),
-            (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "telemetry.otlp_endpoint",
-                platform.otel_exporter_otlp_traces_endpoint,
-            ),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", platform.otel_exporter_otlp_endpoint),
             ("DATABASE_URL", "database.url", platform.database_url),
             ("DATABASE_READ_URL", "database.read_urls", platform.database_read_url),
             ("DB_HOST", "database.host", platform.db_host),

@@ -9,8 +9,8 @@ use crate::support::Instance;
 
 const DAY: &str = "2021-03-01";
 
-async fn price(instance: &Instance) -> f64 {
-    instance.rates("asia", "europe", DAY, DAY).await.expect(200).json()["rates"][0]["price"].as_f64().unwrap()
+async fn price(instance: &Instance) -> i64 {
+    instance.rates("asia", "europe", DAY, DAY).await.expect(200).json()["rates"][0]["price"].as_i64().unwrap()
 }
 
 async fn set_price(pool: &PgPool, price: i64) -> i64 {
@@ -52,10 +52,9 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
     };
     let reader = async || {
         let mut reads = 0;
-        let mut last = 0.0;
+        let mut last = 0;
         while !done.load(Ordering::SeqCst) {
-            #[expect(clippy::cast_precision_loss, reason = "small")]
-            let least = acknowledged.load(Ordering::SeqCst) as f64;
+            let least = acknowledged.load(Ordering::SeqCst);
             let got = price(&instance).await;
             assert!(got >= least, "{got} after {least} was acknowledged");
             assert!(got >= last, "{got} after {last} was read");
@@ -71,14 +70,14 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
     // The other instance follows by notification.
     let newest = instance.app.freshness.current();
     other.until(|other| other.app.freshness.current() >= newest).await;
-    assert_eq!(price(&other).await, 149.0);
+    assert_eq!(price(&other).await, 149);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn an_instance_that_lost_its_notifications_does_not_use_the_cache(pool: PgPool) {
     three_prices(&pool).await;
     let instance = Instance::new(&pool).listening().await;
-    assert_eq!(price(&instance).await, 1.0);
+    assert_eq!(price(&instance).await, 1);
     let killed: bool = sqlx::query_scalar(
         "select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
          where application_name = 'rates listener' and datname = current_database()",
@@ -89,13 +88,13 @@ async fn an_instance_that_lost_its_notifications_does_not_use_the_cache(pool: Pg
     assert!(killed, "there was a listener");
     instance.until(|instance| instance.app.freshness.current().is_none()).await;
     set_price(&pool, 7).await;
-    assert_eq!(price(&instance).await, 7.0, "while it does not listen");
+    assert_eq!(price(&instance).await, 7, "while it does not listen");
     instance.until(|instance| instance.app.freshness.current().is_some()).await;
-    assert_eq!(price(&instance).await, 7.0, "when it listens again");
+    assert_eq!(price(&instance).await, 7, "when it listens again");
     set_price(&pool, 8).await;
     let newest: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
     instance.until(|instance| instance.app.freshness.current() == Some(newest)).await;
-    assert_eq!(price(&instance).await, 8.0);
+    assert_eq!(price(&instance).await, 8);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -142,7 +141,7 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
             async move { app.freshness.listen(app.database.primary.clone()).await }
         });
         instance.until(|instance| instance.app.freshness.current().is_some()).await;
-        assert_eq!(price(&instance).await, 1.0);
+        assert_eq!(price(&instance).await, 1);
         listening.abort();
         let _ = listening.await;
         instance.app.freshness.forget();

@@ -49,7 +49,7 @@ async fn truth(
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn random_requests_are_answered_as_the_raw_prices_say(pool: PgPool) {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql");
-    load_file(&mut *pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty).await.unwrap();
+    load_file(&mut pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty).await.unwrap();
     let places: Vec<String> =
         sqlx::query_scalar("select code from ports union all select slug from regions order by 1")
             .fetch_all(&pool)
@@ -57,12 +57,11 @@ async fn random_requests_are_answered_as_the_raw_prices_say(pool: PgPool) {
             .unwrap();
     let instance = Instance::new(&pool).listening().await;
     let runtime = tokio::runtime::Handle::current();
-    let asked = tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
         let place = prop::sample::select(places);
         let first = NaiveDate::from_ymd_opt(2015, 12, 1).unwrap();
         let request = (place.clone(), place, 0_u64..2250, 0_u64..45, any::<bool>());
         let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
-        let mut priced = 0;
         runner
             .run(&request, |(origin, destination, start, length, ascending)| {
                 runtime.block_on(async {
@@ -86,10 +85,7 @@ async fn random_requests_are_answered_as_the_raw_prices_say(pool: PgPool) {
                 })
             })
             .unwrap();
-        priced += 1;
-        priced
     })
     .await
     .unwrap();
-    assert_eq!(asked, 1);
 }

@@ -15,7 +15,7 @@ fn file(content: &[u8]) -> NamedTempFile {
 }
 
 async fn load(pool: &PgPool, path: &Path, mode: Mode) -> Result<Loaded, LoadError> {
-    load_file(&mut *pool.acquire().await.unwrap(), path, mode).await
+    load_file(&mut pool.acquire().await.unwrap(), path, mode).await
 }
 
 async fn count(pool: &PgPool) -> i64 {
@@ -36,6 +36,17 @@ async fn the_sample_goes_in_and_answers(pool: PgPool) {
             .json();
         assert!(answer["rates"].as_array().unwrap().iter().any(|rate| rate["price"].is_number()), "{answer}");
     }
+}
+
+/// The request that the README shows has the answer that the README shows.
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn the_answer_in_the_readme_is_the_answer(pool: PgPool) {
+    let readme = include_str!("../../../README.md");
+    let uri =
+        readme.split("curl 'http://localhost:3000").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    let body = readme.split("```json\n").nth(1).and_then(|rest| rest.split('\n').next()).unwrap();
+    load(&pool, Path::new(SAMPLE), Mode::IntoEmpty).await.unwrap();
+    assert_eq!(Instance::new(&pool).get(uri).await.expect(200).text(), body);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]

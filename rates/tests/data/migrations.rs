@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 use rates::{
     database::{MIGRATOR, pending_migrations},
@@ -52,7 +52,7 @@ async fn load_as_psql_does(pool: &PgPool) {
                         }
                     })
                     .collect();
-                statements.push_str(&format!("{head} values ({});\n", values.join(",")));
+                writeln!(statements, "{head} values ({});", values.join(",")).unwrap();
             }
         }
     }
