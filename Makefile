@@ -67,3 +67,8 @@ rollback: ## Go back to the release before: make rollback ENV=dev
 .PHONY: destroy
 destroy: ## Remove an environment and its data: make destroy ENV=dev CONFIRM=rates-dev
 	terraform/scripts/destroy.sh --var-file terraform/environments/$(ENV).tfvars --yes "$(CONFIRM)"
+
+.PHONY: bench
+bench: ## Measure against the alternatives and write docs/BENCHMARKS.md (some 10 minutes)
+	$(CARGO) build --locked --release -p rates -p chassis --bin rates --example constant
+	db/private_postgres.sh -- bench/run.py

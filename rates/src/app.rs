@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use chassis::{Problem, problem::FieldError};
+use http::HeaderValue;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -38,7 +39,10 @@ pub struct Inner {
     /// What a request may ask for.
     pub api: ApiSettings,
     catalogues: Catalogues,
-    cache_settings: CacheSettings,
+    /// `Cache-Control` of answers.
+    pub cache_control: HeaderValue,
+    /// How long an old answer may stand in for a database that is away, in seconds.
+    stale_seconds: f64,
 }
 
 impl std::ops::Deref for App {
@@ -66,21 +70,18 @@ pub enum Source {
 impl App {
     /// State over this database. Nothing is asked of it yet.
     #[must_use]
-    pub fn new(database: Database, api: ApiSettings, cache_settings: CacheSettings) -> Self {
+    pub fn new(database: Database, api: ApiSettings, cache_settings: &CacheSettings) -> Self {
         Self(Arc::new(Inner {
             database,
             freshness: Freshness::default(),
             cache: Cache::new(cache_settings.size_bytes),
             api,
             catalogues: Catalogues::default(),
-            cache_settings,
+            // The settings were checked to be a header value.
+            cache_control: HeaderValue::from_str(&cache_settings.control)
+                .unwrap_or(HeaderValue::from_static("no-cache")),
+            stale_seconds: cache_settings.stale_seconds,
         }))
-    }
-
-    /// `Cache-Control` of answers.
-    #[must_use]
-    pub fn cache_control(&self) -> &str {
-        &self.cache_settings.control
     }
 
     /// The finished answer to a query.
@@ -165,7 +166,7 @@ impl App {
 
     fn stale(&self, query: &RatesQuery<'_>) -> Option<(Answer, Source)> {
         let (version, outdated) = self.freshness.last_known()?;
-        let allowed = outdated.as_secs_f64() < self.cache_settings.stale_seconds;
+        let allowed = outdated.as_secs_f64() < self.stale_seconds;
         let answer = allowed.then(|| self.cache.get(&Key::new(version, query))).flatten()?;
         Some((answer, Source::Stale { seconds: outdated.as_secs() }))
     }

@@ -30,7 +30,7 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
     if let Err(exit) = check_schema(&database, settings).await {
         return exit;
     }
-    let app = App::new(database, settings.api.clone(), settings.cache.clone());
+    let app = App::new(database, settings.api.clone(), &settings.cache);
     let listening = tokio::spawn({
         let app = app.clone();
         async move { app.freshness.listen(app.database.primary.clone()).await }

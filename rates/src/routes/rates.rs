@@ -110,8 +110,8 @@ fn response(app: &App, status: StatusCode, etag: HeaderValue, source: Source, bo
     if let Source::Stale { seconds } = source {
         headers.insert(header::AGE, seconds.into());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    } else if let Ok(control) = HeaderValue::from_str(app.cache_control()) {
-        headers.insert(header::CACHE_CONTROL, control);
+    } else {
+        headers.insert(header::CACHE_CONTROL, app.cache_control.clone());
     }
     response
 }
