@@ -87,11 +87,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 revision=$(git rev-parse --short=12 HEAD) || die "the tag comes from git; run this in a clone"
 if [[ -n $(git status --porcelain) ]]; then
   [[ -n $allow_dirty ]] || die "the working tree differs from commit $revision; commit first, or give --allow-dirty"
-  # Two dirty trees of one commit differ, so the tag must, too.
-  revision=$revision-dirty-$(date -u +%Y%m%dT%H%M%SZ)
+  revision=$revision-dirty
 fi
 if [[ -z $tag ]]; then
   tag=$revision
+  # Two dirty trees of one commit differ, so the tag must, too.
+  [[ $revision != *-dirty ]] || tag=$tag-$(date -u +%Y%m%dT%H%M%SZ)
   [[ -z $dump ]] || tag=$tag-dump-$(sha256sum "$dump" | head -c 12)
 fi
 image=$repository:$tag
@@ -123,9 +124,10 @@ elif [[ -n ${REGISTRY_USER-} ]]; then
   log_in "$REGISTRY_USER" <<<"$REGISTRY_PASSWORD"
 fi
 
-# The digest of the image in the registry; fails if it is not there.
+# The digest of the image in the registry; fails if it is not there. (`print`, since a template that begins with
+# `.Manifest` is not heeded by every version.)
 digest_of() {
-  docker buildx imagetools inspect "$1" --format '{{.Manifest.Digest}}'
+  docker buildx imagetools inspect "$1" --format '{{print .Manifest.Digest}}'
 }
 
 if digest=$(digest_of "$image" 2>&1); then
@@ -141,4 +143,5 @@ else
     "${dump_context[@]}" . >&2
   digest=$(digest_of "$image") || die "pushed $image, but $registry does not know it"
 fi
+[[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || die "$registry gives no digest for $image, but: $digest"
 printf '%s@%s\n' "$repository" "$digest"

@@ -42,6 +42,7 @@ setup() {
   revision=$(git -C "$clone" rev-parse --short=12 HEAD)
   script=$clone/build_push_docker_image.sh
 
+  export DIGEST=sha256:0123456789012345678901234567890123456789012345678901234567890123
   export STATE=$BATS_TEST_TMPDIR/state HOME=$BATS_TEST_TMPDIR/home TMPDIR=$BATS_TEST_TMPDIR/tmp
   mkdir "$STATE"
   unset REGISTRY_USER REGISTRY_PASSWORD DOCKER_CONFIG DOCKER_HOST BUILDX_CONFIG
@@ -61,7 +62,7 @@ case "$1 ${2-}" in
   "buildx imagetools")
     [[ ! -e $STATE/broken ]] || { echo "ERROR: connection refused" >&2; exit 1; }
     grep -qxF "$4" "$STATE/tags" 2>/dev/null || { echo "ERROR: $4: not found" >&2; exit 1; }
-    echo sha256:0123
+    echo "$DIGEST"
     ;;
   "buildx build")
     [[ ! -e $STATE/broken-build ]] || { echo "it does not compile" >&2; exit 1; }
@@ -92,7 +93,7 @@ calls() { output=$(<"$STATE/calls"); }
 @test "builds, pushes by the commit's tag and prints the digest alone on standard output" {
   run --separate-stderr "$script" localhost:5000/rates
   [ "$status" -eq 0 ]
-  [ "$output" = "localhost:5000/rates@sha256:0123" ]
+  [ "$output" = "localhost:5000/rates@$DIGEST" ]
   [ "$(<"$STATE/tags")" = "localhost:5000/rates:$revision" ]
   calls
   contains "--build-arg SERVICE=rates --build-arg GIT_REVISION=$revision --build-arg VERSION=0.1.0"
@@ -102,7 +103,7 @@ calls() { output=$(<"$STATE/calls"); }
   echo "localhost:5000/rates:$revision" >"$STATE/tags"
   run --separate-stderr "$script" localhost:5000/rates
   [ "$status" -eq 0 ]
-  [ "$output" = "localhost:5000/rates@sha256:0123" ]
+  [ "$output" = "localhost:5000/rates@$DIGEST" ]
   [[ $stderr == *"is there already"* ]]
   calls
   [[ $output != *"buildx build"* ]]
@@ -163,6 +164,13 @@ calls() { output=$(<"$STATE/calls"); }
   contains "cannot ask localhost:5000"
   contains "connection refused"
   [ ! -e "$STATE/tags" ]
+}
+
+@test "what is not a digest is not printed as one" {
+  DIGEST='Name: rates' run --separate-stderr "$script" localhost:5000/rates
+  [ "$status" -ne 0 ]
+  [ -z "$output" ]
+  [[ $stderr == *"gives no digest for localhost:5000/rates:$revision"* ]]
 }
 
 @test "logs in with the password on standard input, in a configuration of its own" {
