@@ -1,9 +1,6 @@
 # One image for each service of the workspace: docker build --build-arg SERVICE=rates .
 #
-#   (default)   the service
-#   with-dump   the service and a dump at /dump.sql, for loading it as a one-off task next to the database:
-#               docker build --target with-dump --build-context dump=DIRECTORY --build-arg DUMP_FILE=FILE .
-#   test        runs the tests of the workspace: docker build --target test .
+#   --target test   runs the tests of the workspace
 
 # Pin these by digest (rust@sha256:...) where builds must be repeatable.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
@@ -33,17 +30,14 @@ FROM source AS test
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends postgresql && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --create-home tester && \
+    useradd --uid 1000 --create-home tester && \
     chown -R tester /src
-USER tester
+USER 1000:1000
 RUN --mount=type=cache,target=/usr/local/cargo/registry,uid=1000 \
     --mount=type=cache,id=target-test,target=/src/target,uid=1000,sharing=locked \
     cargo test --locked --workspace
 
-# A context by this name takes its place: --build-context dump=DIRECTORY.
-FROM scratch AS dump
-
-FROM ${BASE_IMAGE} AS service
+FROM ${BASE_IMAGE}
 COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
 COPY --from=build /out/service /usr/local/bin/service
 # The metrics port is for the machine alone by default; in a container that would be for nobody.
@@ -61,11 +55,3 @@ LABEL org.opencontainers.image.title="${SERVICE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_REVISION}" \
       org.opencontainers.image.licenses="MIT"
-
-FROM service AS with-dump
-ARG DUMP_FILE=dump.sql
-# Gzipped or not: what reads it looks at the content, not at the name.
-COPY --from=dump --chmod=0444 ${DUMP_FILE} /dump.sql
-
-# The last stage is the default one.
-FROM service

@@ -72,14 +72,12 @@ for program in "${needed[@]}"; do
 done
 docker buildx version >/dev/null 2>&1 || die "needs docker's buildx plugin; see https://docs.docker.com/build/install-buildx/"
 
-dump_context=()
 if [[ -n $dump ]]; then
   [[ -f $dump && -r $dump ]] || die "cannot read $dump"
   # `head` stops before zeros, which a variable cannot hold.
   [[ $(head -c 5 "$dump") != PGDMP ]] ||
     die "$dump is in pg_dump's custom format; make a plain one: pg_restore -f - '$dump' | gzip >dump.sql.gz"
   dump=$(realpath "$dump")
-  dump_context=(--target with-dump --build-context "dump=$(dirname "$dump")" --build-arg "DUMP_FILE=$(basename "$dump")")
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -89,13 +87,16 @@ if [[ -n $(git status --porcelain) ]]; then
   [[ -n $allow_dirty ]] || die "the working tree differs from commit $revision; commit first, or give --allow-dirty"
   revision=$revision-dirty
 fi
-if [[ -z $tag ]]; then
-  tag=$revision
-  # Two dirty trees of one commit differ, so the tag must, too.
-  [[ $revision != *-dirty ]] || tag=$tag-$(date -u +%Y%m%dT%H%M%SZ)
-  [[ -z $dump ]] || tag=$tag-dump-$(sha256sum "$dump" | head -c 12)
+commit_tag=$revision
+# Two dirty trees of one commit differ, so the tag must, too.
+[[ $revision != *-dirty ]] || commit_tag=$revision-$(date -u +%Y%m%dT%H%M%SZ)
+if [[ -n $dump ]]; then
+  dump_tag=${tag:-$commit_tag-dump-$(sha256sum "$dump" | head -c 12)}
+  tag=$commit_tag
 fi
-image=$repository:$tag
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
 
 log_in() { # USER, password on standard input
   # Docker would write the password into the configuration of the person who runs this. What else is in there must
@@ -103,11 +104,9 @@ log_in() { # USER, password on standard input
   local own=${DOCKER_CONFIG:-$HOME/.docker}
   DOCKER_HOST=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}')}
   BUILDX_CONFIG=${BUILDX_CONFIG:-$own/buildx}
-  scratch=$(mktemp -d)
-  trap 'rm -rf "$scratch"' EXIT
-  trap 'exit 130' INT TERM
-  [[ ! -d $own/cli-plugins ]] || ln -s "$own/cli-plugins" "$scratch/cli-plugins"
-  DOCKER_CONFIG=$scratch
+  DOCKER_CONFIG=$scratch/docker
+  mkdir "$DOCKER_CONFIG"
+  [[ ! -d $own/cli-plugins ]] || ln -s "$own/cli-plugins" "$DOCKER_CONFIG/cli-plugins"
   export DOCKER_HOST BUILDX_CONFIG DOCKER_CONFIG
   local answer
   # Docker warns that the password is not encrypted in the file that is gone in a minute.
@@ -130,18 +129,30 @@ digest_of() {
   docker buildx imagetools inspect "$1" --format '{{print .Manifest.Digest}}'
 }
 
-if digest=$(digest_of "$image" 2>&1); then
-  say "$image is there already"
-elif [[ $digest != *"not found"* && $digest != *"manifest unknown"* && $digest != *"name unknown"* ]]; then
-  die "cannot ask $registry for $image: $digest"
-else
-  say "building $image"
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-  # Attestations would make an index of a single image, and that is one digest more to tell apart.
-  docker buildx build --provenance=false --push --tag "$image" ${platform:+--platform "$platform"} \
-    --build-arg "SERVICE=$service" --build-arg "GIT_REVISION=$revision" --build-arg "VERSION=$version" \
-    "${dump_context[@]}" . >&2
-  digest=$(digest_of "$image") || die "pushed $image, but $registry does not know it"
+# Builds and pushes an image unless it is there; sets its digest.
+put() { # TAG BUILD-OPTIONS...
+  local image=$repository:$1
+  shift
+  if digest=$(digest_of "$image" 2>&1); then
+    say "$image is there already"
+  elif [[ $digest != *"not found"* && $digest != *"manifest unknown"* && $digest != *"name unknown"* ]]; then
+    die "cannot ask $registry for $image: $digest"
+  else
+    say "building $image"
+    # Attestations would make an index of a single image, and that is one digest more to tell apart.
+    docker buildx build --provenance=false --push --tag "$image" ${platform:+--platform "$platform"} "$@" >&2
+    digest=$(digest_of "$image") || die "pushed $image, but $registry does not know it"
+  fi
+  [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || die "$registry gives no digest for $image, but: $digest"
+}
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+put "${tag:-$commit_tag}" --build-arg "SERVICE=$service" --build-arg "GIT_REVISION=$revision" \
+  --build-arg "VERSION=$version" .
+if [[ -n $dump ]]; then
+  # On top of the service's image from the registry: so any builder can do it, and nothing is compiled for a new dump.
+  mkdir "$scratch/dump"
+  cp "$dump" "$scratch/dump/dump.sql"
+  put "$dump_tag" --file docker/with-dump.Dockerfile --build-arg "SERVICE_IMAGE=$repository@$digest" "$scratch/dump"
 fi
-[[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || die "$registry gives no digest for $image, but: $digest"
 printf '%s@%s\n' "$repository" "$digest"

@@ -138,9 +138,9 @@ calls() { output=$(<"$STATE/calls"); }
   run "$script" localhost:5000/rates --dump "$BATS_TEST_TMPDIR/my dump.sql.gz"
   [ "$status" -eq 0 ]
   sum=$(sha256sum <"$BATS_TEST_TMPDIR/my dump.sql.gz" | head -c 12)
-  [ "$(<"$STATE/tags")" = "localhost:5000/rates:$revision-dump-$sum" ]
+  [ "$(<"$STATE/tags")" = "localhost:5000/rates:$revision"$'\n'"localhost:5000/rates:$revision-dump-$sum" ]
   calls
-  contains "--target with-dump --build-context dump=$BATS_TEST_TMPDIR --build-arg DUMP_FILE=my dump.sql.gz"
+  contains "--file docker/with-dump.Dockerfile --build-arg SERVICE_IMAGE=localhost:5000/rates@$DIGEST $TMPDIR/"
 }
 
 @test "--dump says how to make a custom-format dump plain" {
