@@ -26,6 +26,8 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// Takes writes, and the reads that must not lag.
     pub primary: PgPool,
+    /// To the primary as well, for batches: long transactions, some as long as a client sends.
+    pub batches: PgPool,
     replicas: Vec<PgPool>,
     next: AtomicUsize,
 }
@@ -35,12 +37,26 @@ impl Database {
     pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
         let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
         Ok(Self {
-            primary: pool(settings, settings.primary().map_err(named)?),
+            primary: pool(
+                settings,
+                settings.primary().map_err(named)?.application_name("rates"),
+                settings.pool_size,
+                settings.statement_timeout_seconds,
+            ),
+            batches: pool(
+                settings,
+                settings.primary().map_err(named)?.application_name("rates batches"),
+                settings.batch_pool_size,
+                settings.batch_statement_timeout_seconds,
+            ),
             replicas: settings
                 .replicas()
                 .map_err(named)?
                 .into_iter()
-                .map(|options| pool(settings, options))
+                .map(|options| {
+                    let options = options.application_name("rates");
+                    pool(settings, options, settings.pool_size, settings.statement_timeout_seconds)
+                })
                 .collect(),
             next: AtomicUsize::new(0),
         })
@@ -49,7 +65,7 @@ impl Database {
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
+        Self { batches: primary.clone(), primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
     }
 
     /// The same with these replicas.
@@ -66,11 +82,16 @@ impl Database {
     }
 }
 
-fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
-    let timeout_ms = format!("{}ms", (settings.statement_timeout_seconds * 1000.0).ceil());
-    let options = options.application_name("rates").options([("statement_timeout", timeout_ms.as_str())]);
+fn pool(
+    settings: &DatabaseSettings,
+    options: PgConnectOptions,
+    size: u32,
+    statement_timeout_seconds: f64,
+) -> PgPool {
+    let timeout_ms = format!("{}ms", (statement_timeout_seconds * 1000.0).ceil());
+    let options = options.options([("statement_timeout", timeout_ms.as_str())]);
     PgPoolOptions::new()
-        .max_connections(settings.pool_size)
+        .max_connections(size)
         .acquire_timeout(settings.acquire_timeout())
         // A ping before each use would double the round trips of a read. A connection that died in the pool costs one
         // request a retry (see `sql::retry`).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use chassis::{
     Exit,
-    edge::Edge,
+    edge::{Edge, Limits},
     health::{self, Readiness},
     metrics::{self, RequestMetrics},
     server,
@@ -13,7 +13,7 @@ use chassis::{
 };
 use prometheus_client::registry::Registry;
 
-use super::VERSION;
+use super::{VERSION, work::Workers};
 use crate::{
     app::App,
     database::{self, Database, MIGRATOR},
@@ -44,15 +44,23 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
     if let Err(exit) = check_schema(&database, settings).await {
         return exit;
     }
-    let app = App::new(database, settings.api.clone(), settings.cache.clone());
+    let app = App::new(database, settings.api.clone(), settings.cache.clone(), settings.batches.clone());
     let listening = tokio::spawn({
         let app = app.clone();
         async move { app.freshness.listen(app.database.primary.clone()).await }
     });
 
     let (public, private) = routers(&app, settings);
-    let served = server::serve(&settings.server, public, private, || listening.abort()).await;
+    let workers = Workers::start(&app, settings.batches.workers);
+    let stop_workers = workers.stopper(settings.server.drain_seconds);
+    let served = server::serve(&settings.server, public, private, || {
+        listening.abort();
+        stop_workers();
+    })
+    .await;
+    workers.stopped(!matches!(served, Ok(Exit::Success))).await;
     app.database.primary.close().await;
+    app.database.batches.close().await;
     match served {
         Ok(exit) => exit,
         Err(error) => {
@@ -68,6 +76,11 @@ fn routers(app: &App, settings: &Settings) -> (Router, Router) {
     let request_metrics = RequestMetrics::register(&mut registry, "rates", VERSION);
     app.register_metrics(&mut registry);
     let edge = Edge::new(&settings.server, !settings.telemetry.otlp_endpoint.is_empty(), request_metrics);
+    let batches = Limits {
+        timeout: Duration::from_secs_f64(settings.batches.timeout_seconds),
+        body_bytes: settings.batches.body_limit_bytes,
+    };
+    let edge = edge.except("/prices", batches).except("/batches/{id}", batches);
     let readiness = Readiness::new(READY_TIMEOUT, {
         let app = app.clone();
         move || {
@@ -80,7 +93,7 @@ fn routers(app: &App, settings: &Settings) -> (Router, Router) {
 }
 
 /// Refuses a database that lacks migrations. One that is away may be fine: `/readyz` tells when it is back.
-async fn check_schema(database: &Database, settings: &Settings) -> Result<(), Exit> {
+pub(super) async fn check_schema(database: &Database, settings: &Settings) -> Result<(), Exit> {
     let pool = &database.primary;
     if settings.database.migrate_at_start
         && let Err(error) = MIGRATOR.run(pool).await
