@@ -76,7 +76,7 @@ impl Format {
 pub struct Content {
     /// Rows, good and bad.
     pub rows: u64,
-    /// Bytes, unzipped.
+    /// Bytes, unzipped; of content that breaks off in its form, those before.
     pub bytes: u64,
     /// SHA-256 of those bytes.
     pub sha256: [u8; 32],
@@ -593,13 +593,27 @@ fn csv_error(error: csv::Error) -> io::Error {
     }
 }
 
+/// The first bytes after the mark that spreadsheets put first. csv looks for it as well, but only in the first piece, which
+/// may be shorter than the mark.
+fn without_byte_order_mark(input: &mut dyn BufRead) -> io::Result<Vec<u8>> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    loop {
+        let mut start = Vec::with_capacity(MARK.len());
+        input.take(MARK.len() as u64).read_to_end(&mut start)?;
+        if start != MARK {
+            return Ok(start);
+        }
+    }
+}
+
 fn read_csv(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
+    let start = without_byte_order_mark(input)?;
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .flexible(true)
         .has_headers(false)
         .buffer_capacity(PIECE)
-        .from_reader(input);
+        .from_reader(start.as_slice().chain(input));
     let mut record = csv::ByteRecord::new();
     if !reader.read_byte_record(&mut record).map_err(csv_error)? {
         return Ok(());

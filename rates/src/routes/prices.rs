@@ -141,17 +141,14 @@ pub(crate) async fn post_prices(
 
     let content = incoming.stage(&mut transaction, wishes.format, Arc::default()).await?;
     supplier.still_valid(&mut transaction).await?;
-    let identity = identity(&content.sha256, content.bytes);
-    // Before its faults are told: what was put in when its ports were there is in, whatever they are now.
-    if content.total_faults > 0 && wishes.idempotency_key.is_none() {
+    // A repeated request has none: the ports that a batch names cannot go while it is in.
+    if content.total_faults > 0 {
         return Err(batches::unacceptable(content));
     }
+    let identity = identity(&content.sha256, content.bytes);
     let first = sql::batches::find_same(&mut transaction, identity, same_content_seconds).await;
     if let Some(first) = first.map_err(database::problem)? {
         return repeated(first, &content.sha256);
-    }
-    if content.total_faults > 0 {
-        return Err(batches::unacceptable(content));
     }
     let put_in = async {
         let batch = sql::batches::insert(&mut transaction, identity, "processing").await?;
