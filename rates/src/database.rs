@@ -7,8 +7,9 @@ use std::{
 
 use chassis::Problem;
 use sqlx::{
-    PgExecutor, PgPool,
+    ConnectOptions, PgExecutor, PgPool, Postgres,
     migrate::Migrator,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -74,6 +75,14 @@ impl Database {
         Self { replicas, ..self }
     }
 
+    /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement, since
+    /// its client went away, must not meet the next batch; a new connection costs a hundredth of what a batch does.
+    pub(crate) async fn for_batch(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = self.batches.acquire().await?;
+        connection.close_on_drop();
+        Ok(connection)
+    }
+
     /// The replica whose turn it is, if there is any.
     #[must_use]
     pub fn replica(&self) -> Option<&PgPool> {
@@ -89,7 +98,11 @@ fn pool(
     statement_timeout_seconds: f64,
 ) -> PgPool {
     let timeout_ms = format!("{}ms", (statement_timeout_seconds * 1000.0).ceil());
-    let options = options.options([("statement_timeout", timeout_ms.as_str())]);
+    // What is slow is said in proportion to what the pool is for: a second for a read.
+    let slow = Duration::from_secs_f64(statement_timeout_seconds / 5.0);
+    let options = options
+        .options([("statement_timeout", timeout_ms.as_str())])
+        .log_slow_statements(tracing::log::LevelFilter::Warn, slow);
     PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(settings.acquire_timeout())

@@ -73,7 +73,11 @@ pub async fn work(app: App, stopping: Stopping) {
 
 /// Puts in the oldest batch that no other worker holds; false where there is none.
 async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
-    let mut connection = app.database.batches.acquire().await?;
+    let primary = &app.database.primary;
+    if !sql::retry(primary, || sql::jobs::any(primary)).await? {
+        return Ok(false);
+    }
+    let mut connection = app.database.for_batch().await?;
     let mut transaction = connection.begin().await?;
     let Some(job) = sql::jobs::take(&mut transaction).await? else {
         return Ok(false);
@@ -88,7 +92,7 @@ async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
             outcome = put_in_job(app, &mut transaction, &job, &rows_read) => outcome,
             never = tell_progress(app, job.batch_id, &rows_read) => match never {},
             () = stopping.now.cancelled() => {
-                // Closed rather than returned to the pool: the statement it may be in ends with it.
+                // Without a farewell, for which a long statement would have to end first.
                 drop(transaction);
                 connection.detach().close_hard().await.ok();
                 sql::jobs::give_back(&app.database.primary, job.batch_id).await?;

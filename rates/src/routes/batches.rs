@@ -12,6 +12,7 @@ use chassis::{
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::Serialize;
+use sqlx::Connection;
 use utoipa::ToSchema;
 
 use crate::{
@@ -181,7 +182,8 @@ pub(crate) async fn withdraw_batch(
 ) -> Result<Json<BatchBody>, Problem> {
     let batch = own(&app, &supplier, id).await?;
     let withdraw = async {
-        let mut transaction = app.database.batches.begin().await?;
+        let mut connection = app.database.for_batch().await?;
+        let mut transaction = connection.begin().await?;
         let batch = sql::batches::withdraw(&mut transaction, id).await?;
         transaction.commit().await?;
         Ok(batch)

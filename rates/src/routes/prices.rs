@@ -90,12 +90,7 @@ pub(crate) async fn post_prices(
     body: Body,
 ) -> Result<Response, Problem> {
     let wishes = Wishes::parse(&headers)?;
-    let mut connection = app.database.batches.acquire().await.map_err(database::problem)?;
-    // Connections are not tested before use, and this one may have died in the pool; nothing was read of the body yet.
-    if connection.ping().await.is_err() {
-        connection.detach().close_hard().await.ok();
-        connection = app.database.batches.acquire().await.map_err(database::problem)?;
-    }
+    let mut connection = app.database.for_batch().await.map_err(database::problem)?;
     let mut transaction = connection.begin().await.map_err(database::problem)?;
     let incoming = Incoming {
         pieces: body.into_data_stream(),

@@ -51,6 +51,13 @@ pub(crate) async fn of_batch(connection: &mut PgConnection, job: i64, batch: i64
     Ok(())
 }
 
+/// Whether any job is there, held by a worker or not.
+pub(crate) async fn any(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select exists (select from batch_jobs where batch_id is not null) as "any!""#)
+        .fetch_one(executor)
+        .await
+}
+
 /// The oldest job that no worker holds. It is held until the transaction ends, however it ends.
 pub(crate) async fn take(connection: &mut PgConnection) -> Result<Option<Job>, sqlx::Error> {
     sqlx::query_as!(
