@@ -145,7 +145,7 @@ async fn every_format_plain_or_gzip_puts_in_the_same(pool: PgPool) {
         .iter()
         .map(|(orig, dest, day, price)| json!({"price": price, "day": day, "dest_code": dest, "orig_code": orig}))
         .collect();
-    let lines = objects.iter().map(|object| format!("{object}\n")).collect::<String>();
+    let lines = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
     let csv =
         "dest_code, orig_code, price, day\r\nNLRTM, CNSGH, 100, 2021-01-01\r\n\"GBFXT\",CNSGH,300,2021-01-02";
     let bare = json!(objects).to_string();
@@ -259,7 +259,7 @@ async fn every_bad_row_is_named_and_nothing_is_put_in(pool: PgPool) {
     let line = |row: &str| (NDJSON, format!("{good}\n{row}\n"));
     let csv = |row: &str| (CSV, format!("orig_code,dest_code,day,price\nCNSGH,NLRTM,2021-01-01,1\n{row}\n"));
     let two = Some(2);
-    let table: Vec<((&str, String), Vec<(Option<u64>, &str, &str)>)> = vec![
+    let table = vec![
         (line(&with("NLRTM", "XXXXX")), vec![(two, "dest_code", "unknown")]),
         (line(&with("CNSGH", "europe")), vec![(two, "orig_code", "unknown")]),
         (line(&with("CNSGH", "CN\\u0000")), vec![(two, "orig_code", "malformed")]),

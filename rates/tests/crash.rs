@@ -1,9 +1,10 @@
 //! The real binary and a real server of their own, killed at random moments while batches come in.
 //!
-//! Needs PostgreSQL's own programs (initdb, pg_ctl) and half a minute: `cargo test -p rates --test crash -- --ignored`.
+//! Needs PostgreSQL's own programs (`initdb`, `pg_ctl`) and a minute: `cargo test -p rates --test crash -- --ignored`.
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     io::{BufRead, BufReader},
     path::PathBuf,
@@ -16,7 +17,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 const ROUNDS: usize = 12;
 const CLIENTS: usize = 3;
-const ROWS: usize = 3000;
+const ROWS: i64 = 3000;
 
 /// A PostgreSQL cluster in a directory of its own, reached by its socket there.
 struct Cluster {
@@ -147,7 +148,7 @@ impl Service {
             .expect("the server says where it listens");
         // Read on, or the server would wait for room in the pipe.
         std::thread::spawn(move || {
-            lines.filter(|line| line.contains("\"ERROR\"")).for_each(|line| println!("{line}"))
+            lines.filter(|line| line.contains("\"ERROR\"")).for_each(|line| println!("{line}"));
         });
         Self { child, url: format!("http://127.0.0.1:{address}") }
     }
@@ -164,7 +165,7 @@ impl Drop for Service {
 fn content(number: u64) -> String {
     let mut text = String::from("orig_code,dest_code,day,price\n");
     for row in 0..ROWS {
-        text.push_str(&format!("CNSGH,NLRTM,2021-01-{:02},{}\n", row % 28 + 1, number + 1));
+        writeln!(text, "CNSGH,NLRTM,2021-01-{:02},{}", row % 28 + 1, number + 1).unwrap();
     }
     text
 }
@@ -189,7 +190,7 @@ async fn post(client: &reqwest::Client, url: &str, key: &str, number: u64) -> re
 type Told = Arc<Mutex<BTreeMap<u64, bool>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL's programs and half a minute"]
+#[ignore = "needs PostgreSQL's programs and a minute"]
 async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
@@ -271,7 +272,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
 
 /// Waits until the service is ready and no batch waits.
 async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let ready = || async {
         client.get(format!("{url}/readyz")).send().await.is_ok_and(|response| response.status() == 200)
     };
@@ -298,7 +299,7 @@ async fn judge(cluster: &Cluster, told: &Told) {
     .await
     .unwrap();
     for (key, state, rows, prices) in &batches {
-        assert_eq!((state.as_str(), *rows, *prices), ("done", ROWS as i64, ROWS as i64), "{key} is whole");
+        assert_eq!((state.as_str(), *rows, *prices), ("done", ROWS, ROWS), "{key} is whole");
     }
     for (number, acknowledged) in told.lock().unwrap().iter() {
         let found = batches.iter().filter(|(key, ..)| *key == format!("batch {number}")).count();
@@ -306,7 +307,7 @@ async fn judge(cluster: &Cluster, told: &Told) {
     }
     let prices: i64 =
         sqlx::query_scalar("select count(*) from prices").fetch_one(&mut connection).await.unwrap();
-    assert_eq!(prices, (batches.len() * ROWS) as i64, "no price without its batch");
+    assert_eq!(prices, batches.iter().map(|(.., rows)| rows).sum::<i64>(), "no price without its batch");
     let kept: Option<i64> = sqlx::query_scalar(
         "select sum(price_count)::bigint from daily_rates where (origin, destination) = ('asia', 'europe')",
     )

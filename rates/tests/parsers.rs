@@ -1,6 +1,6 @@
 //! The parsers against a corpus and what mutation makes of it.
 
-use std::{fs, io::Read, path::Path};
+use std::{fmt::Write as _, fs, io::Read, path::Path};
 
 use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
@@ -192,8 +192,8 @@ proptest! {
         let mut wanted = String::new();
         let (mut lines, mut csv) = (Vec::new(), String::from("day,price,orig_code,dest_code\n"));
         for ((orig, dest, day, price), number) in rows.iter().zip(1..) {
-            wanted.push_str(&format!("{number}\t{orig}\t{dest}\t{day}\t{price}\n"));
-            csv.push_str(&format!("{day},{price},{orig},{dest}\n"));
+            writeln!(wanted, "{number}\t{orig}\t{dest}\t{day}\t{price}").unwrap();
+            writeln!(csv, "{day},{price},{orig},{dest}").unwrap();
             lines.push(format!(
                 r#"{{"orig_code":"{orig}","day":"{day}","dest_code":"{dest}","price":{price}}}"#
             ));

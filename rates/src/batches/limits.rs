@@ -35,7 +35,7 @@ impl Limits {
 
     /// A write with this key.
     pub fn write_by_key(&self, key: i64) -> Result<(), Problem> {
-        write(&self.by_key, key, "this key")
+        write(&self.by_key, &key, "this key")
     }
 
     /// A write from this address.
@@ -48,19 +48,19 @@ impl Limits {
                 Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
             }
         };
-        write(&self.by_address, address, "this address")
+        write(&self.by_address, &address, "this address")
     }
 }
 
 fn write<K: Clone + Hash + Eq>(
     limiter: &DefaultKeyedRateLimiter<K>,
-    who: K,
+    who: &K,
     name: &str,
 ) -> Result<(), Problem> {
     if limiter.len() > REMEMBERED {
         limiter.retain_recent();
     }
-    limiter.check_key(&who).map_err(|not_until| {
+    limiter.check_key(who).map_err(|not_until| {
         let wait = not_until.wait_time_from(DefaultClock::default().now());
         let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         Problem::new(StatusCode::TOO_MANY_REQUESTS)

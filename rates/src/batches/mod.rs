@@ -236,7 +236,7 @@ pub(crate) async fn put_in(
 pub(crate) fn unacceptable(content: Content) -> Problem {
     let detail = match content.total_faults {
         1 => "The content has a fault; nothing was put in.".to_owned(),
-        many if many as usize > content.faults.len() => {
+        many if many > content.faults.len() as u64 => {
             format!("The content has {many} faults, of which `errors` names the first; nothing was put in.")
         }
         many => format!("The content has {many} faults, `errors` names each; nothing was put in."),

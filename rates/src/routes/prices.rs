@@ -35,7 +35,7 @@ pub(crate) struct Prices {
 
 /// One price.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body that `batches::parse` reads")]
+#[expect(dead_code, clippy::struct_field_names, reason = "describes the body that `batches::parse` reads")]
 pub(crate) struct Price {
     /// UN/LOCODE.
     #[schema(examples("CNGGZ"))]
