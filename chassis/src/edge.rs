@@ -5,6 +5,8 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -15,7 +17,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::Response,
 };
@@ -33,16 +35,31 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: &str = "traceparent";
 
+/// How long a request may take and how large its body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A request is cut after this time.
+    pub timeout: Duration,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+}
+
+/// Who asks, as far as the trusted proxies tell; the edge puts it into the extensions of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
 /// The limits and instruments that requests pass; cheap to clone.
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 
 struct Inner {
     metrics: RequestMetrics,
-    timeout: Duration,
+    limits: Limits,
+    /// Routes with limits of their own, by their pattern.
+    exceptions: HashMap<&'static str, Limits>,
+    trusted_proxies: usize,
     /// The most requests in flight; above it they are refused at once, which costs less than to let all of them wait.
     concurrency: usize,
-    body_limit: usize,
     in_flight: AtomicUsize,
     cors: Option<CorsLayer>,
     traces: bool,
@@ -54,14 +71,31 @@ impl Edge {
     pub fn new(settings: &ServerSettings, traces: bool, metrics: RequestMetrics) -> Self {
         let inner = Inner {
             metrics,
-            timeout: Duration::from_secs_f64(settings.request_timeout_seconds),
+            limits: Limits {
+                timeout: Duration::from_secs_f64(settings.request_timeout_seconds),
+                body_bytes: settings.body_limit_bytes,
+            },
+            exceptions: HashMap::new(),
+            trusted_proxies: settings.trusted_proxies,
             concurrency: settings.concurrency,
-            body_limit: settings.body_limit_bytes,
             in_flight: AtomicUsize::new(0),
             cors: cors(&settings.cors_origins.0),
             traces,
         };
         Self(Arc::new(inner))
+    }
+
+    /// The same with other limits for one route. A handler that reads its body as a stream holds to the limit itself:
+    /// here only a declared length is known.
+    ///
+    /// # Panics
+    ///
+    /// If the edge is in use already.
+    #[must_use]
+    pub fn except(mut self, route: &'static str, limits: Limits) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("an edge gets its limits before it is used");
+        inner.exceptions.insert(route, limits);
+        self
     }
 
     /// Puts the edge around `routes`, with 404 and 405 as problems. `health` answers whatever the load is.
@@ -72,7 +106,7 @@ impl Edge {
                 Problem::not_found("There is nothing at this path; GET /openapi.json lists what is.")
             })
             .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED) })
-            .layer(DefaultBodyLimit::max(self.0.body_limit))
+            .layer(DefaultBodyLimit::max(self.0.limits.body_bytes))
             .layer(middleware::from_fn_with_state(self.clone(), pass))
             // Outside the edge, so that a problem's body is compressed like any other. Pays above a packet's worth.
             .layer(CompressionLayer::new())
@@ -91,8 +125,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     }
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::AUTHORIZATION,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("prefer"),
+        ])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
         .max_age(Duration::from_hours(1));
     Some(if origins.iter().any(|origin| origin == "*") {
         layer.allow_origin(tower_http::cors::Any)
@@ -119,7 +160,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> Response {
+async fn pass(State(Edge(edge)): State<Edge>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let trace_id = trace_id(request.headers()).map(str::to_owned);
@@ -127,6 +168,9 @@ async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> R
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let in_flight = InFlight::enter(&edge);
+    let limits = edge.exceptions.get(route).unwrap_or(&edge.limits);
+    let address = client_address(&request, edge.trusted_proxies);
+    request.extensions_mut().insert(address);
 
     let span = tracing::info_span!(
         "request",
@@ -142,14 +186,14 @@ async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> R
     let mut response = if in_flight.1 > edge.concurrency && !is_health {
         edge.metrics.shed.inc();
         into_response(Problem::unavailable("Too many requests at once; come back in a second.", 1))
-    } else if declared_length(request.headers()) > edge.body_limit {
+    } else if declared_length(request.headers()) > limits.body_bytes {
         into_response(
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
-                .detail(format!("The body is larger than {} bytes.", edge.body_limit)),
+                .detail(format!("The body is larger than {} bytes.", limits.body_bytes)),
         )
     } else {
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(edge.timeout, answer).instrument(span.clone()).await {
+        match tokio::time::timeout(limits.timeout, answer).instrument(span.clone()).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => into_response(Problem::internal(format!("panic: {}", panic_message(&*panic)))),
             Err(_) => {
@@ -188,6 +232,21 @@ async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> R
     drop(in_span);
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Each proxy adds to `X-Forwarded-For` the address that it was asked from: the last entry is the last proxy's word,
+/// and what stands before the trusted ones' words anyone may have written.
+fn client_address(request: &Request, trusted_proxies: usize) -> ClientAddress {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let forwarded = || {
+        let values =
+            request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let entries: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        entries[entries.len().checked_sub(trusted_proxies)?].parse::<IpAddr>().ok()
+    };
+    let address = (trusted_proxies > 0).then(forwarded).flatten().or(peer);
+    // Without a socket (tests that call the router) everybody is one.
+    ClientAddress(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical())
 }
 
 fn into_response(problem: Problem) -> Response {
@@ -281,4 +340,21 @@ async fn weaken_etag_of_compressed(mut response: Response) -> Response {
         response.headers_mut().insert(header::ETAG, weak);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_trusted_proxies_are_believed() {
+        let mut request = Request::new(axum::body::Body::empty());
+        let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("1.1.1.1, 2.2.2.2"));
+        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
+        for (trusted, wanted) in [(0, "10.0.0.9"), (1, "3.3.3.3"), (2, "2.2.2.2"), (4, "10.0.0.9")] {
+            assert_eq!(client_address(&request, trusted).0.to_string(), wanted, "{trusted} proxies");
+        }
+    }
 }

@@ -42,6 +42,9 @@ pub struct ServerSettings {
     pub concurrency: usize,
     /// The largest body of a request, in bytes.
     pub body_limit_bytes: usize,
+    /// Proxies that a request passes before it comes here; so many of the last entries of `X-Forwarded-For` are
+    /// believed.
+    pub trusted_proxies: usize,
     /// Origins whose pages may read answers (CORS), comma separated; `*` for all, empty for none.
     pub cors_origins: List,
 }
@@ -130,7 +133,7 @@ pub async fn serve(
     let private_handle = Handle::<SocketAddr>::new();
     let mut public_server = tokio::spawn({
         let handle = handle.clone();
-        let service = public.into_make_service();
+        let service = public.into_make_service_with_connect_info::<SocketAddr>();
         let failed = |error: std::io::Error| format!("cannot serve: {error}");
         let tls = tls.as_ref().map(|(config, ..)| config.clone());
         async move {

@@ -13,12 +13,13 @@ use prometheus_client::{
 };
 
 use crate::{
+    batches::{limits::Limits, worker::Bell},
     body,
     cache::{Answer, Cache, Key},
     catalogue::{Catalogue, Catalogues},
     database::{self, Database},
     params::{PlaceName, RatesQuery, WrongRatesQuery},
-    settings::{ApiSettings, CacheSettings},
+    settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
     version::{Freshness, State},
 };
@@ -38,6 +39,12 @@ pub struct Inner {
     pub cache: Cache,
     /// What a request may ask for.
     pub api: ApiSettings,
+    /// How prices come in.
+    pub batches: BatchSettings,
+    /// How often one may write.
+    pub limits: Limits,
+    /// Rings when a batch waits.
+    pub bell: Bell,
     catalogues: Catalogues,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
@@ -70,12 +77,20 @@ pub enum Source {
 impl App {
     /// State over this database. Nothing is asked of it yet.
     #[must_use]
-    pub fn new(database: Database, api: ApiSettings, cache_settings: &CacheSettings) -> Self {
+    pub fn new(
+        database: Database,
+        api: ApiSettings,
+        cache_settings: &CacheSettings,
+        batches: BatchSettings,
+    ) -> Self {
         Self(Arc::new(Inner {
             database,
             freshness: Freshness::default(),
             cache: Cache::new(cache_settings.size_bytes),
             api,
+            limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            bell: Bell::default(),
+            batches,
             catalogues: Catalogues::default(),
             // The settings were checked to be a header value.
             cache_control: HeaderValue::from_str(&cache_settings.control)

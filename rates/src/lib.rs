@@ -5,11 +5,13 @@
 //! and its test in `tests/routes/x.rs`.
 
 pub mod app;
+pub mod batches;
 pub mod body;
 pub mod cache;
 pub mod catalogue;
 pub mod commands;
 pub mod database;
+mod keys;
 pub mod load;
 pub mod params;
 pub mod router;

@@ -32,7 +32,7 @@ impl Instance {
 
     pub fn with(database: Database, variables: &[(&str, &str)]) -> Self {
         let settings = settings(variables);
-        let app = App::new(database, settings.api.clone(), &settings.cache);
+        let app = App::new(database, settings.api.clone(), &settings.cache, settings.batches.clone());
         let (router, _) = routers(&app, &settings, "test");
         Self { app, router }
     }
