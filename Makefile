@@ -21,7 +21,7 @@ run: ## Build, start a private PostgreSQL, load the sample and serve on port 300
 
 .PHONY: test
 test: ## Run every test, with a private PostgreSQL
-	db/private_postgres.sh --throw-away -- $(CARGO) test --locked --workspace
+	db/private_postgres.sh --fast -- $(CARGO) test --locked --workspace
 
 .PHONY: lint
 lint: ## Check formatting, lints, docs and shell scripts
@@ -42,7 +42,7 @@ lint-images: ## Check the Dockerfiles and the workflows
 hooks-test: ## Test the two shell hooks on a real PostgreSQL and a stand-in for ECR
 	$(CARGO) build --locked -p rates
 	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/hooks/requirements.txt
-	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks
+	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks db/tests
 
 .PHONY: image-test
 image-test: ## Build the image, run it and the compose stack (needs a Docker engine)
@@ -51,11 +51,11 @@ image-test: ## Build the image, run it and the compose stack (needs a Docker eng
 
 .PHONY: sqlx-prepare
 sqlx-prepare: ## Write .sqlx anew after a query or a migration changed
-	db/private_postgres.sh --throw-away -- db/query_metadata.sh .sqlx
+	db/private_postgres.sh --fast -- db/query_metadata.sh .sqlx
 
 .PHONY: sqlx-check
 sqlx-check: ## Check that .sqlx is what the queries and the schema say
-	db/private_postgres.sh --throw-away -- db/query_metadata.sh --check
+	db/private_postgres.sh --fast -- db/query_metadata.sh --check
 
 .PHONY: openapi
 openapi: ## Write rates/openapi.json anew after the API changed
@@ -64,7 +64,7 @@ openapi: ## Write rates/openapi.json anew after the API changed
 .PHONY: schemathesis
 schemathesis: ## Attack a running server through its OpenAPI description
 	$(CARGO) build --locked -p rates
-	db/private_postgres.sh --throw-away -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
+	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
