@@ -25,7 +25,7 @@ use crate::{batches::parse::Format, load::progress, settings::Settings};
 pub(super) struct Options {
     /// The file: .csv, .json or .ndjson, plain or with .gz at its end
     file: PathBuf,
-    /// The server, for example https://rates.example.com
+    /// The server, such as `https://rates.example.com`
     #[arg(long)]
     url: Url,
     /// The name of this batch; without it, the file's SHA-256
