@@ -101,26 +101,42 @@ impl App {
 
     /// The finished answer to a query.
     pub async fn rates(&self, query: &RatesQuery<'_>) -> Result<(Answer, Source), Problem> {
-        if let Some(version) = self.freshness.current() {
+        let version = self.freshness.current();
+        if let Some(answer) = version.and_then(|version| self.cache.get(&Key::new(version, query))) {
+            return Ok((answer, Source::Hit));
+        }
+        // Boxed, or every hit would carry the room that a read needs, and copy it from layer to layer.
+        Box::pin(self.make_rates(query, version)).await
+    }
+
+    async fn make_rates(
+        &self,
+        query: &RatesQuery<'_>,
+        version: Option<i64>,
+    ) -> Result<(Answer, Source), Problem> {
+        let made = if let Some(version) = version {
             let key = Key::new(version, query);
-            if let Some(answer) = self.cache.get(&key) {
-                return Ok((answer, Source::Hit));
+            self.cache.get_or_make(&key, version, self.read_rates(query, version)).await
+        } else {
+            // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
+            // cannot be reached at all, asking it would only make the stale answer late.
+            if self.freshness.state() == State::Away
+                && let Some(stale) = self.stale(query)
+            {
+                return Ok(stale);
             }
-            let made = self.cache.get_or_make(&key, version, self.read_rates(query, version)).await;
-            return self.or_stale(query, made.map(|answer| (answer, Source::Miss)));
+            let read = self.read_rates(query, 0).await;
+            if let Ok(answer) = &read {
+                self.cache.put(&Key::new(answer.version, query), answer);
+            }
+            read
+        };
+        match made {
+            Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
+                self.stale(query).ok_or(problem)
+            }
+            made => Ok((made?, Source::Miss)),
         }
-        // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
-        // cannot be reached at all, asking it would only make the stale answer late.
-        if self.freshness.state() == State::Away
-            && let Some(stale) = self.stale(query)
-        {
-            return Ok(stale);
-        }
-        let read = self.read_rates(query, 0).await;
-        if let Ok(answer) = &read {
-            self.cache.put(&Key::new(answer.version, query), answer);
-        }
-        self.or_stale(query, read.map(|answer| (answer, Source::Miss)))
     }
 
     /// Reads and writes an answer of data no older than `newest_known`.
@@ -165,20 +181,7 @@ impl App {
         Ok(lane)
     }
 
-    /// The error, or what the cache still holds if the error is that the database is away.
-    fn or_stale(
-        &self,
-        query: &RatesQuery<'_>,
-        made: Result<(Answer, Source), Problem>,
-    ) -> Result<(Answer, Source), Problem> {
-        match made {
-            Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
-                self.stale(query).ok_or(problem)
-            }
-            made => made,
-        }
-    }
-
+    /// What the cache still holds while the database is away.
     fn stale(&self, query: &RatesQuery<'_>) -> Option<(Answer, Source)> {
         let (version, outdated) = self.freshness.last_known()?;
         let allowed = outdated.as_secs_f64() < self.stale_seconds;

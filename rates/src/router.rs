@@ -55,14 +55,16 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router
 
 /// The routes of the API; the edge goes around them.
 pub fn routes(app: App) -> Router {
-    Router::new()
+    let mut reads = Router::new()
         .route("/rates", get(rates::get_rates))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))
         .route("/regions", get(places::list_regions))
-        .route("/regions/{slug}", get(places::get_region))
-        // What is above may need a key, if so configured; what is below has its own rule.
-        .route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads))
+        .route("/regions/{slug}", get(places::get_region));
+    if app.api.reads_need_key {
+        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads));
+    }
+    reads
         .route("/", get(greeting::greet))
         .route("/prices", post(prices::post_prices))
         .route("/batches", get(batches::list_batches))

@@ -72,7 +72,7 @@ pub(crate) async fn get_rates(
     let query = query.unwrap_or_default();
     let query = match RatesQuery::parse(&query, app.api.max_days) {
         Ok(query) => query,
-        Err(wrong) => return Err(app.explain(wrong).await),
+        Err(wrong) => return Err(Box::pin(app.explain(wrong)).await),
     };
     if let Some(held) = headers.get(header::IF_NONE_MATCH)
         && let Some(version) = app.freshness.current()
