@@ -19,6 +19,7 @@ use crate::{
     catalogue::{Catalogue, Catalogues},
     database::{self, Database},
     params::{PlaceName, RatesQuery, WrongRatesQuery},
+    reader::Shared,
     settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
     version::{Freshness, State},
@@ -141,7 +142,7 @@ impl App {
 
     /// Reads and writes an answer of data no older than `newest_known`.
     async fn read_rates(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Answer, Problem> {
-        let lane = self.read_lane(query, newest_known).await.map_err(database::problem)?;
+        let lane = self.read_lane(query, newest_known).await.map_err(database::shared_problem)?;
         let catalogue = self.catalogue_at(lane.version).await?;
         let unknown: Vec<_> = query
             .place_parameters
@@ -161,12 +162,12 @@ impl App {
     }
 
     /// From a replica where there is one and it is not behind, else from the primary.
-    async fn read_lane(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, sqlx::Error> {
+    async fn read_lane(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, Shared> {
         // Without a known version, a replica could be behind what this instance itself wrote.
         if newest_known > 0
             && let Some(replica) = self.database.replica()
         {
-            match sql::retry(replica, || sql::rates::lane(replica, query)).await {
+            match replica.lane(query).await {
                 Ok(lane) if lane.version.version >= newest_known => return Ok(lane),
                 Ok(_) => {}
                 Err(error) if database::is_outage(&error) => {
@@ -175,8 +176,7 @@ impl App {
                 Err(error) => return Err(error),
             }
         }
-        let primary = &self.database.primary;
-        let lane = sql::retry(primary, || sql::rates::lane(primary, query)).await?;
+        let lane = self.database.reader.lane(query).await?;
         self.freshness.observe(lane.version.version);
         Ok(lane)
     }

@@ -14,6 +14,7 @@ pub mod database;
 mod keys;
 pub mod load;
 pub mod params;
+pub mod reader;
 pub mod router;
 mod routes;
 pub mod settings;
