@@ -88,7 +88,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
             return Err(cut.cause(error));
         }
     };
-    let Message { message } = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+    let Message { message } = read(&body)?;
     if message.len() > app.message_limit_bytes {
         return Err(too_large(app.message_limit_bytes));
     }
@@ -173,6 +173,15 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE)
         .detail(format!("The body must be application/json, not {given:?}."))
         .header(header::ACCEPT, HeaderValue::from_static("application/json")))
+}
+
+fn read(body: &[u8]) -> Result<Message<'_>, Problem> {
+    // serde takes an array of the fields for the struct.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let wrong = FieldError::new("message", "missing", "the body must be an object with a text message");
+        return Err(Problem::invalid_parameters(vec![wrong]));
+    }
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &serde_json::Error) -> Problem {

@@ -49,6 +49,11 @@ impl Instance {
         Self { router, _folder: folder }
     }
 
+    /// An instance whose Redis is nowhere.
+    pub fn with_redis_away() -> Self {
+        Self::new(&[("MESSAGES_REDIS_HOST", "127.0.0.1:1")])
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
@@ -100,6 +105,11 @@ impl Answer {
         assert_eq!((self.status.as_u16(), &*self.text()), (status, body), "{self}");
         assert_eq!(self.header("content-type"), "application/json", "{self}");
         self
+    }
+
+    #[track_caller]
+    pub fn expect_created(self) {
+        assert_eq!(self.status, 201, "{self}");
     }
 
     /// A problem of this status that says what is wrong as `err_msg`, too.
