@@ -108,6 +108,16 @@ impl Catalogue {
         Some(&self.regions[*self.region_index.get(slug)?])
     }
 
+    /// A place as people are told of it: its name and code, or its name where it is a region.
+    #[must_use]
+    pub fn label(&self, place: &str) -> String {
+        match (self.port(place), self.region(place)) {
+            (Some(port), _) => format!("{} ({})", port.name, port.code),
+            (None, Some(region)) => region.name.clone(),
+            (None, None) => place.to_owned(),
+        }
+    }
+
     /// Whether there is a port or region of this name.
     #[must_use]
     pub fn has(&self, place: &str) -> bool {

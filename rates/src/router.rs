@@ -43,6 +43,8 @@ fn routes(app: App) -> Router {
     Router::new()
         .route("/", get(greeting::greet))
         .route("/rates", get(rates::get_rates))
+        .route("/rates.csv", get(rates::get_csv))
+        .route("/rates.svg", get(rates::get_svg))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))
         .route("/regions", get(places::list_regions))
@@ -64,6 +66,8 @@ fn routes(app: App) -> Router {
     paths(
         greeting::greet,
         rates::get_rates,
+        rates::get_csv,
+        rates::get_svg,
         places::list_ports,
         places::get_port,
         places::list_regions,
