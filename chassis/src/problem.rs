@@ -17,9 +17,16 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// One wrong field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
+    /// The row of the content that it stands in, from 1; none for what is not in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(examples(17))]
+    pub row: Option<u64>,
     /// The parameter or field that is wrong, as the client named it.
     #[schema(examples("orig_code"))]
     pub field: Cow<'static, str>,
+    /// The value that is wrong, cut where it is long; given for rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// What is wrong with it, for programs.
     #[schema(examples("unknown"))]
     pub code: Cow<'static, str>,
@@ -38,7 +45,22 @@ impl FieldError {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { field: field.into(), code: code.into(), detail: detail.into(), suggestions: Vec::new() }
+        Self {
+            row: None,
+            field: field.into(),
+            value: None,
+            code: code.into(),
+            detail: detail.into(),
+            suggestions: Vec::new(),
+        }
+    }
+
+    /// The same in a row of the content.
+    #[must_use]
+    pub fn at(mut self, row: u64, value: Option<String>) -> Self {
+        self.row = Some(row);
+        self.value = value;
+        self
     }
 
     /// The same with values that would have been accepted.
@@ -234,9 +256,9 @@ impl Problem {
         Some(chain)
     }
 
-    /// The response, its body naming the request when its id is known.
+    /// The body as it is sent, naming the request when its id is known.
     #[must_use]
-    pub fn response(&self, request_id: Option<&str>) -> Response {
+    pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
         let inner = &self.0;
         let body = Wire {
             kind: &inner.kind,
@@ -247,8 +269,14 @@ impl Problem {
             request_id,
             members: &inner.members,
         };
-        let body = serde_json::to_vec(&body).expect("texts and numbers are JSON");
-        let mut response = Response::new(Body::from(body));
+        serde_json::to_vec(&body).expect("texts and numbers are JSON")
+    }
+
+    /// The response, its body naming the request when its id is known.
+    #[must_use]
+    pub fn response(&self, request_id: Option<&str>) -> Response {
+        let inner = &self.0;
+        let mut response = Response::new(Body::from(self.json(request_id)));
         *response.status_mut() = inner.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

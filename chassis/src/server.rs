@@ -16,7 +16,7 @@ use hyper_util::rt::TokioTimer;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Exit, settings::List};
+use crate::{Exit, idle::IdleAcceptor, settings::List};
 
 /// The `server` section of a service's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,10 +38,15 @@ pub struct ServerSettings {
     pub request_timeout_seconds: f64,
     /// After SIGTERM requests in flight have this time to end, in seconds. Above the request timeout.
     pub drain_seconds: f64,
+    /// A connection that asks nothing for this time is closed, as is one that sends a request's head slower, in seconds.
+    pub idle_seconds: f64,
     /// Requests in flight above this number are refused with 503.
     pub concurrency: usize,
     /// The largest body of a request, in bytes.
     pub body_limit_bytes: usize,
+    /// Proxies that a request passes before it comes here; so many of the last entries of `X-Forwarded-For` are
+    /// believed.
+    pub trusted_proxies: usize,
     /// Origins whose pages may read answers (CORS), comma separated; `*` for all, empty for none.
     pub cors_origins: List,
 }
@@ -62,6 +67,9 @@ impl ServerSettings {
                     self.request_timeout_seconds
                 ),
             ));
+        }
+        if !(self.idle_seconds > 0.0 && self.idle_seconds <= 86_400.0) {
+            faults.push(("server.idle_seconds", "must be above 0 and at most 86400".to_owned()));
         }
         if self.concurrency == 0 {
             faults.push(("server.concurrency", "must be above 0".to_owned()));
@@ -130,16 +138,18 @@ pub async fn serve(
     let private_handle = Handle::<SocketAddr>::new();
     let mut public_server = tokio::spawn({
         let handle = handle.clone();
-        let service = public.into_make_service();
+        let service = public.into_make_service_with_connect_info::<SocketAddr>();
         let failed = |error: std::io::Error| format!("cannot serve: {error}");
         let tls = tls.as_ref().map(|(config, ..)| config.clone());
+        let patience = Duration::from_secs_f64(settings.idle_seconds);
         async move {
-            let mut plain = axum_server::from_tcp(public_listener).map_err(failed)?.handle(handle);
-            limit_heads(plain.http_builder());
+            let mut server = axum_server::from_tcp(public_listener).map_err(failed)?.handle(handle);
+            tune(server.http_builder());
             if let Some(tls) = tls {
-                plain.map(|_| RustlsAcceptor::new(tls)).serve(service).await.map_err(failed)
+                let inner = RustlsAcceptor::new(tls);
+                server.map(|_| IdleAcceptor { inner, patience }).serve(service).await.map_err(failed)
             } else {
-                plain.serve(service).await.map_err(failed)
+                server.map(|inner| IdleAcceptor { inner, patience }).serve(service).await.map_err(failed)
             }
         }
     });
@@ -203,9 +213,9 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))
 }
 
-/// A client that sends its request head slower than this holds a connection for nothing.
-fn limit_heads(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+fn tune(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
+    // [`IdleAcceptor`] does it for less.
+    builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
 }
 

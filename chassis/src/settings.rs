@@ -207,7 +207,7 @@ fn leaves(source: &dyn Source) -> Result<BTreeMap<String, Value>, config::Config
 /// A value for people. What may be secret is hidden: settings so named, and the user part and query of a URL.
 fn shown(key: &str, value: &Value) -> String {
     let text = value.to_string();
-    let secret = ["password", "secret", "token"].iter().any(|word| key.ends_with(word));
+    let secret = ["password", "secret", "token", ".key"].iter().any(|word| key.ends_with(word));
     if secret && !text.is_empty() {
         return "***".into();
     }

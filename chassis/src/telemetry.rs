@@ -96,6 +96,9 @@ where
 }
 
 fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Option<SdkTracerProvider> {
+    // The exporter's client panics without one where any crate of the program turns its TLS on. A second provider in one
+    // process keeps the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use chassis::{Problem, problem::FieldError};
 use chrono::NaiveDate;
+use http::HeaderValue;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -13,6 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
+    batches::{limits::Limits, worker::Bell},
     body,
     cache::{Answer, Cache, Key},
     catalogue::{Catalogue, Catalogues},
@@ -20,7 +22,7 @@ use crate::{
     database::{self, Database},
     form::Form,
     params::{PlaceName, RatesQuery, WrongRatesQuery},
-    settings::{ApiSettings, CacheSettings},
+    settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
     version::{Freshness, State},
 };
@@ -40,8 +42,17 @@ pub struct Inner {
     pub cache: Cache,
     /// What a request may ask for.
     pub api: ApiSettings,
+    /// How prices come in.
+    pub batches: BatchSettings,
+    /// How often one may write.
+    pub limits: Limits,
+    /// Rings when a batch waits.
+    pub bell: Bell,
     catalogues: Catalogues,
-    cache_settings: CacheSettings,
+    /// `Cache-Control` of answers.
+    pub cache_control: HeaderValue,
+    /// How long an old answer may stand in for a database that is away, in seconds.
+    stale_seconds: f64,
 }
 
 impl std::ops::Deref for App {
@@ -69,45 +80,67 @@ pub enum Source {
 impl App {
     /// State over this database. Nothing is asked of it yet.
     #[must_use]
-    pub fn new(database: Database, api: ApiSettings, cache_settings: CacheSettings) -> Self {
+    pub fn new(
+        database: Database,
+        api: ApiSettings,
+        cache_settings: &CacheSettings,
+        batches: BatchSettings,
+    ) -> Self {
         Self(Arc::new(Inner {
             database,
             freshness: Freshness::default(),
             cache: Cache::new(cache_settings.size_bytes),
             api,
+            limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            bell: Bell::default(),
+            batches,
             catalogues: Catalogues::default(),
-            cache_settings,
+            // The settings were checked to be a header value.
+            cache_control: HeaderValue::from_str(&cache_settings.control)
+                .unwrap_or(HeaderValue::from_static("no-cache")),
+            stale_seconds: cache_settings.stale_seconds,
         }))
-    }
-
-    /// `Cache-Control` of answers.
-    #[must_use]
-    pub fn cache_control(&self) -> &str {
-        &self.cache_settings.control
     }
 
     /// The finished answer to a query.
     pub async fn rates(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Result<(Answer, Source), Problem> {
-        if let Some(version) = self.freshness.current() {
+        let version = self.freshness.current();
+        if let Some(answer) = version.and_then(|version| self.cache.get(&Key::new(version, query, form))) {
+            return Ok((answer, Source::Hit));
+        }
+        // Boxed, or every hit would carry the room that a read needs, and copy it from layer to layer.
+        Box::pin(self.make_rates(query, form, version)).await
+    }
+
+    async fn make_rates(
+        &self,
+        query: &RatesQuery<'_>,
+        form: &Form<'_>,
+        version: Option<i64>,
+    ) -> Result<(Answer, Source), Problem> {
+        let made = if let Some(version) = version {
             let key = Key::new(version, query, form);
-            if let Some(answer) = self.cache.get(&key) {
-                return Ok((answer, Source::Hit));
+            self.cache.get_or_make(&key, version, self.make_answer(query, form, version)).await
+        } else {
+            // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
+            // cannot be reached at all, asking it would only make the stale answer late.
+            if self.freshness.state() == State::Away
+                && let Some(stale) = self.stale(query, form)
+            {
+                return Ok(stale);
             }
-            let made = self.cache.get_or_make(&key, version, self.make_answer(query, form, version)).await;
-            return self.or_stale(query, form, made.map(|answer| (answer, Source::Miss)));
+            let made = self.make_answer(query, form, 0).await;
+            if let Ok(answer) = &made {
+                self.cache.put(&Key::new(answer.version, query, form), answer);
+            }
+            made
+        };
+        match made {
+            Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
+                self.stale(query, form).ok_or(problem)
+            }
+            made => Ok((made?, Source::Miss)),
         }
-        // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
-        // cannot be reached at all, asking it would only make the stale answer late.
-        if self.freshness.state() == State::Away
-            && let Some(stale) = self.stale(query, form)
-        {
-            return Ok(stale);
-        }
-        let made = self.make_answer(query, form, 0).await;
-        if let Ok(answer) = &made {
-            self.cache.put(&Key::new(answer.version, query, form), answer);
-        }
-        self.or_stale(query, form, made.map(|answer| (answer, Source::Miss)))
     }
 
     /// Reads and writes an answer of data no older than `newest_known`.
@@ -184,24 +217,10 @@ impl App {
             .map_err(database::problem)
     }
 
-    /// The error, or what the cache still holds if the error is that the database is away.
-    fn or_stale(
-        &self,
-        query: &RatesQuery<'_>,
-        form: &Form<'_>,
-        made: Result<(Answer, Source), Problem>,
-    ) -> Result<(Answer, Source), Problem> {
-        match made {
-            Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
-                self.stale(query, form).ok_or(problem)
-            }
-            made => made,
-        }
-    }
-
+    /// What the cache still holds while the database is away.
     fn stale(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Option<(Answer, Source)> {
         let (version, outdated) = self.freshness.last_known()?;
-        let allowed = outdated.as_secs_f64() < self.cache_settings.stale_seconds;
+        let allowed = outdated.as_secs_f64() < self.stale_seconds;
         let answer = allowed.then(|| self.cache.get(&Key::new(version, query, form))).flatten()?;
         Some((answer, Source::Stale { seconds: outdated.as_secs() }))
     }

@@ -7,8 +7,9 @@ use std::{
 
 use chassis::Problem;
 use sqlx::{
-    PgExecutor, PgPool,
+    ConnectOptions, PgExecutor, PgPool, Postgres,
     migrate::Migrator,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -26,6 +27,8 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// Takes writes, and the reads that must not lag.
     pub primary: PgPool,
+    /// To the primary as well, for batches: long transactions, some as long as a client sends.
+    pub batches: PgPool,
     replicas: Vec<PgPool>,
     next: AtomicUsize,
 }
@@ -35,12 +38,26 @@ impl Database {
     pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
         let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
         Ok(Self {
-            primary: pool(settings, settings.primary().map_err(named)?),
+            primary: pool(
+                settings,
+                settings.primary().map_err(named)?.application_name("rates"),
+                settings.pool_size,
+                settings.statement_timeout_seconds,
+            ),
+            batches: pool(
+                settings,
+                settings.primary().map_err(named)?.application_name("rates batches"),
+                settings.batch_pool_size,
+                settings.batch_statement_timeout_seconds,
+            ),
             replicas: settings
                 .replicas()
                 .map_err(named)?
                 .into_iter()
-                .map(|options| pool(settings, options))
+                .map(|options| {
+                    let options = options.application_name("rates");
+                    pool(settings, options, settings.pool_size, settings.statement_timeout_seconds)
+                })
                 .collect(),
             next: AtomicUsize::new(0),
         })
@@ -49,13 +66,21 @@ impl Database {
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
+        Self { batches: primary.clone(), primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
     }
 
     /// The same with these replicas.
     #[must_use]
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
         Self { replicas, ..self }
+    }
+
+    /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement, since
+    /// its client went away, must not meet the next batch; a new connection costs a hundredth of what a batch does.
+    pub(crate) async fn for_batch(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = self.batches.acquire().await?;
+        connection.close_on_drop();
+        Ok(connection)
     }
 
     /// The replica whose turn it is, if there is any.
@@ -66,13 +91,21 @@ impl Database {
     }
 }
 
-fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
-    let timeout_ms = format!("{}ms", (settings.statement_timeout_seconds * 1000.0).ceil());
+fn pool(
+    settings: &DatabaseSettings,
+    options: PgConnectOptions,
+    size: u32,
+    statement_timeout_seconds: f64,
+) -> PgPool {
+    let timeout_ms = format!("{}ms", (statement_timeout_seconds * 1000.0).ceil());
+    // What is slow is said in proportion to what the pool is for: a second for a read.
+    let slow = Duration::from_secs_f64(statement_timeout_seconds / 5.0);
     let options = options
         .application_name("rates")
-        .options([("statement_timeout", timeout_ms.as_str()), ("jit", "off")]);
+        .options([("statement_timeout", timeout_ms.as_str()), ("jit", "off")])
+        .log_slow_statements(tracing::log::LevelFilter::Warn, slow);
     PgPoolOptions::new()
-        .max_connections(settings.pool_size)
+        .max_connections(size)
         .acquire_timeout(settings.acquire_timeout())
         // A ping before each use would double the round trips of a read. A connection that died in the pool costs one
         // request a retry (see `sql::retry`).

@@ -5,6 +5,7 @@
 //! and its test in `tests/routes/x.rs`.
 
 pub mod app;
+pub mod batches;
 pub mod body;
 pub mod cache;
 pub mod catalogue;
@@ -12,6 +13,7 @@ mod chart;
 pub mod commands;
 pub mod database;
 pub mod form;
+mod keys;
 pub mod load;
 pub mod params;
 pub mod router;

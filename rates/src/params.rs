@@ -67,7 +67,7 @@ impl AsRef<str> for PlaceName<'_> {
 }
 
 /// `YYYY-MM-DD` and nothing else; `Err` says what is wrong.
-fn parse_day(text: &str) -> Result<NaiveDate, (&'static str, String)> {
+pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, (&'static str, String)> {
     let bytes = text.as_bytes();
     let number = |range: std::ops::Range<usize>| {
         bytes[range].iter().try_fold(0_u32, |number, byte| {
@@ -87,7 +87,7 @@ fn parse_day(text: &str) -> Result<NaiveDate, (&'static str, String)> {
 }
 
 /// The client's own text in a message, cut where it is long.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),

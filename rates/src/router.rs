@@ -2,19 +2,29 @@
 
 use std::time::Duration;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
 use chassis::{
-    edge::Edge,
+    edge::{Edge, Limits},
     health::{self, Readiness},
     metrics::{self, RequestMetrics},
 };
 use prometheus_client::registry::Registry;
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Description,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::App,
-    routes::{greeting, openapi, places, rates},
+    keys,
+    routes::{batches, greeting, openapi, places, prices, rates},
     settings::Settings,
 };
 
@@ -27,6 +37,11 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router
     let request_metrics = RequestMetrics::register(&mut registry, "rates", version);
     app.register_metrics(&mut registry);
     let edge = Edge::new(&settings.server, !settings.telemetry.otlp_endpoint.is_empty(), request_metrics);
+    let batches = Limits {
+        timeout: Duration::from_secs_f64(settings.batches.timeout_seconds),
+        body_bytes: settings.batches.body_limit_bytes,
+    };
+    let edge = edge.except("/prices", batches).except("/batches/{id}", batches);
     let readiness = Readiness::new(READY_TIMEOUT, {
         let app = app.clone();
         move || {
@@ -39,16 +54,23 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router
 }
 
 /// The routes of the API; the edge goes around them.
-fn routes(app: App) -> Router {
-    Router::new()
-        .route("/", get(greeting::greet))
+pub fn routes(app: App) -> Router {
+    let mut reads = Router::new()
         .route("/rates", get(rates::get_rates))
         .route("/rates.csv", get(rates::get_csv))
         .route("/rates.svg", get(rates::get_svg))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))
         .route("/regions", get(places::list_regions))
-        .route("/regions/{slug}", get(places::get_region))
+        .route("/regions/{slug}", get(places::get_region));
+    if app.api.reads_need_key {
+        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads));
+    }
+    reads
+        .route("/", get(greeting::greet))
+        .route("/prices", post(prices::post_prices))
+        .route("/batches", get(batches::list_batches))
+        .route("/batches/{id}", get(batches::get_batch).delete(batches::withdraw_batch))
         .route("/openapi.json", get(openapi::get_openapi))
         .with_state(app)
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
@@ -72,14 +94,31 @@ fn routes(app: App) -> Router {
         places::get_port,
         places::list_regions,
         places::get_region,
+        prices::post_prices,
+        batches::list_batches,
+        batches::get_batch,
+        batches::withdraw_batch,
     ),
+    modifiers(&Keys),
     tags(
         (name = "rates", description = "Daily means"),
         (name = "places", description = "The names that rates take"),
+        (name = "batches", description = "Prices come in, all of a batch or none; a key is needed"),
         (name = "service", description = "The service itself"),
     ),
 )]
 pub struct Api;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, description: &mut Description) {
+        let bearer =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rates_NUMBER_SECRET").build();
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+    }
+}
 
 /// The description as text, as `rates openapi` prints and `/openapi.json` serves it.
 #[must_use]

@@ -1,6 +1,6 @@
 //! The settings of `rates`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
 
-use std::{fs, time::Duration};
+use std::{fs, num::NonZeroU32, time::Duration};
 
 use chassis::{
     server::ServerSettings,
@@ -25,6 +25,10 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How answers are kept.
     pub cache: CacheSettings,
+    /// How prices come in.
+    pub batches: BatchSettings,
+    /// What `rates push` sends.
+    pub push: PushSettings,
 }
 
 /// Where the data is and how to reach it.
@@ -48,6 +52,10 @@ pub struct DatabaseSettings {
     pub acquire_timeout_seconds: f64,
     /// How long a statement of a request may take, in seconds.
     pub statement_timeout_seconds: f64,
+    /// Connections of their own for batches.
+    pub batch_pool_size: u32,
+    /// How long a statement of a batch may take, in seconds.
+    pub batch_statement_timeout_seconds: f64,
     /// Whether `serve` applies pending migrations.
     pub migrate_at_start: bool,
     /// The role that `migrate` makes for `serve`; empty: none.
@@ -75,6 +83,36 @@ pub struct ApiSettings {
     pub max_days: u32,
     /// The most items on a page.
     pub page_limit: usize,
+    /// Whether reads need a key.
+    pub reads_need_key: bool,
+}
+
+/// How prices come in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSettings {
+    /// The largest content, unzipped.
+    pub body_limit_bytes: usize,
+    /// How long a batch may take, upload included, in seconds.
+    pub timeout_seconds: f64,
+    /// Within this time the same content is the same batch, in seconds.
+    pub same_content_seconds: u32,
+    /// Writes in a minute by one key.
+    pub per_minute_by_key: NonZeroU32,
+    /// Writes in a minute from one address.
+    pub per_minute_by_address: NonZeroU32,
+    /// How many batches that wait are put in at once.
+    pub workers: usize,
+    /// How often a batch is tried whose worker died.
+    pub max_attempts: i32,
+}
+
+/// What `rates push` sends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushSettings {
+    /// The key.
+    pub key: SecretString,
 }
 
 /// How answers are kept.
@@ -106,6 +144,7 @@ pub struct Platform {
     db_read_hosts: Option<String>,
     db_app_user: Option<String>,
     db_app_password: Option<String>,
+    rates_key: Option<String>,
 }
 
 impl ChassisSettings for Settings {
@@ -130,6 +169,7 @@ impl ChassisSettings for Settings {
             ("DB_READ_HOSTS", "database.read_hosts", platform.db_read_hosts),
             ("DB_APP_USER", "database.app_user", platform.db_app_user),
             ("DB_APP_PASSWORD", "database.app_password", platform.db_app_password),
+            ("RATES_KEY", "push.key", platform.rates_key),
         ]
     }
 
@@ -158,6 +198,31 @@ impl ChassisSettings for Settings {
                     ),
                 ));
             }
+        }
+        if !(1..=1000).contains(&database.batch_pool_size) {
+            faults.push(("database.batch_pool_size", "must be from 1 to 1000".into()));
+        }
+        let batches = &self.batches;
+        for (setting, seconds) in [
+            ("database.batch_statement_timeout_seconds", database.batch_statement_timeout_seconds),
+            ("batches.timeout_seconds", batches.timeout_seconds),
+        ] {
+            if !(1.0..=86_400.0).contains(&seconds) {
+                faults.push((setting, "must be from 1 to 86400".into()));
+            }
+        }
+        if !(1..=1 << 34).contains(&batches.body_limit_bytes) {
+            faults.push(("batches.body_limit_bytes", "must be from 1 to 16 GiB".into()));
+        }
+        // Each worker holds a connection while it works; one at least must be left for those who upload.
+        if batches.workers > 0 && batches.workers + 1 > database.batch_pool_size as usize {
+            faults.push((
+                "batches.workers",
+                format!("must be below database.batch_pool_size ({})", database.batch_pool_size),
+            ));
+        }
+        if batches.max_attempts < 1 {
+            faults.push(("batches.max_attempts", "must be above 0".into()));
         }
         if database.app_user.is_empty() == is_set(&database.app_password) {
             faults.push(("database.app_password", "goes with database.app_user".into()));
@@ -300,6 +365,12 @@ mod tests {
             ("RATES__CACHE__CONTROL", "a\nb", "cache.control"),
             ("RATES__CACHE__STALE_SECONDS", "-1", "cache.stale_seconds"),
             ("DB_APP_USER", "app", "database.app_password"),
+            ("RATES__DATABASE__BATCH_POOL_SIZE", "0", "database.batch_pool_size"),
+            ("RATES__BATCHES__WORKERS", "4", "batches.workers"),
+            ("RATES__BATCHES__PER_MINUTE_BY_KEY", "0", "batches.per_minute_by_key"),
+            ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),
+            ("RATES__BATCHES__BODY_LIMIT_BYTES", "0", "batches.body_limit_bytes"),
+            ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);
             assert!(faults.contains(setting), "{variable}={value}: {faults}");

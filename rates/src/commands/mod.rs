@@ -2,10 +2,13 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments on commands are their help texts")]
 
+mod key;
 mod load;
 mod migrate;
+mod push;
 mod rollup;
 mod serve;
+mod work;
 
 use std::io::Write;
 
@@ -62,6 +65,17 @@ enum Command {
     ///
     /// Writes only the rows that are wrong. Readers are not held up; writers wait until it is done.
     Rebuild,
+    /// Make, list and revoke the keys that writes need
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Send a file of prices to a server
+    ///
+    /// The key comes from RATES_KEY. Sent again, the same file is the same batch: after anything that went wrong, run the
+    /// same command again. Exit codes: 0 the prices are in; 64 the key is refused; 65 the server refuses the file;
+    /// 66 the file cannot be read; 69 the server cannot be reached; 75 it is busy, or the batch still waits.
+    Push(push::Options),
+    /// Put in the batches that wait (Prefer: respond-async), and do nothing else, until SIGTERM
+    Work,
     /// Show every setting and where its value came from, secrets hidden
     Config,
     /// Print the OpenAPI description
@@ -109,6 +123,9 @@ pub fn run() -> Exit {
         Command::Load(options) => tool(&loaded, load::load(settings, &options)),
         Command::Verify => tool(&loaded, rollup::verify(settings)),
         Command::Rebuild => tool(&loaded, rollup::rebuild(settings)),
+        Command::Key(command) => tool(&loaded, key::key(settings, &command)),
+        Command::Push(options) => tool(&loaded, push::push(settings, &options)),
+        Command::Work => tool(&loaded, work::work(settings)),
         Command::Config => print(&config(&loaded)),
         Command::Healthcheck => match chassis::server::healthcheck(&settings.server) {
             Ok(()) => Exit::Success,

@@ -2,7 +2,7 @@
 
 use chassis::{Exit, server, settings::Loaded};
 
-use super::VERSION;
+use super::{VERSION, work::Workers};
 use crate::{
     app::App,
     database::{self, Database, MIGRATOR},
@@ -30,15 +30,23 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
     if let Err(exit) = check_schema(&database, settings).await {
         return exit;
     }
-    let app = App::new(database, settings.api.clone(), settings.cache.clone());
+    let app = App::new(database, settings.api.clone(), &settings.cache, settings.batches.clone());
     let listening = tokio::spawn({
         let app = app.clone();
         async move { app.freshness.listen(app.database.primary.clone()).await }
     });
 
     let (public, private) = router::routers(&app, settings, VERSION);
-    let served = server::serve(&settings.server, public, private, || listening.abort()).await;
+    let workers = Workers::start(&app, settings.batches.workers);
+    let stop_workers = workers.stopper(settings.server.drain_seconds);
+    let served = server::serve(&settings.server, public, private, || {
+        listening.abort();
+        stop_workers();
+    })
+    .await;
+    workers.stopped(!matches!(served, Ok(Exit::Success))).await;
     app.database.primary.close().await;
+    app.database.batches.close().await;
     match served {
         Ok(exit) => exit,
         Err(error) => {
@@ -49,7 +57,7 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
 }
 
 /// Refuses a database that lacks migrations. One that is away may be fine: `/readyz` tells when it is back.
-async fn check_schema(database: &Database, settings: &Settings) -> Result<(), Exit> {
+pub(super) async fn check_schema(database: &Database, settings: &Settings) -> Result<(), Exit> {
     let pool = &database.primary;
     if settings.database.migrate_at_start
         && let Err(error) = MIGRATOR.run(pool).await

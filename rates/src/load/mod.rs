@@ -112,6 +112,7 @@ pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -
     };
     if mode == Mode::Replace {
         sql::prices::delete_all(&mut transaction).await?;
+        sql::batches::withdraw_all(&mut transaction).await?;
     }
     if is_dump {
         sql::places::put_regions(&mut transaction, &places.regions).await?;

@@ -18,3 +18,11 @@ fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the template is a constant");
     ProgressBar::new(length).with_style(style).with_message(what)
 }
+
+/// Work of unknown length.
+#[must_use]
+pub fn count(what: &'static str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{spinner} {human_pos} {msg}").expect("the template is a constant");
+    ProgressBar::no_length().with_style(style).with_message(what)
+}

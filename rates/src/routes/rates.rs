@@ -161,7 +161,7 @@ async fn answer(
         (Ok(_), Err(faults)) => return Err(Problem::invalid_parameters(faults)),
         (Err(mut wrong), picture) => {
             wrong.faults.extend(picture.err().into_iter().flatten());
-            return Err(app.explain(wrong).await);
+            return Err(Box::pin(app.explain(wrong)).await);
         }
     };
     let form = match picture {
@@ -221,8 +221,8 @@ fn response(app: &App, status: StatusCode, etag: HeaderValue, source: Source, bo
     if let Source::Stale { seconds } = source {
         headers.insert(header::AGE, seconds.into());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    } else if let Ok(control) = HeaderValue::from_str(app.cache_control()) {
-        headers.insert(header::CACHE_CONTROL, control);
+    } else {
+        headers.insert(header::CACHE_CONTROL, app.cache_control.clone());
     }
     response
 }

@@ -8,4 +8,11 @@ begin
     execute format('alter role %I login password %L', role_name, current_setting('rates.password'));
     execute format('grant usage on schema public to %I', role_name);
     execute format('grant select on all tables in schema public to %I', role_name);
+    -- Batches: prices are staged in a temporary table, come, and go with their batch; nobody changes one.
+    execute format('grant temporary on database %I to %I', current_database(), role_name);
+    execute format('grant insert, delete on public.prices to %I', role_name);
+    execute format('grant insert, update on public.batches to %I', role_name);
+    execute format('grant insert, update, delete on public.batch_jobs to %I', role_name);
+    execute format('grant insert on public.batch_pieces to %I', role_name);
+    execute format('grant update (last_used_at) on public.api_keys to %I', role_name);
 end $$;

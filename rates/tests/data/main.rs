@@ -8,4 +8,5 @@ mod cases;
 mod differential;
 mod load;
 mod migrations;
+mod replica;
 mod rollup;

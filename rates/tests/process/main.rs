@@ -246,7 +246,7 @@ async fn it_refuses_a_database_with_pending_migrations_until_they_are_applied(po
 }
 
 #[sqlx::test(migrations = false)]
-async fn the_role_for_serve_can_read_and_nothing_more(pool: PgPool) {
+async fn the_role_for_serve_has_what_it_needs_and_nothing_more(pool: PgPool) {
     let role = format!("app_{}", pool.connect_options().get_database().unwrap().trim_start_matches('_'));
     let role = &role[..role.len().min(60)];
     let url = url(&pool);
@@ -260,7 +260,7 @@ async fn the_role_for_serve_can_read_and_nothing_more(pool: PgPool) {
     connection.execute(sqlx::raw_sql(become_app)).await.unwrap();
     connection.execute("select * from daily_rates, data_version, _sqlx_migrations").await.unwrap();
     for forbidden in [
-        "delete from prices",
+        "update prices set price = 1",
         "update daily_rates set price_sum = 1",
         "drop table prices",
         "create table x ()",

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use rates::{app::App, database::Database, router::routers, settings::Settings};
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// Settings as they are with these variables and no others.
@@ -19,10 +20,19 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 }
 
 /// An instance of the service over a database, without a socket.
-#[derive(Clone)]
 pub struct Instance {
     pub app: App,
     pub router: Router,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Drop for Instance {
+    /// Its connection would keep the test's database from being removed.
+    fn drop(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+        }
+    }
 }
 
 impl Instance {
@@ -32,15 +42,16 @@ impl Instance {
 
     pub fn with(database: Database, variables: &[(&str, &str)]) -> Self {
         let settings = settings(variables);
-        let app = App::new(database, settings.api.clone(), settings.cache.clone());
+        let app = App::new(database, settings.api.clone(), &settings.cache, settings.batches.clone());
         let (router, _) = routers(&app, &settings, "test");
-        Self { app, router }
+        Self { app, router, listening: None }
     }
 
     /// The same, listening to changes of the data. Returns when it does.
-    pub async fn listening(self) -> Self {
+    pub async fn listening(mut self) -> Self {
         let app = self.app.clone();
-        tokio::spawn(async move { app.freshness.listen(app.database.primary.clone()).await });
+        self.listening =
+            Some(tokio::spawn(async move { app.freshness.listen(app.database.primary.clone()).await }));
         self.until(|instance| instance.app.freshness.current().is_some()).await;
         self
     }

@@ -1,0 +1,57 @@
+# One image for each service of the workspace: docker build --build-arg SERVICE=rates .
+#
+#   --target test   runs the tests of the workspace
+
+# Pin these by digest (rust@sha256:...) where builds must be repeatable.
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${RUST_IMAGE} AS source
+WORKDIR /src
+# Queries are checked against .sqlx, since no database is at hand.
+ENV SQLX_OFFLINE=true
+COPY . .
+# Cargo trusts time stamps, and the cached target directory below outlives the sources: a file that is older than the
+# last build but different (another branch) would not be compiled. Dependencies keep their stamps and stay cached.
+RUN find . -type f -exec touch {} +
+
+FROM source AS build
+ARG SERVICE=rates
+ARG TARGETARCH
+# Seen by build.rs; there is no .git here.
+ARG GIT_REVISION=unknown
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
+    cargo build --locked --release --package "${SERVICE}" --bin "${SERVICE}" && \
+    install -D "target/release/${SERVICE}" /out/service
+
+FROM source AS test
+# Tests need a PostgreSQL server of their own, and that refuses to run as root.
+RUN apt-get update && \
+    apt-get install --yes --no-install-recommends postgresql && \
+    rm -rf /var/lib/apt/lists/* && \
+    useradd --uid 1000 --create-home tester && \
+    chown -R tester /src
+USER 1000:1000
+RUN --mount=type=cache,target=/usr/local/cargo/registry,uid=1000 \
+    --mount=type=cache,id=target-test,target=/src/target,uid=1000,sharing=locked \
+    cargo test --locked --workspace
+
+FROM ${BASE_IMAGE}
+COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
+COPY --from=build /out/service /usr/local/bin/service
+# The metrics port is for the machine alone by default; in a container that would be for nobody.
+ENV RATES__SERVER__METRICS_HOST=0.0.0.0 \
+    MESSAGES__SERVER__METRICS_HOST=0.0.0.0
+# By number, so that a platform can tell that it is not root.
+USER 65532:65532
+EXPOSE 3000 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/service", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/service"]
+ARG SERVICE=rates
+ARG GIT_REVISION=unknown
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="${SERVICE}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${GIT_REVISION}" \
+      org.opencontainers.image.licenses="MIT"

@@ -1,0 +1,30 @@
+"""The service as people would write it with FastAPI and asyncpg: a recursive query over the raw prices."""
+
+import os
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+
+import asyncpg
+from fastapi import FastAPI
+
+from query import RATES, mean
+
+SQL = RATES.format(origin="$1", destination="$2", first="$3", last="$4")
+
+
+@asynccontextmanager
+async def lifespan(app):
+    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=4, max_size=8) as pool:
+        app.state.pool = pool
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/rates")
+async def rates(date_from: date, date_to: date, orig_code: str, dest_code: str):
+    rows = await app.state.pool.fetch(SQL, orig_code, dest_code, date_from, date_to)
+    found = {day: (total, count) for day, total, count in rows}
+    days = ((date_to - timedelta(days=n)) for n in range((date_to - date_from).days + 1))
+    return {"rates": [{"day": day.isoformat(), **mean(found.get(day))} for day in days]}

@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Measures the service against the alternatives and writes docs/BENCHMARKS.md.
+
+Run it by `make bench`. Every figure is the median of interleaved runs (A B A B …) in one sitting, so that ratios hold on
+a noisy machine. Needs wrk, pgbench and psql; Flask and FastAPI come into a virtual environment below .run/.
+"""
+
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+URL = os.environ["DATABASE_URL"]
+BIN = os.environ.get("PRIVATE_POSTGRES_BIN", "")
+RATES = ROOT / "target/release/rates"
+CONSTANT = ROOT / "target/release/examples/constant"
+VENV = ROOT / ".run/bench"
+SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+CONNECTIONS = 16
+PORTS = {"orig_code": "CNGGZ", "dest_code": "EETLL"}
+REGIONS = {"orig_code": "asia", "dest_code": "europe"}
+
+
+def path(place, first="2021-01-01", last="2021-01-31"):
+    return f"/rates?date_from={first}&date_to={last}&orig_code={place['orig_code']}&dest_code={place['dest_code']}"
+
+
+def database(name):
+    return re.sub(r"(//[^/]+/)[^?]*", rf"\1{name}", URL)
+
+
+def psql(sql, name="rates"):
+    return subprocess.run(
+        ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", database(name)],
+        input=sql, text=True, check=True, stdout=subprocess.PIPE,
+    ).stdout
+
+
+class Server:
+    """A process that answers on a port, on given processors."""
+
+    def __init__(self, command, port, cpus, environment=None, cwd=ROOT):
+        self.port = port
+        self.process = subprocess.Popen(
+            ["taskset", "-c", cpus, *map(str, command)],
+            env={**os.environ, **(environment or {})}, cwd=cwd,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for _ in range(200):
+            try:
+                self.get(path(PORTS))
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit(f"{command} does not answer")
+
+    def get(self, uri):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{uri}", timeout=20) as answer:
+            return answer.read()
+
+    def resident_mib(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def rates(port, cpus="0,1", name="rates", log="warn", cache=True):
+    return Server(
+        [RATES, "serve"], port, cpus,
+        {
+            "DATABASE_URL": database(name), "PORT": str(port), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": log,
+            **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}),
+        },
+    )
+
+
+def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1):
+    """Requests per second, and p50 and p99 in milliseconds."""
+    out = subprocess.run(
+        ["taskset", "-c", cpus, "wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds or SECONDS:g}s", "--latency",
+         f"http://127.0.0.1:{server.port}{uri}"],
+        text=True, check=True, stdout=subprocess.PIPE,
+    ).stdout
+    if "Non-2xx" in out:
+        raise SystemExit(out)
+    unit = {"us": 0.001, "ms": 1, "s": 1000}
+
+    def percentile(name):
+        value, suffix = re.search(rf"{name}%\s+([\d.]+)(us|ms|s)", out).groups()
+        return float(value) * unit[suffix]
+
+    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), "p50": percentile("50"), "p99": percentile("99")}
+
+
+def pgbench(sql, name="rates", connections=CONNECTIONS):
+    script = ROOT / ".run/pgbench.sql"
+    script.write_text(sql.replace("\n", " ") + ";\n")
+    out = subprocess.run(
+        [shutil.which("pgbench") or f"{BIN}/pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T",
+         str(max(1, round(SECONDS))), "-f", script, database(name)],
+        text=True, check=True, stdout=subprocess.PIPE,
+    ).stdout
+    return {"rate": float(re.search(r"tps = ([\d.]+) \(without", out)[1])}
+
+
+def interleaved(*measures, rounds=ROUNDS):
+    """Each measure once a round; for each the median of each of its figures."""
+    found = [[] for _ in measures]
+    for _ in range(rounds):
+        for measure, results in zip(measures, found):
+            results.append(measure())
+    return [{key: statistics.median(result[key] for result in results) for key in results[0]} for results in found]
+
+
+class Table:
+    """What is printed and written."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, ours, theirs, ratio, goal, met):
+        self.rows.append((what, ours, theirs, ratio, goal, "yes" if met else "**no**"))
+        print(f"{what}: {ours} / {theirs} = {ratio} (goal {goal}: {'met' if met else 'NOT MET'})", flush=True)
+
+    def speed(self, what, ours, theirs, goal):
+        ratio = ours["rate"] / theirs["rate"]
+        shown = [f"{one['rate']:,.0f}/s" + (f" (p50 {one['p50']:.2f}, p99 {one['p99']:.2f} ms)" if "p50" in one else "") for one in (ours, theirs)]
+        self.add(what, *shown, f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}", f"≥ {goal:g}", ratio >= goal)
+
+
+LANE = """select day, price_sum, price_count from daily_rates
+where origin = '{orig_code}' and destination = '{dest_code}' and day between '2021-01-01' and '2021-01-31' order by day desc"""
+
+
+def raw_select(place):
+    sys.path.insert(0, str(ROOT / "bench"))
+    from query import RATES as recursive
+
+    return recursive.format(
+        origin=f"'{place['orig_code']}'", destination=f"'{place['dest_code']}'", first="'2021-01-01'", last="'2021-01-31'"
+    )
+
+
+def prepare():
+    for program in ("wrk", "psql", "taskset"):
+        if not shutil.which(program):
+            raise SystemExit(f"{program} is missing: apt-get install wrk postgresql-client")
+    if not (VENV / "bin/uvicorn").exists():
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        subprocess.run([VENV / "bin/pip", "install", "-q", "flask", "psycopg2-binary", "gunicorn", "fastapi", "asyncpg", "uvicorn[standard]"], check=True)
+    for name, scaled in (("rates", False), ("scaled", True)):
+        if psql(f"select count(*) from pg_database where datname = '{name}'", "postgres").strip() == "0":
+            psql(f"create database {name}", "postgres")
+        if psql("select to_regclass('public.daily_rates') is null", name).strip() == "t":
+            print(f"loading {name}", flush=True)
+            # The dump first and the migrations after: one pass over all prices makes the rollup.
+            subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", ROOT / "db/rates.sql", database(name)], check=True, stdout=subprocess.DEVNULL)
+            if scaled:
+                psql((ROOT / "bench/scale.sql").read_text(), name)
+            subprocess.run([RATES, "migrate"], env={**os.environ, "DATABASE_URL": database(name), "RUST_LOG": "warn"}, check=True)
+            psql("vacuum analyze", name)
+
+
+def loading(table):
+    """Rows per second of `rates load` and of COPY with the triggers, against COPY without them."""
+    subprocess.run(["psql", "-X", "-q", database("postgres")], input="drop database if exists loading; create database loading", text=True, check=True)
+    environment = {**os.environ, "DATABASE_URL": database("loading"), "RUST_LOG": "warn"}
+    subprocess.run([RATES, "migrate"], env=environment, check=True)
+    subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True)
+    psql("\\copy prices to '" + str(ROOT / ".run/prices.copy") + "'", "loading")
+    rows = int(psql("select count(*) from prices", "loading"))
+
+    def timed(action):
+        def measure():
+            psql("truncate prices", "loading")
+            started = time.monotonic()
+            action()
+            return {"rate": rows / (time.monotonic() - started)}
+
+        return measure
+
+    copy = "\\copy prices from '" + str(ROOT / ".run/prices.copy") + "'"
+    without = timed(lambda: psql(f"set session_replication_role = origin; alter table prices disable trigger user; {chr(10)}{copy}\nalter table prices enable trigger user;", "loading"))
+    with_triggers = timed(lambda: psql(copy, "loading"))
+    load = timed(lambda: subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True))
+    loaded, copied, bare = interleaved(load, with_triggers, without)
+    table.speed("6. `rates load` ÷ bare COPY without the rollup's triggers (rows)", loaded, bare, 0.5)
+    table.speed("6. COPY with the triggers ÷ the same without them (rows)", copied, bare, 0.5)
+
+
+def main():
+    prepare()
+    table = Table()
+    size = None
+
+    with rates(8101, "0") as warm, rates(8102, "0", log="info") as logged:
+        size = len(warm.get(path(PORTS)))
+        idle = warm.resident_mib()
+        with Server([CONSTANT, 8103, size], 8103, "0") as constant:
+            ours, with_log, bare = interleaved(*(lambda server=server: wrk(server, path(PORTS), "1") for server in (warm, logged, constant)))
+        table.speed("1. warm port pair, log at warn ÷ bare axum with a constant body", ours, bare, 0.85)
+        table.speed("1. warm port pair, log at info ÷ bare axum with a constant body", with_log, bare, 0.5)
+
+    with rates(8104, cache=False) as cold:
+        for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
+            ours, direct = interleaved(lambda: wrk(cold, path(place)), lambda: pgbench(LANE.format(**place)))
+            table.speed(f"2. cold {name} ÷ pgbench of the same SELECT", ours, direct, 0.6)
+        ours, direct = interleaved(lambda: wrk(cold, path(REGIONS)), lambda: pgbench(raw_select(REGIONS)))
+        table.speed("3. cold region pair ÷ recursive SELECT over raw prices, 73 thousand prices", ours, direct, 100)
+        with rates(8105, name="scaled", cache=False) as scaled:
+            ours, direct = interleaved(lambda: wrk(scaled, path(REGIONS)), lambda: pgbench(raw_select(REGIONS), "scaled"), rounds=1)
+            table.speed("3. the same, 10 million prices", ours, direct, 100)
+            for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
+                large, small = interleaved(lambda: wrk(scaled, path(place), connections=1), lambda: wrk(cold, path(place), connections=1))
+                ratio = large["p50"] / small["p50"]
+                table.add(f"4. cold p50 of a {name}, 10 million ÷ 73 thousand prices", f"{large['p50']:.3f} ms (p99 {large['p99']:.3f})", f"{small['p50']:.3f} ms (p99 {small['p99']:.3f})", f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
+
+    python = {"PYTHONPATH": str(ROOT / "bench"), "DATABASE_URL": database("rates")}
+    flask_command = [VENV / "bin/gunicorn", "-w", "2", "-b", "127.0.0.1:8106", "--chdir", ROOT / "bench", "flask_app:app"]
+    fastapi_command = [VENV / "bin/uvicorn", "--port", "8107", "--workers", "2", "--log-level", "error", "--app-dir", ROOT / "bench", "fastapi_app:app"]
+    with rates(8108) as warm, rates(8109, cache=False) as cold, Server(flask_command, 8106, "0,1", python) as flask, Server(fastapi_command, 8107, "0,1", python) as fastapi:
+        answers = [json.loads(server.get(path(PORTS))) for server in (warm, cold, flask, fastapi)]
+        if any(answer != answers[0] for answer in answers):
+            raise SystemExit("the rivals do not give the same answers")
+        results = interleaved(*(lambda server=server: wrk(server, path(PORTS)) for server in (warm, cold, flask, fastapi)))
+        warm_result, cold_result, flask_result, fastapi_result = results
+        table.speed("5. warm port pair ÷ FastAPI with asyncpg", warm_result, fastapi_result, 40)
+        table.speed("5. warm port pair ÷ Flask with psycopg2, indexed", warm_result, flask_result, 75)
+        table.speed("5. cold port pair ÷ FastAPI with asyncpg", cold_result, fastapi_result, 4)
+
+    loading(table)
+
+    with rates(8110) as full:
+        # Distinct ranges fill the cache; each answer of ten years has some 200 kB.
+        first = datetime.date(2010, 1, 1)
+        for day in range(700):
+            full.get(path(PORTS, str(first + datetime.timedelta(days=day)), str(first + datetime.timedelta(days=day + 3650))))
+        wrk(full, path(PORTS))
+        resident = full.resident_mib()
+        table.add("7. resident memory idle", f"{idle:.1f} MiB", "", "", "< 32 MiB", idle < 32)
+        table.add("7. resident memory under load, cache of 64 MiB full", f"{resident:.1f} MiB", "", "", "≤ 96 MiB", resident <= 96)
+
+    write(table, size)
+
+
+def write(table, size):
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Written by `make bench` on {datetime.date.today()}: {os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
+        f"{psql('show server_version').split()[0]} PostgreSQL, {CONNECTIONS} connections unless said otherwise, median of {ROUNDS} interleaved "
+        f"runs of {SECONDS:g} s; January 2021, a body of {size} bytes.",
+        "",
+        "In rows 1 the server has core 0 and the load generator (wrk, one thread) core 1. In all others server, load",
+        "generator and PostgreSQL share both cores, and so do pgbench and PostgreSQL.",
+        "",
+        "| What | Ours | Theirs | Ratio | Goal | Met |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in table.rows),
+        "",
+    ]
+    notes = ROOT / "bench/notes.md"
+    (ROOT / "docs/BENCHMARKS.md").write_text("\n".join(lines) + (notes.read_text() if notes.exists() else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+//! Ends connections that ask nothing, or that send a request's head too slowly.
+//!
+//! hyper has a timer for that too, but sets and removes it for each request, which costs a sixteenth of what a cached
+//! answer costs. Here a connection has one timer, which is only looked at when it fires: then it finds that something
+//! was asked meanwhile and goes on, or that nothing was and ends the connection.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum_server::accept::Accept;
+use futures_util::{FutureExt, future::BoxFuture};
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+use tower::Service;
+
+/// What a connection does now.
+struct Activity {
+    opened: Instant,
+    requests: AtomicUsize,
+    /// When it last answered something, in milliseconds since it was opened.
+    answered: AtomicU64,
+}
+
+impl Activity {
+    fn touch(&self) {
+        let elapsed = self.opened.elapsed().as_millis();
+        self.answered.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Since when it is idle; none while it answers.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.requests.load(Ordering::Relaxed) == 0)
+            .then(|| self.opened + Duration::from_millis(self.answered.load(Ordering::Relaxed)))
+    }
+}
+
+/// Accepts as `inner` does, and ends connections that are idle for longer than `patience`.
+#[derive(Clone)]
+pub(crate) struct IdleAcceptor<A> {
+    pub(crate) inner: A,
+    pub(crate) patience: Duration,
+}
+
+impl<A, I, S> Accept<I, S> for IdleAcceptor<A>
+where
+    A: Accept<I, S, Future: Send + 'static>,
+{
+    type Stream = IdleStream<A::Stream>;
+    type Service = Counted<A::Service>;
+    type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let patience = self.patience;
+        let accepted = self.inner.accept(stream, service);
+        async move {
+            let (stream, service) = accepted.await?;
+            let activity = Arc::new(Activity {
+                opened: Instant::now(),
+                requests: AtomicUsize::new(0),
+                answered: AtomicU64::new(0),
+            });
+            let timer = Box::pin(tokio::time::sleep(patience));
+            let stream = IdleStream { stream, timer, patience, activity: Arc::clone(&activity) };
+            Ok((stream, Counted { service, activity }))
+        }
+        .boxed()
+    }
+}
+
+/// The bytes of a connection; reading fails when it was idle for too long.
+pub(crate) struct IdleStream<S> {
+    stream: S,
+    timer: Pin<Box<Sleep>>,
+    patience: Duration,
+    activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for IdleStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(context, buffer) {
+            return Poll::Ready(result);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            let end = self.activity.idle_since().unwrap_or_else(Instant::now) + self.patience;
+            if end <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.timer.as_mut().reset(end);
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.activity.touch();
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Here too: a body may be longer in the writing than the connection may be idle.
+        self.activity.touch();
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// The service of a connection, which counts what it answers.
+#[derive(Clone)]
+pub(crate) struct Counted<S> {
+    service: S,
+    activity: Arc<Activity>,
+}
+
+impl<S: Service<R>, R> Service<R> for Counted<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        self.activity.requests.fetch_add(1, Ordering::Relaxed);
+        let answered = Answered(Arc::clone(&self.activity));
+        Answering { answer: self.service.call(request), _answered: answered }
+    }
+}
+
+/// Counts an answer as ended when it is dropped, which is also how one ends whose client went away.
+struct Answered(Arc<Activity>);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        // First the time: in between, the connection must not look as if it had been idle since the answer before.
+        self.0.touch();
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    /// An answer in the making.
+    pub(crate) struct Answering<F> {
+        #[pin]
+        answer: F,
+        _answered: Answered,
+    }
+}
+
+impl<F: Future> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().answer.poll(context)
+    }
+}

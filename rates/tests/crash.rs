@@ -1,0 +1,318 @@
+//! The real binary and a real server of their own, killed at random moments while batches come in.
+//!
+//! Needs PostgreSQL's own programs (`initdb`, `pg_ctl`) and a minute: `cargo test -p rates --test crash -- --ignored`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+
+const ROUNDS: usize = 12;
+const CLIENTS: usize = 3;
+const ROWS: i64 = 3000;
+
+/// A PostgreSQL cluster in a directory of its own, reached by its socket there.
+struct Cluster {
+    directory: tempfile::TempDir,
+    programs: PathBuf,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let programs = Command::new("pg_config")
+            .arg("--bindir")
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
+            .filter(|path| path.join("initdb").exists())
+            .or_else(|| {
+                let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+                let mut paths: Vec<_> =
+                    versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+                paths.sort();
+                paths.into_iter().rfind(|path| path.join("initdb").exists())
+            })
+            .expect("PostgreSQL's initdb is on this machine");
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = Self { directory, programs };
+        if is_root() {
+            // PostgreSQL refuses to run as root.
+            run(Command::new("chown").arg("postgres").arg(cluster.directory.path()));
+        }
+        let data = cluster.data();
+        run(cluster
+            .program("initdb")
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "rates", "-A", "trust", "-E", "UTF8"]));
+        cluster.up();
+        cluster
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
+        if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        }
+    }
+
+    fn up(&self) {
+        let options = format!("-c listen_addresses='' -k {}", self.directory.path().display());
+        let log = self.directory.path().join("log");
+        let mut command = self.program("pg_ctl");
+        command.arg("-D").arg(self.data()).arg("-l").arg(log).args(["-w", "-o", &options, "start"]);
+        // The server would hold a pipe open.
+        assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    }
+
+    fn stop(&self, mode: &str) {
+        run(self.program("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", mode, "stop"]));
+    }
+
+    async fn connect(&self) -> PgConnection {
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(self.directory.path())
+            .username("rates")
+            .database("postgres");
+        PgConnection::connect_with(&options).await.unwrap()
+    }
+
+    fn rates(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rates"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("DB_HOST", self.directory.path())
+            .env("DB_NAME", "postgres")
+            .env("DB_USER", "rates")
+            .env("PORT", "0")
+            .env("RUST_LOG", "info")
+            .env("RATES__SERVER__METRICS_PORT", "0")
+            .env("RATES__BATCHES__PER_MINUTE_BY_KEY", "100000")
+            .env("RATES__BATCHES__PER_MINUTE_BY_ADDRESS", "100000")
+            .env("RATES__BATCHES__MAX_ATTEMPTS", "1000");
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.program("pg_ctl").arg("-D").arg(self.data()).args(["-m", "immediate", "stop"]).output();
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    output
+}
+
+/// `rates serve`, on a port that it chose.
+struct Service {
+    child: Child,
+    url: String,
+}
+
+impl Service {
+    fn start(cluster: &Cluster) -> Self {
+        let mut child = cluster.rates(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let address = lines
+            .find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                Some(line["message"].as_str()?.strip_prefix("listening on http://0.0.0.0:")?.to_owned())
+            })
+            .expect("the server says where it listens");
+        // Read on, or the server would wait for room in the pipe.
+        std::thread::spawn(move || {
+            lines.filter(|line| line.contains("\"ERROR\"")).for_each(|line| println!("{line}"));
+        });
+        Self { child, url: format!("http://127.0.0.1:{address}") }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Rows like no other batch's.
+fn content(number: u64) -> String {
+    let mut text = String::from("orig_code,dest_code,day,price\n");
+    for row in 0..ROWS {
+        writeln!(text, "CNSGH,NLRTM,2021-01-{:02},{}", row % 28 + 1, number + 1).unwrap();
+    }
+    text
+}
+
+async fn post(client: &reqwest::Client, url: &str, key: &str, number: u64) -> reqwest::Result<u16> {
+    let mut request = client
+        .post(format!("{url}/prices"))
+        .bearer_auth(key)
+        .header("content-type", "text/csv")
+        .header("idempotency-key", format!("batch {number}"))
+        .body(content(number));
+    if number.is_multiple_of(3) {
+        request = request.header("prefer", "respond-async");
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    response.bytes().await?;
+    Ok(status)
+}
+
+/// What every client was told: by number, whether the batch was acknowledged.
+type Told = Arc<Mutex<BTreeMap<u64, bool>>>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL's programs and a minute"]
+async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let cluster = Cluster::start();
+    run(&mut cluster.rates(&["migrate"]));
+    let mut connection = cluster.connect().await;
+    sqlx::raw_sql(
+        "insert into regions values ('asia', 'Asia', null), ('europe', 'Europe', null);
+         insert into ports values ('CNSGH', 'Shanghai', 'asia'), ('NLRTM', 'Rotterdam', 'europe')",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+    let key = run(&mut cluster.rates(&["key", "create", "acme"])).stdout;
+    let key = String::from_utf8(key).unwrap().trim().to_owned();
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let client = reqwest::Client::new();
+    let told = Told::default();
+    let mut service = Service::start(&cluster);
+
+    for round in 0..ROUNDS {
+        let clients: Vec<_> = (0..CLIENTS as u64)
+            .map(|lane| {
+                let (client, url, key, told) =
+                    (client.clone(), service.url.clone(), key.clone(), Arc::clone(&told));
+                tokio::spawn(async move {
+                    for number in (0..).map(|step| (round as u64) * 100_000 + step * CLIENTS as u64 + lane) {
+                        told.lock().unwrap().insert(number, false);
+                        match post(&client, &url, &key, number).await {
+                            Ok(200..=202) => told.lock().unwrap().insert(number, true),
+                            Ok(503) => continue,
+                            Ok(other) => panic!("batch {number}: {other}"),
+                            Err(_) => return,
+                        };
+                    }
+                })
+            })
+            .collect();
+        // Not synchronisation: the moment of the blow is what is random.
+        tokio::time::sleep(Duration::from_millis(random.u64(20..900))).await;
+        match round % 3 {
+            0 => drop(service.child.kill()),
+            1 => cluster.stop("immediate"),
+            _ => {}
+        }
+        for client in clients {
+            // The third blow: the clients go away in the middle of a request.
+            client.abort();
+            if let Err(error) = client.await {
+                assert!(error.is_cancelled(), "{error}");
+            }
+        }
+        if round % 3 == 1 {
+            cluster.up();
+        }
+        if round % 3 == 0 {
+            service = Service::start(&cluster);
+        }
+        settle(&cluster, &client, &service.url).await;
+        judge(&cluster, &told).await;
+    }
+
+    // Whoever was told nothing asks again: in all, each batch is in exactly once.
+    let numbers: Vec<u64> = told.lock().unwrap().keys().copied().collect();
+    for number in numbers {
+        let status = post(&client, &service.url, &key, number).await.unwrap();
+        assert!((200..=202).contains(&status), "batch {number}: {status}");
+        told.lock().unwrap().insert(number, true);
+    }
+    settle(&cluster, &client, &service.url).await;
+    judge(&cluster, &told).await;
+    run(&mut cluster.rates(&["verify"]));
+    let acknowledged = told.lock().unwrap().len();
+    println!("{acknowledged} batches over {ROUNDS} blows");
+    assert!(acknowledged > ROUNDS, "the batches came in while the blows fell");
+}
+
+/// Waits until the service is ready and no batch waits.
+async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let ready = || async {
+        client.get(format!("{url}/readyz")).send().await.is_ok_and(|response| response.status() == 200)
+    };
+    while !ready().await {
+        assert!(Instant::now() < deadline, "the service is ready again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut connection = cluster.connect().await;
+    // Statements of clients that are gone may still run, and may still commit.
+    let busy = "select (select count(*) from batch_jobs) + (select count(*) from pg_stat_activity
+                where application_name = 'rates batches' and state <> 'idle')";
+    while sqlx::query_scalar::<_, i64>(busy).fetch_one(&mut connection).await.unwrap() > 0 {
+        assert!(Instant::now() < deadline, "no batch waits for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn judge(cluster: &Cluster, told: &Told) {
+    let mut connection = cluster.connect().await;
+    let batches: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "select idempotency_key, state, rows, (select count(*) from prices where batch_id = b.id) from batches b",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    for (key, state, rows, prices) in &batches {
+        assert_eq!((state.as_str(), *rows, *prices), ("done", ROWS, ROWS), "{key} is whole");
+    }
+    for (number, acknowledged) in told.lock().unwrap().iter() {
+        let found = batches.iter().filter(|(key, ..)| *key == format!("batch {number}")).count();
+        assert!(found == 1 || !acknowledged, "batch {number} was acknowledged and is there {found} times");
+    }
+    let prices: i64 =
+        sqlx::query_scalar("select count(*) from prices").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(prices, batches.iter().map(|(.., rows)| rows).sum::<i64>(), "no price without its batch");
+    let kept: Option<i64> = sqlx::query_scalar(
+        "select sum(price_count)::bigint from daily_rates where (origin, destination) = ('asia', 'europe')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(kept.unwrap_or(0), prices, "the rollup has them all");
+}

@@ -1,0 +1,212 @@
+//! The parsers against a corpus and what mutation makes of it.
+
+use std::{fmt::Write as _, fs, io::Read, path::Path};
+
+use chrono::NaiveDate;
+use flate2::{Compression, read::GzEncoder};
+use proptest::prelude::*;
+use rates::batches::parse::{Content, Format, LISTED_FAULTS, Stop, read, unzipped};
+
+const LIMIT: u64 = 1 << 24;
+
+/// What was read, and the text for COPY. How far a parser looks ahead before it gives up is not looked at.
+fn parse(format: Format, input: impl Read) -> (Content, String) {
+    let mut text = Vec::new();
+    let mut content = read(format, input, LIMIT, &mut |piece, _| {
+        text.extend_from_slice(&piece);
+        Ok(())
+    })
+    .unwrap_or_else(|stop| panic!("{format:?}: {stop}"));
+    if content.total_faults > 0 {
+        (content.bytes, content.sha256) = (0, [0; 32]);
+    }
+    (content, String::from_utf8(text).expect("what goes to COPY is UTF-8"))
+}
+
+/// A reader that gives at most so many bytes at once.
+struct Dripping<'a>(&'a [u8], usize);
+
+impl Read for Dripping<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = buffer.len().min(self.1);
+        Read::read(&mut self.0, &mut buffer[..count])
+    }
+}
+
+fn corpus(format: Format) -> Vec<(String, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(format.name());
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// What holds for every content, good or bad.
+#[track_caller]
+fn check(format: Format, bytes: &[u8]) {
+    let (content, text) = parse(format, bytes);
+    let shown = || format!("{format:?} {:?}: {content:?}\n{text}", String::from_utf8_lossy(bytes));
+    assert!(content.faults.len() <= LISTED_FAULTS, "{}", shown());
+    assert_eq!(content.faults.len() as u64, content.total_faults.min(LISTED_FAULTS as u64), "{}", shown());
+    assert!(content.rows > 0 || content.total_faults > 0, "neither rows nor faults: {}", shown());
+    let rows: Vec<_> = content.faults.iter().map(|fault| fault.row).collect();
+    assert!(rows.is_sorted() || format == Format::Json, "{}", shown());
+    for (line, number) in text.lines().zip(1_u64..) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        assert_eq!(fields.len(), 5, "{}", shown());
+        assert!(
+            fields[0].parse::<u64>().is_ok_and(|row| number <= row && row <= content.rows),
+            "{}",
+            shown()
+        );
+        let code =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        let null = |text: &str| text == "\\N";
+        assert!(fields[1..3].iter().all(|text| null(text) || code(text)), "{}", shown());
+        assert!(null(fields[3]) || fields[3].parse::<NaiveDate>().is_ok(), "{}", shown());
+        assert!(null(fields[4]) || fields[4].parse::<i32>().is_ok_and(|price| price > 0), "{}", shown());
+        assert!(!line.contains("\\N") || content.total_faults > 0, "a null and no fault: {}", shown());
+    }
+    if content.total_faults == 0 {
+        assert_eq!(text.lines().count() as u64, content.rows, "{}", shown());
+        assert_eq!(content.bytes, bytes.len() as u64, "{}", shown());
+    }
+    for size in [1, 7, 4096] {
+        assert_eq!(parse(format, Dripping(bytes, size)), (content.clone(), text.clone()), "by {size} bytes");
+    }
+    let mut zipped = Vec::new();
+    GzEncoder::new(bytes, Compression::fast()).read_to_end(&mut zipped).unwrap();
+    assert_eq!(parse(format, unzipped(zipped.as_slice(), true)), (content.clone(), text.clone()), "gzip");
+    // A gzip that ends too early is never taken for a whole one.
+    zipped.truncate(zipped.len() - 1);
+    assert!(parse(format, unzipped(zipped.as_slice(), true)).0.total_faults > 0, "{}", shown());
+}
+
+#[test]
+fn the_corpus_is_read_as_its_names_say() {
+    const GOOD: [&str; 10] = [
+        "bare-array",
+        "member",
+        "lines",
+        "no-last-line-end",
+        "blank-lines",
+        "plain",
+        "windows",
+        "quoted",
+        "bom",
+        "",
+    ];
+    for format in Format::ALL {
+        let files = corpus(format);
+        assert!(files.len() > 8, "{format:?} has a corpus");
+        for (name, bytes) in files {
+            check(format, &bytes);
+            let (content, text) = parse(format, bytes.as_slice());
+            let good = GOOD.contains(&name.as_str()) && (format, name.as_str()) != (Format::Json, "bom");
+            assert_eq!(content.total_faults == 0, good, "{format:?} {name}: {content:?}\n{text}");
+            if good && name != "quoted" {
+                assert_eq!(
+                    text,
+                    "1\tCNSGH\tNLRTM\t2021-01-31\t1150\n2\tCNSGH\tGBFXT\t0001-01-01\t1\n\
+                     3\tUSLAX\tNLRTM\t9999-12-31\t2147483647\n",
+                    "{format:?} {name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_or_goes_unwanted_stops_the_reading() {
+    let line = "CNSGH,NLRTM,2021-01-31,1\n";
+    let text = format!("orig_code,dest_code,day,price\n{}", line.repeat(20_000));
+    let limit = text.len() as u64;
+    let read = |limit, wanted: bool| {
+        read(Format::Csv, text.as_bytes(), limit, &mut |_, _| {
+            if wanted { Ok(()) } else { Err(Stop::Unwanted) }
+        })
+    };
+    assert_eq!(read(limit, true).unwrap().rows, 20_000);
+    assert!(matches!(read(limit - 1, true), Err(Stop::TooLarge)));
+    assert!(matches!(read(limit, false), Err(Stop::Unwanted)));
+}
+
+fn any_format() -> impl Strategy<Value = Format> {
+    prop::sample::select(Format::ALL.to_vec())
+}
+
+/// A file of the corpus, cut, with bytes changed and with a part of another file put in.
+fn mutated() -> impl Strategy<Value = (Format, Vec<u8>)> {
+    any_format().prop_flat_map(|format| {
+        let files: Vec<Vec<u8>> = corpus(format).into_iter().map(|(_, bytes)| bytes).collect();
+        let file = prop::sample::select(files.clone());
+        let other = prop::sample::select(files);
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+        let cuts = any::<[prop::sample::Index; 3]>();
+        (file, other, changes, cuts, any::<bool>()).prop_map(move |(mut file, other, changes, cuts, cut)| {
+            for (at, byte) in changes {
+                if !file.is_empty() {
+                    let at = at.index(file.len());
+                    file[at] = byte;
+                }
+            }
+            let at = cuts[0].index(file.len() + 1);
+            let (from, to) = (cuts[1].index(other.len() + 1), cuts[2].index(other.len() + 1));
+            file.splice(at..at, other[from.min(to)..from.max(to)].iter().copied());
+            if cut {
+                file.truncate(at);
+            }
+            (format, file)
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn whatever_becomes_of_the_corpus_is_read_or_refused_by_name((format, bytes) in mutated()) {
+        check(format, &bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_by_name(
+        format in any_format(),
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        check(format, &bytes);
+    }
+
+    #[test]
+    fn the_same_prices_read_alike_in_every_format(
+        rows in prop::collection::vec(
+            ("[A-Z]{2}[A-Z0-9]{3}", "[A-Z]{2}[A-Z0-9]{3}", -719_162_i32..2_932_896, 1..i32::MAX), 1..20),
+    ) {
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|(orig, dest, day, price)| (orig, dest, NaiveDate::from_epoch_days(day).unwrap(), price))
+            .collect();
+        let mut wanted = String::new();
+        let (mut lines, mut csv) = (Vec::new(), String::from("day,price,orig_code,dest_code\n"));
+        for ((orig, dest, day, price), number) in rows.iter().zip(1..) {
+            writeln!(wanted, "{number}\t{orig}\t{dest}\t{day}\t{price}").unwrap();
+            writeln!(csv, "{day},{price},{orig},{dest}").unwrap();
+            lines.push(format!(
+                r#"{{"orig_code":"{orig}","day":"{day}","dest_code":"{dest}","price":{price}}}"#
+            ));
+        }
+        for (format, text) in [
+            (Format::Csv, csv),
+            (Format::Ndjson, lines.join("\n")),
+            (Format::Json, format!("[{}]", lines.join(","))),
+            (Format::Json, format!("{{\"prices\" : [{}] }}", lines.join(" ,\n"))),
+        ] {
+            let (content, read) = parse(format, text.as_bytes());
+            prop_assert_eq!(content.total_faults, 0, "{:?}", content);
+            prop_assert_eq!(&read, &wanted, "{:?}", format);
+        }
+    }
+}
