@@ -1,5 +1,6 @@
 //! What happens to every request before and after its handler, in one place and one pass: request id, trace context,
-//! concurrency limit, body limit, time limit, panics, problem bodies, metrics and one log line.
+//! concurrency limit, body limit, time limit, panics, problem bodies, security headers, metrics and one log
+//! line.
 //!
 //! It is applied with `Router::layer`, inside routing, so that it knows the matched route.
 
@@ -30,6 +31,7 @@ use tracing::Instrument;
 use crate::{
     Problem,
     metrics::{RequestLabels, RequestMetrics},
+    security,
     server::ServerSettings,
 };
 
@@ -247,6 +249,7 @@ where
             None
         };
         let encodings = request.headers().get(header::ACCEPT_ENCODING).cloned();
+        let https = security::asked_by_https(request.headers());
         let next = refused.map_or_else(
             || {
                 let address = client_address(&request, edge.trusted_proxies);
@@ -286,6 +289,7 @@ where
             }
             log(&span, status, elapsed, problem.as_ref());
             response.headers_mut().insert(REQUEST_ID, id);
+            security::add(response.headers_mut(), https);
             drop(in_flight);
             Ok(match encodings {
                 Some(encodings) => compressed(response, encodings).await,

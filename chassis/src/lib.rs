@@ -11,6 +11,7 @@ pub mod health;
 mod idle;
 pub mod metrics;
 pub mod problem;
+mod security;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

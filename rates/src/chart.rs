@@ -162,6 +162,16 @@ impl Series {
     }
 }
 
+/// Each lane's name, and in a sentence what its picture shows.
+pub(crate) fn describe(
+    queries: &[RatesQuery<'_>],
+    lanes: &[Lane],
+    catalogue: &Catalogue,
+) -> Vec<(String, String)> {
+    let series = queries.iter().zip(lanes).map(|(query, lane)| Series::new(query, lane, catalogue));
+    series.map(|series| (series.name.clone(), series.in_words(queries[0].from))).collect()
+}
+
 /// The picture of these lanes. Queries and lanes go in pairs, oldest day first.
 pub(crate) fn svg(
     picture: &Picture<'_>,
