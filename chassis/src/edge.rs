@@ -228,12 +228,13 @@ where
         });
         let id = request_id(request.headers());
         let method = method_label(request.method());
+        let trace_id = trace_id(request.headers()).map(str::to_owned);
         let span = tracing::info_span!(
             "request",
             request_id = id.to_str().unwrap_or_default(),
             method,
             route = known.route,
-            trace_id = trace_id(request.headers()),
+            trace_id,
         );
         if edge.traces {
             continue_trace(&span, request.headers());
@@ -264,18 +265,16 @@ where
         Box::pin(async move {
             let known = endpoint.get().expect("set above");
             let response = match next {
-                Ok(next) => {
-                    match tokio::time::timeout(known.limits.timeout, next).instrument(span.clone()).await {
-                        Ok(Ok(Ok(response))) => response,
-                        Ok(Ok(Err(never))) => match never {},
-                        Ok(Err(panic)) => {
-                            Problem::internal(format!("panic: {}", panic_message(&*panic))).into_response()
-                        }
-                        Err(_) => Problem::unavailable("The answer took too long.", 1)
-                            .cause("request timeout")
-                            .into_response(),
+                Ok(next) => match tokio::time::timeout(known.limits.timeout, next).instrument(span).await {
+                    Ok(Ok(Ok(response))) => response,
+                    Ok(Ok(Err(never))) => match never {},
+                    Ok(Err(panic)) => {
+                        Problem::internal(format!("panic: {}", panic_message(&*panic))).into_response()
                     }
-                }
+                    Err(_) => Problem::unavailable("The answer took too long.", 1)
+                        .cause("request timeout")
+                        .into_response(),
+                },
                 Err(problem) => problem.into_response(),
             };
             let (mut response, problem) = named(response, &id);
@@ -287,7 +286,16 @@ where
                 let labels = RequestLabels { method, route: known.route.clone(), status: status.as_u16() };
                 edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
             }
-            log(&span, status, elapsed, problem.as_ref());
+            let line = Line {
+                id: id.to_str().unwrap_or_default(),
+                trace_id: trace_id.as_deref(),
+                method,
+                route: &known.route,
+                status,
+                elapsed,
+                problem: problem.as_ref(),
+            };
+            line.log();
             response.headers_mut().insert(REQUEST_ID, id);
             security::add(response.headers_mut(), https);
             drop(in_flight);
@@ -314,19 +322,43 @@ fn named(mut response: Response, id: &HeaderValue) -> (Response, Option<Problem>
     (named, Some(problem))
 }
 
-/// One line a request. The cause of a problem is logged here and nowhere else.
-fn log(span: &tracing::Span, status: StatusCode, elapsed: Duration, problem: Option<&Problem>) {
-    let cause = problem.and_then(Problem::cause_chain);
-    let status_code = status.as_u16();
-    // Whole microseconds: more digits would only be noise.
-    let duration_ms = f64::from(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
-    let _in_span = span.enter();
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(target: "request", status = status_code, duration_ms, cause, "request failed");
-    } else if status == StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(target: "request", status = status_code, duration_ms, cause, "request refused");
-    } else {
-        tracing::info!(target: "request", status = status_code, duration_ms, "request answered");
+/// What the line of a request says.
+struct Line<'a> {
+    id: &'a str,
+    trace_id: Option<&'a str>,
+    method: &'static str,
+    route: &'a str,
+    status: StatusCode,
+    elapsed: Duration,
+    problem: Option<&'a Problem>,
+}
+
+impl Line<'_> {
+    /// One line a request. The cause of a problem is logged here and nowhere else.
+    ///
+    /// The line tells what the request's span does and stands outside of it: to write a span into a line is dearer than
+    /// all its own fields, since JSON that was made when it began is read and made again.
+    fn log(&self) {
+        let Self { id, trace_id, method, route, .. } = *self;
+        let status = self.status.as_u16();
+        let cause = self.problem.and_then(Problem::cause_chain);
+        // Whole microseconds: more digits would only be noise.
+        let duration_ms = f64::from(u32::try_from(self.elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: "request", parent: None,
+                    request_id = id, method, route, trace_id, status, duration_ms, cause, $message
+                )
+            };
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            line!(warn, "request refused");
+        } else if self.status.is_server_error() {
+            line!(error, "request failed");
+        } else {
+            line!(info, "request answered");
+        }
     }
 }
 

@@ -189,3 +189,84 @@ impl<F: Future> Future for Answering<F> {
         self.project().answer.poll(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum_server::accept::DefaultAcceptor;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    /// Answers a request when it was given time to.
+    #[derive(Clone)]
+    struct Slow;
+
+    impl Service<Duration> for Slow {
+        type Response = ();
+        type Error = io::Error;
+        type Future = BoxFuture<'static, io::Result<()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, time: Duration) -> Self::Future {
+            tokio::time::sleep(time).map(Ok).boxed()
+        }
+    }
+
+    async fn connection() -> (IdleStream<DuplexStream>, Counted<Slow>, DuplexStream) {
+        let (client, server) = tokio::io::duplex(64);
+        let acceptor = IdleAcceptor { inner: DefaultAcceptor::new(), patience: PATIENCE };
+        let (stream, service) = acceptor.accept(server, Slow).await.unwrap();
+        (stream, service, client)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_nothing_ends() {
+        let (mut stream, _service, _client) = connection().await;
+        let opened = Instant::now();
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(opened.elapsed() >= PATIENCE, "{:?}", opened.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_head_that_trickles_in_does_not_prolong_it() {
+        let (mut stream, _service, mut client) = connection().await;
+        let opened = Instant::now();
+        let trickle = tokio::spawn(async move {
+            while client.write_u8(b'x').await.is_ok() {
+                tokio::time::sleep(PATIENCE / 4).await;
+            }
+        });
+        while stream.read_u8().await.is_ok() {
+            assert!(opened.elapsed() < 20 * PATIENCE, "it goes on for ever");
+        }
+        drop(stream);
+        trickle.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_waited_for_and_the_time_counts_from_its_end() {
+        let (mut stream, mut service, _client) = connection().await;
+        let answer = tokio::spawn(service.call(3 * PATIENCE));
+        let opened = Instant::now();
+        stream.read_u8().await.unwrap_err();
+        assert!(opened.elapsed() >= 4 * PATIENCE, "{:?}", opened.elapsed());
+        answer.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_counts_as_an_answer() {
+        let (mut stream, _service, mut client) = connection().await;
+        let opened = Instant::now();
+        tokio::time::sleep(PATIENCE / 2).await;
+        stream.write_u8(b'x').await.unwrap();
+        client.read_u8().await.unwrap();
+        stream.read_u8().await.unwrap_err();
+        assert!(opened.elapsed() >= PATIENCE * 3 / 2, "{:?}", opened.elapsed());
+    }
+}

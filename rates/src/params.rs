@@ -51,12 +51,11 @@ impl<'a> PlaceName<'a> {
     /// The longest name of a place, in bytes; the schema says the same of slugs.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Refuses what cannot name a place.
-    #[must_use]
-    pub fn parse(text: Cow<'a, str>) -> Option<Self> {
+    /// Gives back what cannot name a place.
+    pub fn parse(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {
         let valid = (1..=Self::MAX_LENGTH).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-        valid.then_some(Self(text))
+        if valid { Ok(Self(text)) } else { Err(text) }
     }
 }
 
@@ -163,7 +162,19 @@ impl<'a> Parameter<'a> {
 /// Splits a query string; nothing is copied unless it is escaped. A repeated or unknown parameter is kept: what it
 /// means is for the caller to say.
 fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(query.as_bytes())
+    let escaped = query.bytes().any(|byte| matches!(byte, b'%' | b'+'));
+    let slow = escaped.then(|| form_urlencoded::parse(query.as_bytes()));
+    // Almost every query: splitting is all there is to do, for a tenth of the time.
+    let fast = (!escaped).then(|| split_pairs(query));
+    slow.into_iter().flatten().chain(fast.into_iter().flatten())
+}
+
+/// What form decoding makes of a query without escapes.
+fn split_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (Cow::from(name), Cow::from(value))
+    })
 }
 
 /// What could be read of a wrong query, with what is wrong: the names of places that were well formed can still be
@@ -205,11 +216,10 @@ impl<'a> RatesQuery<'a> {
         let mut faults = Vec::new();
         let day = |text: Cow<'a, str>| parse_day(&text);
         let place = |text: Cow<'a, str>| {
-            let wrong = format!(
-                "{} is neither a port code like CNGGZ nor a region slug like north_europe",
-                quoted(&text)
-            );
-            PlaceName::parse(text).ok_or(("malformed", wrong))
+            PlaceName::parse(text).map_err(|text| {
+                let wrong = "is neither a port code like CNGGZ nor a region slug like north_europe";
+                ("malformed", format!("{} {wrong}", quoted(&text)))
+            })
         };
         let from = date_from.parse(&strangers, &mut faults, day);
         let to = date_to.parse(&strangers, &mut faults, day);
@@ -554,6 +564,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_query_without_escapes_is_split_as_form_decoding_does(query in "[a-z&=;ü ]{0,30}") {
+            let decoded: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            prop_assert_eq!(split_pairs(&query).collect::<Vec<_>>(), decoded);
+        }
+
         #[test]
         fn no_query_string_panics(query in "\\PC{0,200}") {
             let _ = RatesQuery::parse(&query, 3660);

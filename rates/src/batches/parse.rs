@@ -335,7 +335,7 @@ fn write_field(
             parse_day(day)?;
             text.extend_from_slice(day.as_bytes());
         }
-        (_, Raw::Text(code)) if name != "day" && PlaceName::parse(Cow::Borrowed(code)).is_some() => {
+        (_, Raw::Text(code)) if name != "day" && PlaceName::parse(Cow::Borrowed(code)).is_ok() => {
             text.extend_from_slice(code.as_bytes());
         }
         ("day", raw) => return Err(("malformed", format!("{} is not a day like 2021-01-31", raw.shown()))),
