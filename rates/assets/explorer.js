@@ -137,16 +137,18 @@ function read(chart) {
     );
     return answers;
   };
+  /** What is known of a day, as names and values. */
   const told = (day) => {
-    if (day.price === null) {
-      const prices = day.count === null ? "no price" : day.count === 1 ? "1 price" : `${day.count} prices`;
-      return `no mean (${prices})`;
-    }
+    const count = day.count ?? 0;
+    if (day.price === null) return [["mean", "none"], ["prices", String(count)]];
     const band = (low, high) => `${dollars.format(low)} to ${dollars.format(high)}`;
-    return (
-      `mean ${dollars.format(day.price)}, median ${dollars.format(day.median)}, ` +
-      `middle half ${band(day.midlow, day.midhigh)}, 95 % ${band(day.low, day.high)}, ${day.count} prices`
-    );
+    return [
+      ["mean", `$${dollars.format(day.price)}`],
+      ["median", dollars.format(day.median)],
+      ["25 to 75 %", band(day.midlow, day.midhigh)],
+      ["2.5 to 97.5 %", band(day.low, day.high)],
+      ["prices", String(count)],
+    ];
   };
   const tell = async () => {
     const index = Number(slider.value);
@@ -162,21 +164,24 @@ function read(chart) {
       return;
     }
     if (Number(slider.value) !== index) return;
-    const lines = rates.map((lane, at) => {
-      const text = told(lane[index]);
-      return lanes.length === 1 ? text : `${lanes[at].dataset.lane}: ${text}`;
+    const element = (name, text, ...children) => {
+      const made = document.createElement(name);
+      made.append(text, ...children);
+      return made;
+    };
+    const { day } = rates[0][index];
+    const known = rates.map((lane) => told(lane[index]));
+    const lines = known.map((values, at) => {
+      const line = element("div", "", ...values.map(([name, value]) => element("span", element("b", value), ` ${name}`)));
+      if (lanes.length > 1) line.prepend(element("em", lanes[at].dataset.lane));
+      return line;
     });
-    const day = document.createElement("strong");
-    day.textContent = rates[0][index].day;
-    output.replaceChildren(
-      day,
-      ...lines.map((line) => {
-        const block = document.createElement("div");
-        block.textContent = line;
-        return block;
-      }),
-    );
-    slider.setAttribute("aria-valuetext", `${day.textContent}: ${lines.join("; ")}`);
+    output.replaceChildren(element("strong", day), ...lines);
+    const words = known.map((values, at) => {
+      const text = values.map(([name, value]) => `${name} ${value}`).join(", ");
+      return lanes.length > 1 ? `${lanes[at].dataset.lane}: ${text}` : text;
+    });
+    slider.setAttribute("aria-valuetext", `${day}: ${words.join("; ")}`);
   };
   picture.addEventListener("pointermove", (event) => {
     const { left, width } = plot();

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use chassis::{Problem, problem::FieldError};
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Months, NaiveDate};
 use http::{HeaderValue, StatusCode, header};
 
 use super::assets::{ASSETS, Assets};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The days shown where none are asked for: a quarter, up to the newest that has a price.
-const DEFAULT_DAYS: u64 = 90;
+const DEFAULT_MONTHS: u32 = 3;
 /// The most rows of the table: a year. All days are in the CSV.
 const TABLE_DAYS: usize = 366;
 
@@ -52,6 +52,12 @@ struct Row {
     destination: Field,
     /// The same page without this lane.
     without: Option<String>,
+}
+
+impl Row {
+    fn is_blank(&self) -> bool {
+        self.origin.value.is_empty() && self.destination.value.is_empty()
+    }
 }
 
 /// A field of the form: what it holds and which place that is.
@@ -201,7 +207,7 @@ async fn days_of(
     let from = match from {
         Some(Ok(from)) => from,
         Some(Err(())) => return Ok(None),
-        None => to.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(to),
+        None => months_up_to(DEFAULT_MONTHS, to).unwrap_or(to),
     };
     let days = (to - from).num_days() + 1;
     let fault = if days < 1 {
@@ -242,11 +248,16 @@ async fn find_examples(app: &App, catalogue: &Catalogue) -> Result<Vec<Link>, Pr
         .collect())
 }
 
+/// The first day of so many months that end on this day.
+fn months_up_to(months: u32, to: NaiveDate) -> Option<NaiveDate> {
+    to.checked_sub_months(Months::new(months))?.succ_opt()
+}
+
 fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
     let mut links: Vec<Link> = [("1 month", 1), ("3 months", 3), ("1 year", 12), ("5 years", 60)]
         .into_iter()
         .filter_map(|(text, months)| {
-            let start = to.checked_sub_months(Months::new(months))?.succ_opt()?;
+            let start = months_up_to(months, to)?;
             Some(Link {
                 text: text.to_owned(),
                 href: address(lanes, &start.to_string(), &to.to_string()),
@@ -254,7 +265,7 @@ fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
             })
         })
         .collect();
-    links.push(Link { text: "newest".to_owned(), href: address(lanes, "", ""), current: false });
+    links.push(Link { text: "Newest days".to_owned(), href: address(lanes, "", ""), current: false });
     links
 }
 
@@ -300,7 +311,7 @@ async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Res
     }
     let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
     Ok(Shown {
-        title: if let [(name, _)] = series.as_slice() { name.clone() } else { "Lanes compared".to_owned() },
+        title: if let [(name, _)] = series.as_slice() { name.clone() } else { format!("{} lanes compared", series.len()) },
         words: series.iter().map(|(_, words)| words.clone()).collect(),
         picture: address,
         lanes: series
