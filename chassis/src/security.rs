@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// An answer is data, unless its handler says otherwise by a policy of its own: nothing is to be run, loaded or framed.
-const DATA: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+const DATA: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
 
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

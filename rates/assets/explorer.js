@@ -139,15 +139,15 @@ function read(chart) {
   };
   /** What is known of a day, as names and values. */
   const told = (day) => {
-    const count = day.count ?? 0;
-    if (day.price === null) return [["mean", "none"], ["prices", String(count)]];
+    const prices = [day.count === 1 ? "price" : "prices", String(day.count ?? 0)];
+    if (day.price === null) return [["mean", "no"], prices];
     const band = (low, high) => `${dollars.format(low)} to ${dollars.format(high)}`;
     return [
       ["mean", `$${dollars.format(day.price)}`],
       ["median", dollars.format(day.median)],
       ["25 to 75 %", band(day.midlow, day.midhigh)],
       ["2.5 to 97.5 %", band(day.low, day.high)],
-      ["prices", String(count)],
+      prices,
     ];
   };
   const tell = async () => {

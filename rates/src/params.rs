@@ -346,7 +346,7 @@ impl<'a> Picture<'a> {
 fn parse_lane<'a>(text: &str) -> Option<(PlaceName<'a>, PlaceName<'a>)> {
     let (origin, destination) = text.split_once(':')?;
     let place = |text: &str| PlaceName::parse(Cow::Owned(text.to_owned()));
-    Some((place(origin)?, place(destination)?))
+    Some((place(origin).ok()?, place(destination).ok()?))
 }
 
 /// What the explorer was asked, as a person wrote it: nothing is checked yet.

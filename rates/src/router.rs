@@ -86,12 +86,12 @@ fn documentation() -> Router {
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
          connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     );
-    Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))).layer(middleware::map_response(
-        async |mut response: Response| {
+    Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))).layer(
+        middleware::map_response(async |mut response: Response| {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
             response
-        },
-    ))
+        }),
+    )
 }
 
 /// What the API is, for `/openapi.json`.

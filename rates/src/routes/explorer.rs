@@ -254,17 +254,18 @@ fn months_up_to(months: u32, to: NaiveDate) -> Option<NaiveDate> {
 }
 
 fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
-    let mut links: Vec<Link> = [("1 month", 1), ("3 months", 3), ("1 year", 12), ("5 years", 60)]
-        .into_iter()
-        .filter_map(|(text, months)| {
-            let start = months_up_to(months, to)?;
-            Some(Link {
-                text: text.to_owned(),
-                href: address(lanes, &start.to_string(), &to.to_string()),
-                current: start == from,
+    let mut links: Vec<Link> =
+        [("1 month", 1), ("3 months", 3), ("6 months", 6), ("1 year", 12), ("5 years", 60)]
+            .into_iter()
+            .filter_map(|(text, months)| {
+                let start = months_up_to(months, to)?;
+                Some(Link {
+                    text: text.to_owned(),
+                    href: address(lanes, &start.to_string(), &to.to_string()),
+                    current: start == from,
+                })
             })
-        })
-        .collect();
+            .collect();
     links.push(Link { text: "Newest days".to_owned(), href: address(lanes, "", ""), current: false });
     links
 }
@@ -284,7 +285,7 @@ fn address(lanes: &[Names], from: &str, to: &str) -> String {
 }
 
 async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Result<Shown, Problem> {
-    let place = |name: &str| PlaceName::parse(name.to_owned().into());
+    let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
     let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
         .iter()
         .filter_map(|(origin, destination)| Some((place(origin)?, place(destination)?)))
@@ -311,7 +312,11 @@ async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Res
     }
     let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
     Ok(Shown {
-        title: if let [(name, _)] = series.as_slice() { name.clone() } else { format!("{} lanes compared", series.len()) },
+        title: if let [(name, _)] = series.as_slice() {
+            name.clone()
+        } else {
+            format!("{} lanes compared", series.len())
+        },
         words: series.iter().map(|(_, words)| words.clone()).collect(),
         picture: address,
         lanes: series

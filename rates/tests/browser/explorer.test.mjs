@@ -37,6 +37,7 @@ async function withPage(path, body, options = {}) {
 }
 
 const rates = async (query) => (await (await fetch(`${base}/rates?${query}`)).json()).rates;
+const counted = (count) => (count === 1 ? "1 price" : `${count ?? 0} prices`);
 const drawn = (page) => page.$eval(".picture img", (image) => image.complete && image.naturalWidth);
 
 /** The value that the page reads out for the slider's day. */
@@ -92,8 +93,8 @@ test("a day read off the chart by the pointer is the API's", () =>
       const told = await reading(page, answers[index].day);
       const { price, count } = answers[index];
       const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-      assert.ok(told.includes(price === null ? "none mean" : `$${number.format(price)} mean`), told);
-      assert.ok(told.endsWith(`${count ?? 0} prices`), told);
+      assert.ok(told.includes(price === null ? "no mean" : `$${number.format(price)} mean`), told);
+      assert.ok(told.endsWith(counted(count)), told);
     }
   }));
 
@@ -119,7 +120,7 @@ test("the keyboard alone is enough", () =>
     await page.focus("#day");
     await press("ArrowLeft", "ArrowLeft");
     const [, , day] = await rates(`${lane}&date_from=2021-12-01&date_to=2021-12-31`);
-    assert.ok((await reading(page, day.day)).endsWith(`${day.count ?? 0} prices`));
+    assert.ok((await reading(page, day.day)).endsWith(counted(day.count)));
     assert.match(await page.getAttribute("#day", "aria-valuetext"), new RegExp(`^${day.day}: mean`));
   }));
 

@@ -110,8 +110,8 @@ async fn a_search_finds_ports_and_regions_the_best_first(pool: PgPool) {
     let all = instance.get("/places").await.expect(200).json();
     assert_eq!(all["places"][0]["kind"], "region", "{all}");
     assert_eq!(instance.get("/places?q=qqqqqq").await.expect(200).json(), json!({"places": []}));
-    instance.get("/places?limit=0&q=a&q=b").await.expect_problem(
-        400,
-        &[("limit", "out_of_range"), ("q", "repeated")],
-    );
+    instance
+        .get("/places?limit=0&q=a&q=b")
+        .await
+        .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
 }
