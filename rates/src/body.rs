@@ -54,12 +54,12 @@ pub(crate) fn rates(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
         body.extend_from_slice(b"\",\"price\":");
         write_or_null(&mut body, |body| write_mean(body, lane, found?));
         body.extend_from_slice(b",\"count\":");
-        write_or_null(&mut body, |body| write_count(body, lane, found?));
+        write_or_null(&mut body, |body| found.map(|index| write_count(body, lane, index)));
         for (name, values) in lane.percentiles.iter().flat_map(named) {
             body.extend_from_slice(b",\"");
             body.extend_from_slice(name.as_bytes());
             body.extend_from_slice(b"\":");
-            write_or_null(&mut body, |body| write_number(body, values[found?]?));
+            write_or_null(&mut body, |body| values[found?].map(|number| write_number(body, number)));
         }
         body.push(b'}');
     }
@@ -83,10 +83,14 @@ pub(crate) fn csv(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
         body.push(b',');
         let _ = found.and_then(|index| write_mean(&mut body, lane, index));
         body.push(b',');
-        let _ = found.and_then(|index| write_count(&mut body, lane, index));
+        if let Some(index) = found {
+            write_count(&mut body, lane, index);
+        }
         for (_, values) in lane.percentiles.iter().flat_map(named) {
             body.push(b',');
-            let _ = found.and_then(|index| write_number(&mut body, values[index]?));
+            if let Some(number) = found.and_then(|index| values[index]) {
+                write_number(&mut body, number);
+            }
         }
         body.extend_from_slice(b"\r\n");
     }
@@ -118,9 +122,8 @@ fn write_or_null(body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<
     }
 }
 
-fn write_count(body: &mut Vec<u8>, lane: &Lane, index: usize) -> Option<()> {
+fn write_count(body: &mut Vec<u8>, lane: &Lane, index: usize) {
     body.extend_from_slice(itoa::Buffer::new().format(lane.price_counts[index]).as_bytes());
-    Some(())
 }
 
 /// `YYYY-MM-DD`, for years 1 to 9999.
@@ -139,7 +142,7 @@ fn write_day(body: &mut Vec<u8>, day: NaiveDate) {
 
 /// Nothing where there are too few prices for a mean.
 fn write_mean(body: &mut Vec<u8>, lane: &Lane, index: usize) -> Option<()> {
-    write_number(body, mean(lane, index)?)
+    mean(lane, index).map(|mean| write_number(body, mean))
 }
 
 /// The mean of a day's prices, where there are enough.
@@ -153,15 +156,13 @@ pub(crate) fn mean(lane: &Lane, index: usize) -> Option<f64> {
 }
 
 /// The shortest text that reads back to the same double; whole numbers without a point.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "only where it is exact")]
-fn write_number(body: &mut Vec<u8>, number: f64) -> Option<()> {
-    let whole = number as i64;
-    if whole as f64 == number && whole.abs() < 1 << 53 {
-        body.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+#[expect(clippy::cast_possible_truncation, reason = "only where it is exact")]
+fn write_number(body: &mut Vec<u8>, number: f64) {
+    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        body.extend_from_slice(itoa::Buffer::new().format(number as i64).as_bytes());
     } else {
         body.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     }
-    Some(())
 }
 
 #[cfg(test)]

@@ -302,13 +302,14 @@ impl<'a> Picture<'a> {
                 "width" => width.give("width", value),
                 "height" => height.give("height", value),
                 "theme" => theme.give("theme", value),
-                "compare" => match parse_lane(&value) {
-                    Some(lane) => compare.push(lane),
-                    None => {
+                "compare" => {
+                    if let Some(lane) = parse_lane(&value) {
+                        compare.push(lane);
+                    } else {
                         let detail = format!("{} is not a lane like CNGGZ:north_europe", quoted(&value));
                         faults.push(FieldError::new("compare", "malformed", detail));
                     }
-                },
+                }
                 _ => {}
             }
         }

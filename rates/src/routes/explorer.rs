@@ -1,6 +1,8 @@
 //! `GET /` in a browser: the explorer. The address holds its whole state and the server draws all of it, so links,
 //! bookmarks and the back button work by themselves, and so does the page without its script.
 
+use std::fmt::Write;
+
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use chassis::{Problem, problem::FieldError};
@@ -192,16 +194,15 @@ async fn days_of(
         })
     };
     let (from, to) = (read(&asked.from, "date_from"), read(&asked.to, "date_to"));
-    let to = match to {
-        Some(to) => to.ok(),
-        None => {
-            let (origins, destinations): (Vec<&str>, Vec<&str>) =
-                lanes.iter().map(|(origin, destination)| (origin.as_str(), destination.as_str())).unzip();
-            let newest = app.newest_days(&origins, &destinations).await?;
-            let newest = newest.into_iter().map(|(_, _, day)| day).max();
-            // A lane without any price still has a page, which says so.
-            newest.or_else(|| Some(chrono::Utc::now().date_naive()))
-        }
+    let to = if let Some(to) = to {
+        to.ok()
+    } else {
+        let (origins, destinations): (Vec<&str>, Vec<&str>) =
+            lanes.iter().map(|(origin, destination)| (origin.as_str(), destination.as_str())).unzip();
+        let newest = app.newest_days(&origins, &destinations).await?;
+        let newest = newest.into_iter().map(|(_, _, day)| day).max();
+        // A lane without any price still has a page, which says so.
+        newest.or_else(|| Some(chrono::Utc::now().date_naive()))
     };
     let Some(to) = to else { return Ok(None) };
     let from = match from {
@@ -308,7 +309,7 @@ async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Res
     let series = chart::describe(&queries, &read, &catalogue);
     let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
     for (origin, destination) in compare {
-        address.push_str(&format!("&compare={}:{}", origin.as_ref(), destination.as_ref()));
+        let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
     }
     let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
     Ok(Shown {
