@@ -22,6 +22,7 @@ use crate::{
     database::{self, Database},
     form::Form,
     params::{PlaceName, RatesQuery, WrongRatesQuery},
+    reader::Shared,
     settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
     version::{Freshness, State},
@@ -170,7 +171,7 @@ impl App {
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<(Vec<Lane>, Arc<Catalogue>), Problem> {
-        let lanes = self.read_lanes(queries, newest_known).await.map_err(database::problem)?;
+        let lanes = self.read_lanes(queries, newest_known).await.map_err(database::shared_problem)?;
         let catalogue = self.catalogue_at(lanes[0].version).await?;
         let unknown: Vec<_> = queries
             .iter()
@@ -181,16 +182,12 @@ impl App {
     }
 
     /// From a replica where there is one and it is not behind, else from the primary.
-    async fn read_lanes(
-        &self,
-        queries: &[RatesQuery<'_>],
-        newest_known: i64,
-    ) -> Result<Vec<Lane>, sqlx::Error> {
+    async fn read_lanes(&self, queries: &[RatesQuery<'_>], newest_known: i64) -> Result<Vec<Lane>, Shared> {
         // Without a known version, a replica could be behind what this instance itself wrote.
         if newest_known > 0
             && let Some(replica) = self.database.replica()
         {
-            match sql::retry(replica, || sql::rates::lanes(replica, queries)).await {
+            match replica.lanes(queries).await {
                 Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
                 Ok(_) => {}
                 Err(error) if database::is_outage(&error) => {
@@ -199,8 +196,7 @@ impl App {
                 Err(error) => return Err(error),
             }
         }
-        let primary = &self.database.primary;
-        let lanes = sql::retry(primary, || sql::rates::lanes(primary, queries)).await?;
+        let lanes = self.database.reader.lanes(queries).await?;
         self.freshness.observe(lanes[0].version.version);
         Ok(lanes)
     }

@@ -16,6 +16,7 @@ pub mod form;
 mod keys;
 pub mod load;
 pub mod params;
+pub mod reader;
 pub mod router;
 mod routes;
 pub mod settings;
