@@ -1,7 +1,7 @@
 //! The rates of a lane.
 
 use chrono::NaiveDate;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 use super::version::DataVersion;
 use crate::params::RatesQuery;
@@ -110,7 +110,12 @@ pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Res
 
 /// One lane with percentiles. They cannot be summed up from smaller places, so every price of the range is read: by
 /// `prices_lane_day`, which holds the price itself, once for each pair of ports.
-pub(crate) async fn full(executor: impl PgExecutor<'_>, query: &RatesQuery<'_>) -> Result<Lane, sqlx::Error> {
+///
+/// Planned for the places asked for: between continents over ten years the plan that fits all took 9 s with the sample,
+/// this one 35 ms.
+pub(crate) async fn full(pool: &PgPool, query: &RatesQuery<'_>) -> Result<Lane, sqlx::Error> {
+    let begin = "begin read only; set local plan_cache_mode = force_custom_plan";
+    let mut transaction = pool.begin_with(begin).await?;
     let row = sqlx::query!(
         r#"
         select v.version, v.places_version,
@@ -152,8 +157,9 @@ pub(crate) async fn full(executor: impl PgExecutor<'_>, query: &RatesQuery<'_>) 
         query.from,
         query.to,
     )
-    .fetch_one(executor)
+    .fetch_one(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(Lane {
         version: DataVersion { version: row.version, places_version: row.places_version },
         days: row.days,
