@@ -23,12 +23,13 @@ ARG GIT_REVISION=unknown
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
     cargo build --locked --release --package "${SERVICE}" --bin "${SERVICE}" && \
-    install -D "target/release/${SERVICE}" /out/service
+    install -D "target/release/${SERVICE}" /out/service && \
+    install -d /out/state/service
 
 FROM source AS test
-# Tests need a PostgreSQL server of their own, and that refuses to run as root.
+# Tests need servers of their own, PostgreSQL and Redis, and the one refuses to run as root.
 RUN apt-get update && \
-    apt-get install --yes --no-install-recommends postgresql && \
+    apt-get install --yes --no-install-recommends postgresql redis-server && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 1000 --create-home tester && \
     chown -R tester /src
@@ -40,12 +41,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,uid=1000 \
 FROM ${BASE_IMAGE}
 COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
 COPY --from=build /out/service /usr/local/bin/service
+# What a service keeps (certificates, logs) goes to a volume here, which takes over the owner.
+COPY --from=build --chown=65532:65532 /out/state/ /var/lib/
+WORKDIR /var/lib/service
 # The metrics port is for the machine alone by default; in a container that would be for nobody.
 ENV RATES__SERVER__METRICS_HOST=0.0.0.0 \
     MESSAGES__SERVER__METRICS_HOST=0.0.0.0
 # By number, so that a platform can tell that it is not root.
 USER 65532:65532
-EXPOSE 3000 9464
+EXPOSE 3000 5000 9464 9465
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/service", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/service"]
 ARG SERVICE=rates

@@ -72,6 +72,12 @@ browser-test: ## Test the explorer in chromium, and the dashboard and alert rule
 	npm ci --prefix rates/tests/browser --silent --no-audit --no-fund
 	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
 
+.PHONY: messages-test
+messages-test: ## Ask the messages service with the Python client that its users have (and Redis, where installed)
+	$(CARGO) build --locked -p messages
+	python3 -m venv .run/messages && .run/messages/bin/pip install --quiet --requirement messages/tests/requirements.txt
+	messages/tests/client.sh target/debug/messages .run/messages/bin/python
+
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny check

@@ -29,7 +29,8 @@ use tower_http::{compression::Compression, cors::CorsLayer};
 use tracing::Instrument;
 
 use crate::{
-    Problem,
+    Problem, access,
+    logfile::Lines,
     metrics::{RequestLabels, RequestMetrics},
     security,
     server::ServerSettings,
@@ -65,6 +66,9 @@ struct Inner {
     concurrency: usize,
     cors: Option<CorsLayer>,
     traces: bool,
+    access_log: Option<Lines>,
+    /// Where problems repeat their detail.
+    detail_member: Option<&'static str>,
 }
 
 impl Edge {
@@ -82,6 +86,8 @@ impl Edge {
             concurrency: settings.concurrency,
             cors: cors(&settings.cors_origins.0),
             traces,
+            access_log: None,
+            detail_member: None,
         };
         Self(Arc::new(inner))
     }
@@ -94,9 +100,35 @@ impl Edge {
     /// If the edge is in use already.
     #[must_use]
     pub fn except(mut self, route: &'static str, limits: Limits) -> Self {
-        let inner = Arc::get_mut(&mut self.0).expect("an edge gets its limits before it is used");
-        inner.exceptions.insert(route, limits);
+        self.unused().exceptions.insert(route, limits);
         self
+    }
+
+    /// The same with a line for each request put here, in combined format.
+    ///
+    /// # Panics
+    ///
+    /// If the edge is in use already.
+    #[must_use]
+    pub fn log_access(mut self, lines: Option<Lines>) -> Self {
+        self.unused().access_log = lines;
+        self
+    }
+
+    /// The same with problems that repeat their detail (or title) as a member of this name, for clients that look for
+    /// the error there.
+    ///
+    /// # Panics
+    ///
+    /// If the edge is in use already.
+    #[must_use]
+    pub fn repeat_detail_as(mut self, member: &'static str) -> Self {
+        self.unused().detail_member = Some(member);
+        self
+    }
+
+    fn unused(&mut self) -> &mut Inner {
+        Arc::get_mut(&mut self.0).expect("an edge is configured before it is used")
     }
 
     /// Puts the edge around `routes`, with 404 and 405 as problems. `health` answers whatever the load is.
@@ -251,9 +283,10 @@ where
         };
         let encodings = request.headers().get(header::ACCEPT_ENCODING).cloned();
         let https = security::asked_by_https(request.headers());
+        let address = client_address(&request, edge.trusted_proxies);
+        let entry = edge.access_log.as_ref().map(|_| access::Entry::new(&request, address.0));
         let next = refused.map_or_else(
             || {
-                let address = client_address(&request, edge.trusted_proxies);
                 request.extensions_mut().insert(address);
                 if !request.body().is_end_stream() {
                     DefaultBodyLimit::max(known.limits.body_bytes).apply(&mut request);
@@ -277,7 +310,7 @@ where
                 },
                 Err(problem) => problem.into_response(),
             };
-            let (mut response, problem) = named(response, &id);
+            let (mut response, problem) = named(response, &id, edge.detail_member);
             let elapsed = started.elapsed();
             let status = response.status();
             if (method, status) == USUAL {
@@ -299,19 +332,29 @@ where
             response.headers_mut().insert(REQUEST_ID, id);
             security::add(response.headers_mut(), https);
             drop(in_flight);
-            Ok(match encodings {
-                Some(encodings) => compressed(response, encodings).await,
-                None => response,
-            })
+            if let Some(encodings) = encodings {
+                response = compressed(response, encodings).await;
+            }
+            if let (Some(entry), Some(lines)) = (entry, &edge.access_log) {
+                entry.answered(&response, lines);
+            }
+            Ok(response)
         })
     }
 }
 
 /// A problem learns here which request it answers.
-fn named(mut response: Response, id: &HeaderValue) -> (Response, Option<Problem>) {
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else {
+fn named(
+    mut response: Response,
+    id: &HeaderValue,
+    detail_member: Option<&'static str>,
+) -> (Response, Option<Problem>) {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
         return (response, None);
     };
+    if let Some(member) = detail_member {
+        problem = problem.repeat_detail_as(member);
+    }
     let mut named = problem.response(id.to_str().ok());
     // 405 carries the allowed methods, which the router added to the unnamed response.
     for (name, value) in response.headers() {

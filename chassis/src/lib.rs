@@ -4,11 +4,13 @@
 //! A service reads its [`settings`], starts its [`telemetry`], builds an axum router and hands it to
 //! [`server::serve`], which returns when the process should end.
 
+mod access;
 pub mod edge;
 pub mod exit;
 pub mod extract;
 pub mod health;
 mod idle;
+pub mod logfile;
 pub mod metrics;
 pub mod problem;
 mod security;

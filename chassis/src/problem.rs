@@ -206,6 +206,13 @@ impl Problem {
         self
     }
 
+    /// Repeats the detail, or else the title, as a member of this name.
+    #[must_use]
+    pub fn repeat_detail_as(self, name: &str) -> Self {
+        let detail = self.0.detail.clone().unwrap_or_else(|| self.0.title.clone());
+        self.member(name, detail)
+    }
+
     /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
@@ -314,6 +321,16 @@ mod tests {
         assert_eq!(body["request_id"], "abc");
         assert_eq!(body["err_msg"], "x");
         assert!(!body.to_string().contains("10.0.0.1"), "{body}");
+    }
+
+    #[test]
+    fn a_repeated_detail_is_the_title_where_there_is_none() {
+        let err_msg = |problem: Problem| {
+            let body = problem.repeat_detail_as("err_msg").json(None);
+            serde_json::from_slice::<Value>(&body).unwrap()["err_msg"].clone()
+        };
+        assert_eq!(err_msg(Problem::not_found("not here")), "not here");
+        assert_eq!(err_msg(Problem::new(StatusCode::METHOD_NOT_ALLOWED)), "Method Not Allowed");
     }
 
     #[test]

@@ -165,8 +165,17 @@ pub async fn serve(
         }
     });
 
+    let mut look_at_tls = tokio::time::interval(TLS_INTERVAL);
+    let mut tls_changed = tls.as_ref().map(|(_, certificate, key)| changed([certificate, key]));
     let signal = loop {
         tokio::select! {
+            _ = look_at_tls.tick(), if tls.is_some() => {
+                let now = tls.as_ref().map(|(_, certificate, key)| changed([certificate, key]));
+                if now != tls_changed {
+                    tls_changed = now;
+                    reload_tls(tls.as_ref()).await;
+                }
+            }
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
             _ = hangup.recv() => reload_tls(tls.as_ref()).await,
@@ -217,6 +226,15 @@ fn tune(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::To
     // [`IdleAcceptor`] does it for less.
     builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+}
+
+/// How often the certificate is looked at, so that one renewed without a signal is used soon.
+const TLS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// When these files were last written. A pair that is half written is refused by the reload, and its other half makes
+/// another change.
+fn changed(files: [&PathBuf; 2]) -> [Option<std::time::SystemTime>; 2] {
+    files.map(|file| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok())
 }
 
 async fn reload_tls(tls: Option<&(RustlsConfig, PathBuf, PathBuf)>) {

@@ -7,7 +7,7 @@ QUESTION='rates?date_from=2016-01-01&date_to=2016-01-02&orig_code=CNSGH&dest_cod
 ANSWER='{"rates":[{"day":"2016-01-02","price":1336,"count":3},{"day":"2016-01-01","price":1324.3333333333333,"count":3}]}'
 
 setup_file() {
-  export SKIP='' REPOSITORY COMPOSE_PROJECT_NAME GIT_REVISION RATES_PORT BALANCER_PORT
+  export SKIP='' REPOSITORY COMPOSE_PROJECT_NAME GIT_REVISION RATES_PORT BALANCER_PORT MESSAGES_PORT
   REPOSITORY=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
   if ! docker info >/dev/null 2>&1; then
     SKIP="no container engine answers (docker info)"
@@ -17,9 +17,9 @@ setup_file() {
   # As the push script has it, so that both build the same once.
   GIT_REVISION=$(git -C "$REPOSITORY" rev-parse --short=12 HEAD)
   [[ -z $(git -C "$REPOSITORY" status --porcelain) ]] || GIT_REVISION=$GIT_REVISION-dirty
-  read -r RATES_PORT BALANCER_PORT < <(python3 -c '
+  read -r RATES_PORT BALANCER_PORT MESSAGES_PORT < <(python3 -c '
 import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(s.getsockname()[1] for s in sockets))')
 }
 
@@ -39,7 +39,7 @@ answer() { # PORT
 }
 
 @test "comes up from nothing and answers" {
-  docker compose build --quiet rates
+  docker compose build --quiet rates messages
   SECONDS=0
   docker compose up --detach --wait 2>/dev/null
   [ "$(answer "$RATES_PORT")" = "$ANSWER" ]
@@ -53,7 +53,7 @@ answer() { # PORT
   python3 -c '
 import json, sys
 services = json.load(sys.stdin)["services"]
-assert len(services) == 7, sorted(services)
+assert len(services) == 9, sorted(services)
 for name, service in services.items():
     assert service.get("read_only") is True, f"{name} may write to its root"
     assert service.get("cap_drop") == ["ALL"] and "cap_add" not in service, f"{name} has capabilities"
@@ -61,6 +61,20 @@ for name, service in services.items():
     assert int(service.get("mem_limit", 0)) > 0, f"{name} has no memory limit"
     assert not service.get("privileged"), f"{name} is privileged"
 ' <<<"$output"
+}
+
+@test "messages answers over the certificate it made, and keeps messages" {
+  digest=2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+  docker compose cp messages:/var/lib/service/certs/localhost.crt "$BATS_TEST_TMPDIR/localhost.crt" 2>/dev/null
+  ask() {
+    curl -fsS --max-time 5 --cacert "$BATS_TEST_TMPDIR/localhost.crt" "$@"
+  }
+  run ask --json '{"message":"foo"}' "https://localhost:$MESSAGES_PORT/messages"
+  [ "$output" = "{\"digest\":\"$digest\"}" ]
+  docker compose kill redis messages 2>/dev/null
+  docker compose up --detach --wait redis messages 2>/dev/null
+  run ask "https://localhost:$MESSAGES_PORT/messages/$digest"
+  [ "$output" = '{"message":"foo"}' ]
 }
 
 @test "the database's password is random and opens it" {

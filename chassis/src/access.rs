@@ -1,0 +1,118 @@
+//! The access log in the combined format that web servers write and log programs read:
+//!
+//!     ADDRESS - - [DAY/MONTH/YEAR:TIME ZONE] "METHOD PATH VERSION" STATUS BYTES "REFERER" "USER-AGENT"
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    net::IpAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{body::HttpBody, extract::Request, response::Response};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName, header};
+
+use crate::logfile::Lines;
+
+/// The half of a line that is known before the answer.
+pub(crate) struct Entry {
+    line: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Entry {
+    pub(crate) fn new(request: &Request, client: IpAddr) -> Self {
+        let mut line = Vec::with_capacity(256);
+        // Writing to memory cannot fail.
+        let _ = write!(line, "{client} - - [");
+        put_time(&mut line, SystemTime::now());
+        line.extend_from_slice(b"] \"");
+        quoted(&mut line, request.method().as_str().as_bytes());
+        line.push(b' ');
+        let path = request.uri().path_and_query().map_or("*", |path| path.as_str());
+        quoted(&mut line, path.as_bytes());
+        let _ = write!(line, " {:?}\" ", request.version());
+        let mut tail = Vec::with_capacity(64);
+        tail.extend_from_slice(b" \"");
+        put_header(&mut tail, request.headers(), &header::REFERER);
+        tail.extend_from_slice(b"\" \"");
+        put_header(&mut tail, request.headers(), &header::USER_AGENT);
+        tail.extend_from_slice(b"\"\n");
+        Self { line, tail }
+    }
+
+    pub(crate) fn answered(mut self, response: &Response, lines: &Lines) {
+        let _ = write!(self.line, "{} ", response.status().as_u16());
+        // A body whose length is not known before it is sent (compressed, streamed) has a hyphen.
+        let _ = match response.body().size_hint().exact() {
+            Some(bytes) => write!(self.line, "{bytes}"),
+            None => write!(self.line, "-"),
+        };
+        self.line.extend_from_slice(&self.tail);
+        lines.put(&self.line);
+    }
+}
+
+fn put_header(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
+    quoted(line, headers.get(name).map_or(b"-", |value| value.as_bytes()));
+}
+
+/// What a client sent must neither end its quotes nor begin a line of its own.
+fn quoted(line: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        match byte {
+            b'"' | b'\\' | 0..=31 | 127 => {
+                let _ = write!(line, "\\x{byte:02X}");
+            }
+            byte => line.push(*byte),
+        }
+    }
+}
+
+/// A time is formatted once a second and thread: a calendar costs more than the rest of the line.
+fn put_time(line: &mut Vec<u8>, now: SystemTime) {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    LAST.with_borrow_mut(|(last, text)| {
+        if *last != second || text.is_empty() {
+            *last = second;
+            *text = DateTime::<Utc>::from(now).format("%d/%b/%Y:%H:%M:%S %z").to_string();
+        }
+        line.extend_from_slice(text.as_bytes());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_in_combined_format_whatever_the_client_sends() {
+        let request = Request::get("/messages/x?y=%22")
+            .header(header::USER_AGENT, "me\" 200 \\ \t")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let lines = Lines::default();
+        Entry::new(&request, IpAddr::from([127, 0, 0, 1])).answered(&Response::new("four".into()), &lines);
+        let line = String::from_utf8(lines.taken()).unwrap();
+        let (head, rest) = line.split_once('[').unwrap();
+        let (time, rest) = rest.split_once("] ").unwrap();
+        assert_eq!(head, "127.0.0.1 - - ");
+        assert!(time.len() == "21/Nov/2026:09:00:00 +0000".len() && time.ends_with(" +0000"), "{time}");
+        assert_eq!(rest, "\"GET /messages/x?y=%22 HTTP/1.1\" 200 4 \"-\" \"me\\x22 200 \\x5C \\x09\"\n");
+    }
+
+    #[test]
+    fn times_are_those_of_their_second() {
+        for (seconds, wanted) in [(0, "01/Jan/1970:00:00:00 +0000"), (86_399, "01/Jan/1970:23:59:59 +0000")] {
+            let mut line = Vec::new();
+            put_time(&mut line, UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!(String::from_utf8(line).unwrap(), wanted);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Log files that are rolled by size: `NAME`, before it `NAME.1`, and so on to the oldest that is kept.
+//!
+//! A line goes to memory, and a thread of its own writes what has gathered: a slow disk makes no request slow. What was
+//! logged in the last tenth of a second before a `kill -9` may be missing.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
+use serde::Deserialize;
+
+/// How long lines gather.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// More than this is not gathered: on a disk that stands still, lines are dropped, and counted, before memory ends.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The `logs` section of a service's settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFileSettings {
+    /// The folder of the log files; empty: none are written.
+    pub folder: PathBuf,
+    /// A file is rolled before a line would make it larger than this.
+    pub max_bytes: usize,
+    /// How many rolled files are kept.
+    pub backup_count: usize,
+}
+
+impl LogFileSettings {
+    /// What is wrong with the values.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if self.max_bytes == 0 {
+            faults.push(("logs.max_bytes", "must be above 0".to_owned()));
+        }
+        if !(1..=1000).contains(&self.backup_count) {
+            faults.push(("logs.backup_count", "must be from 1 to 1000".to_owned()));
+        }
+        faults
+    }
+
+    /// Opens (or makes) the file of this name; none where no files are wanted.
+    pub fn open(&self, name: &str) -> Result<Option<LogFile>, String> {
+        if self.folder.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let path = self.folder.join(name);
+        // Asked here, since the crate that rolls the files would panic, or say nothing.
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
+            .map_err(|error| format!("cannot write the log file {}: {error}", path.display()))?;
+        LogFile::start(&path, self).map(Some).map_err(|error| format!("cannot log to {name}: {error}"))
+    }
+}
+
+/// A file that lines are logged to. What has gathered is written when it is dropped.
+pub struct LogFile {
+    lines: Lines,
+    /// Dropped to end the thread.
+    stop: Option<mpsc::Sender<()>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Where lines are put; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Gathered>>);
+
+#[derive(Default)]
+struct Gathered {
+    bytes: Vec<u8>,
+    dropped: u64,
+}
+
+impl LogFile {
+    fn start(path: &Path, settings: &LogFileSettings) -> io::Result<Self> {
+        let mut rolled = Rolled::open(path, settings.max_bytes, settings.backup_count)?;
+        let lines = Lines::default();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let gathered = lines.clone();
+        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            loop {
+                let last = stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout);
+                let taken = std::mem::take(&mut *gathered.lock());
+                // Standard output has the lines as well, and nobody here could be told.
+                let _ = rolled.write(&taken.bytes);
+                if taken.dropped > 0 {
+                    tracing::error!(
+                        lines = taken.dropped,
+                        "the disk is too slow for the log; lines are lost"
+                    );
+                }
+                if last {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { lines, stop: Some(stop), writer: Some(writer) })
+    }
+
+    /// Where to put lines.
+    #[must_use]
+    pub fn lines(&self) -> Lines {
+        self.lines.clone()
+    }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Lines {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Gathered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a line, which ends with a line feed.
+    pub fn put(&self, line: &[u8]) {
+        let mut gathered = self.lock();
+        if gathered.bytes.len() + line.len() > MOST_BYTES {
+            gathered.dropped += 1;
+        } else {
+            gathered.bytes.extend_from_slice(line);
+        }
+    }
+
+    /// What has gathered.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().bytes)
+    }
+}
+
+/// As a sink of [`crate::telemetry::start`], which writes a line at a time.
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file and its rolled predecessors.
+struct Rolled {
+    file: FileRotate<AppendCount>,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Rolled {
+    fn open(path: &Path, max_bytes: usize, backup_count: usize) -> io::Result<Self> {
+        let bytes = fs::metadata(path)?.len();
+        // The crate's own limits cut lines in two, or overshoot; here lines stay whole and the limit holds.
+        let limit = ContentLimit::None;
+        let file = FileRotate::new(path, AppendCount::new(backup_count), limit, Compression::None, None);
+        Ok(Self { file, bytes, max_bytes: max_bytes as u64 })
+    }
+
+    /// Writes whole lines, as many at once as fit.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut start = 0;
+        let mut end = 0;
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            // A line that is larger than a file has one for itself.
+            let full = self.bytes + (end - start + line.len()) as u64 > self.max_bytes;
+            if full && self.bytes + (end - start) as u64 > 0 {
+                self.file.write_all(&lines[start..end])?;
+                self.file.rotate()?;
+                self.bytes = 0;
+                start = end;
+            }
+            end += line.len();
+        }
+        self.file.write_all(&lines[start..end])?;
+        self.bytes += (end - start) as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(folder: &Path) -> LogFileSettings {
+        LogFileSettings { folder: folder.to_owned(), max_bytes: 20, backup_count: 2 }
+    }
+
+    #[test]
+    fn files_are_rolled_at_whole_lines_and_the_oldest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let log = settings(folder.path()).open("x.log").unwrap().unwrap();
+        for number in 10..17 {
+            log.lines().put(format!("line {number}\n").as_bytes());
+        }
+        drop(log);
+        assert_eq!(
+            [read("x.log"), read("x.log.1"), read("x.log.2"), read("x.log.3")],
+            ["line 16\n", "line 14\nline 15\n", "line 12\nline 13\n", ""]
+        );
+        // Goes on where it ended, and a line that is too long for any file is kept whole.
+        let log = settings(folder.path()).open("x.log").unwrap().unwrap();
+        log.lines().put(b"line 17\n");
+        log.lines().put(b"a line of more than twenty bytes\n");
+        log.lines().put(b"line 18\n");
+        drop(log);
+        assert_eq!(
+            [read("x.log"), read("x.log.1"), read("x.log.2")],
+            ["line 18\n", "a line of more than twenty bytes\n", "line 16\nline 17\n"]
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let fault = settings(&folder.path().join("file")).open("x.log").err().unwrap();
+        assert!(fault.contains("file/x.log"), "{fault}");
+        assert!(settings(Path::new("")).open("x.log").unwrap().is_none());
+    }
+}

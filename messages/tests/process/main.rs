@@ -1,0 +1,10 @@
+//! The real binary: TLS, logs, crashes, outages, and its commands.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod crash;
+mod logs;
+mod server;
+mod tls;

@@ -1,0 +1,87 @@
+//! A Redis server of the test's own, on a free port of this machine.
+
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A running server; killed when it is dropped.
+pub struct Redis {
+    child: Child,
+    pub port: u16,
+    folder: TempDir,
+    arguments: Vec<String>,
+}
+
+impl Redis {
+    /// Starts one, as the compose stack has it, with these arguments besides. None, with a message, where there is no
+    /// redis-server.
+    pub fn start(arguments: &[&str]) -> Option<Self> {
+        let port = free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let child = match spawn(port, folder.path(), &arguments) {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                eprintln!("SKIPPED: redis-server is not installed (apt-get install redis-server)");
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let redis = Self { child, port, folder, arguments };
+        redis.wait();
+        Some(redis)
+    }
+
+    pub fn port_text(&self) -> String {
+        self.port.to_string()
+    }
+
+    /// As when its machine loses power, but for what the kernel still holds.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again over the same data.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.port, self.folder.path(), &self.arguments).unwrap();
+        self.wait();
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            assert!(Instant::now() < deadline, "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &Path, arguments: &[String]) -> std::io::Result<Child> {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--port", &port.to_string(), "--dir"])
+        .arg(folder)
+        // A later port wins: TLS has the port instead.
+        .args(arguments.iter().map(|argument| argument.replace("{port}", &port.to_string())))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
