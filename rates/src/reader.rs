@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
-    params::RatesQuery,
+    params::{RatesQuery, Statistics},
     sql::{
         self,
         rates::{Asked, Lane},
@@ -60,6 +60,23 @@ impl Reader {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.0.pool
+    }
+
+    /// What an answer is made of: the lanes of several queries from one state of the data, or of one, with percentiles
+    /// where it asks for them. Of several nobody asks percentiles: their bands would hide each other.
+    pub(crate) async fn lanes(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Shared> {
+        let pool = self.pool();
+        match queries {
+            [query] if query.statistics == Statistics::Mean => Ok(vec![self.lane(query).await?]),
+            [query] => {
+                let lane = sql::retry(pool, || sql::rates::full(pool, query)).await.map_err(Arc::new)?;
+                Ok(vec![lane])
+            }
+            several => {
+                let asked: Vec<Asked> = several.iter().map(Asked::from).collect();
+                sql::retry(pool, || sql::rates::lanes(pool, &asked)).await.map_err(Arc::new)
+            }
+        }
     }
 
     /// The lane of a query, by a statement that begins after this call: it sees every commit that came before.
