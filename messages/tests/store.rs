@@ -104,6 +104,10 @@ async fn redis_keeps_its_promises_and_its_messages() {
     redis.start_again();
     // The same store finds the way back by itself.
     still_has_what_was_kept(&connected).await;
+    // Nor does a restart that nobody saw cost the next reader an error.
+    redis.kill();
+    redis.start_again();
+    still_has_what_was_kept(&connected).await;
     let locked_out = store(&[("MESSAGES_REDIS_HOST", &format!("127.0.0.1:{port}"))]);
     assert!(locked_out.ping().await.is_err(), "a wrong password is not a store that works");
 }

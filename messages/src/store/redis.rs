@@ -33,14 +33,14 @@ pub struct RedisStore {
 /// ask at the same time travels together.
 enum Connection {
     Server(ConnectionManager),
-    Cluster { client: ClusterClient, connection: OnceCell<ClusterConnection> },
+    Cluster(Box<(ClusterClient, OnceCell<ClusterConnection>)>),
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Server(_) => "Server",
-            Self::Cluster { .. } => "Cluster",
+            Self::Cluster(_) => "Cluster",
         })
     }
 }
@@ -49,7 +49,8 @@ impl Connection {
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self {
             Self::Server(connection) => command.query_async(&mut connection.clone()).await,
-            Self::Cluster { client, connection } => {
+            Self::Cluster(cluster) => {
+                let (client, connection) = &**cluster;
                 let connection = connection.get_or_try_init(|| client.get_async_connection()).await?;
                 command.query_async(&mut connection.clone()).await
             }
@@ -82,7 +83,7 @@ impl RedisStore {
                     builder = builder.read_routing_strategy(RandomReplicaStrategy);
                 }
                 let client = builder.build().map_err(fault)?;
-                Ok::<_, String>(Connection::Cluster { client, connection: OnceCell::new() })
+                Ok::<_, String>(Connection::Cluster(Box::new((client, OnceCell::new()))))
             };
             let replicas = if settings.cluster_read_replicas { vec![cluster(true)?] } else { Vec::new() };
             return Ok(Self { primary: cluster(false)?, replicas, next: AtomicUsize::new(0) });
