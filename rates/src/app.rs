@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    batches::{limits::Limits, worker::Bell},
+    batches::{limits::Limits, outcomes::Outcomes, worker::Bell},
     body,
     cache::{Answer, Cache, Key},
     catalogue::{Catalogue, Catalogues},
@@ -47,6 +47,8 @@ pub struct Inner {
     pub batches: BatchSettings,
     /// How often one may write.
     pub limits: Limits,
+    /// How batches ended.
+    pub outcomes: Outcomes,
     /// Rings when a batch waits.
     pub bell: Bell,
     catalogues: Catalogues,
@@ -92,6 +94,7 @@ impl App {
             freshness: Freshness::default(),
             cache: Cache::new(cache_settings.size_bytes),
             api,
+            outcomes: Outcomes::default(),
             limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             bell: Bell::default(),
             batches,
@@ -254,6 +257,7 @@ impl App {
     /// Registers what only this service knows.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
+        self.outcomes.register(registry);
     }
 
     /// What `/readyz` says: the database answers and has the schema that this program was built for.

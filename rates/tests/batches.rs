@@ -577,6 +577,34 @@ async fn a_batch_whose_workers_keep_dying_is_given_up(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "../db/migrations")]
+async fn how_batches_end_is_counted(pool: PgPool) {
+    let server = Server::start(pool).await;
+    let counts = || {
+        let mut registry = prometheus_client::registry::Registry::default();
+        server.app.register_metrics(&mut registry);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        ["done", "refused", "failed"].map(|outcome| {
+            let name = format!("rates_batches_{outcome}_total ");
+            page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap()
+        })
+    };
+    assert_eq!(counts(), [0, 0, 0]);
+    server.post(CSV, ROWS).await.expect(201);
+    server.post(CSV, ROWS).await.expect(200);
+    assert_eq!(counts(), [1, 0, 0], "a repetition is no batch");
+    let wrong = ROWS.replace("GBFXT", "XXXXX");
+    server.post(CSV, wrong.clone()).await.expect(422);
+    server.post_with(CSV, wrong, &[("prefer", "respond-async")]).await.expect(202);
+    work_off(&server).await;
+    assert_eq!(counts(), [1, 2, 0]);
+    server.post_with(CSV, format!("{ROWS}GBFXT,EETLL,2021-01-09,5\n"), &[("prefer", "respond-async")]).await;
+    sqlx::raw_sql("update batches set attempts = 20").execute(&server.pool).await.unwrap();
+    work_off(&server).await;
+    assert_eq!(counts(), [1, 2, 1]);
+}
+
+#[sqlx::test(migrations = "../db/migrations")]
 async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     let role = format!("batch_app_{}", std::process::id());
     let mut owner = pool.acquire().await.unwrap();

@@ -2,6 +2,7 @@
 //! statement. All of a batch goes in, or nothing.
 
 pub mod limits;
+pub mod outcomes;
 pub mod parse;
 pub mod worker;
 

@@ -108,6 +108,7 @@ async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
             if let Some(version) = batch.data_version {
                 app.freshness.observe(version);
             }
+            app.outcomes.done();
             tracing::info!(batch = batch.id, rows = batch.rows, "batch put in");
             return Ok(true);
         }
@@ -120,6 +121,7 @@ async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
     sql::batches::failed(&mut transaction, job.batch_id, rows_read.load(Ordering::Relaxed), &body).await?;
     sql::jobs::remove(&mut transaction, job.id).await?;
     transaction.commit().await?;
+    app.outcomes.ended_by(&problem);
     tracing::info!(batch = job.batch_id, cause = problem.cause_chain(), "batch failed");
     Ok(true)
 }

@@ -89,7 +89,22 @@ pub(crate) async fn post_prices(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let wishes = Wishes::parse(&headers)?;
+    let answer = take_in(&app, &supplier, &headers, body).await;
+    match &answer {
+        Ok(response) if response.status() == StatusCode::CREATED => app.outcomes.done(),
+        Ok(_) => {}
+        Err(problem) => app.outcomes.ended_by(problem),
+    }
+    answer
+}
+
+async fn take_in(
+    app: &App,
+    supplier: &Supplier,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wishes = Wishes::parse(headers)?;
     let mut connection = app.database.for_batch().await.map_err(database::problem)?;
     let mut transaction = connection.begin().await.map_err(database::problem)?;
     let incoming = Incoming {
