@@ -7,7 +7,6 @@ import pathlib
 JOB = '{job="$job"}'
 REQUESTS = 'http_request_duration_seconds_count{job="$job"%s}'
 BUCKETS = 'http_request_duration_seconds_bucket{job="$job", route=~"/rates.*"}'
-BATCHES = ', route=~"/prices|/batches.*"'
 
 
 def rate(series, by):
@@ -46,7 +45,9 @@ PANELS = [
         (f"sum(rates_database_connections{JOB})", "open"),
         (f"sum(rates_database_connections_idle{JOB})", "of these idle"),
     ]),
-    ("Batches of prices, by outcome", "reqps", 12, [(rate(REQUESTS % BATCHES, "method, status"), "{{method}} {{status}}")]),
+    ("Batches of prices in an hour, by outcome", "short", 12, [
+        (f"sum(increase(rates_batches_{outcome}_total{JOB}[1h]))", outcome) for outcome in ("done", "refused", "failed")
+    ]),
     ("Since data last changed", "s", 6, [(f"max(rates_data_age_seconds{JOB})", "age")]),
     ("Instances that hear of changes", "short", 6, [
         (f"sum(rates_database_listening{JOB})", "listening"), (f"count(build_info{JOB})", "running"),
