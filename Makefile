@@ -66,6 +66,12 @@ schemathesis: ## Attack a running server through its OpenAPI description
 	$(CARGO) build --locked -p rates
 	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
+.PHONY: browser-test
+browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
+	$(CARGO) build --locked -p rates
+	npm ci --prefix rates/tests/browser --silent --no-audit --no-fund
+	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
+
 .PHONY: messages-test
 messages-test: ## Ask the messages service with the Python client that its users have (and Redis, where installed)
 	$(CARGO) build --locked -p messages

@@ -2,7 +2,8 @@
 # Migrates the database of DATABASE_URL, loads the sample unless there are prices, and serves.
 #
 #   db/serve_sample.sh RATES            in the foreground, with a request to try
-#   db/serve_sample.sh RATES COMMAND…   beside COMMAND, on free ports; COMMAND finds it at $RATES_URL
+#   db/serve_sample.sh RATES COMMAND…   beside COMMAND, on free ports; COMMAND finds it at $RATES_URL, its metrics at
+#                                   $RATES_METRICS_URL
 set -euo pipefail
 
 rates=$1
@@ -37,4 +38,5 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 [[ -n $address ]] || { cat "$log" >&2 && exit 1; }
-RATES_URL="http://127.0.0.1:$address" "$@"
+metrics=$(sed -n 's/.*"metrics_address":"[^":]*:\([0-9]*\)".*/\1/p' "$log")
+RATES_URL="http://127.0.0.1:$address" RATES_METRICS_URL="http://127.0.0.1:$metrics" "$@"

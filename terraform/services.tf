@@ -35,6 +35,8 @@ locals {
       PORT                                                 = tostring(service.port)
       "${service.prefix}__SERVER__REQUEST_TIMEOUT_SECONDS" = tostring(local.request_timeout)
       "${service.prefix}__SERVER__DRAIN_SECONDS"           = tostring(local.drain)
+      # The load balancer's word on who asks is believed, and nobody's before it.
+      "${service.prefix}__SERVER__TRUSTED_PROXIES" = "1"
     } : {},
     service.database ? merge(local.database_environment, { DB_USER = module.rds.app_username }) : {},
     service.database && service.image == null ? merge(local.trust[service.repository], {

@@ -155,7 +155,7 @@ variable "services" {
     }), {})
     spot        = optional(bool, false)
     database    = optional(bool, true)
-    pool_size   = optional(number, 10)
+    pool_size   = optional(number, 5)
     redis       = optional(bool, false)
     volume      = optional(string)
     environment = optional(map(string), {})
@@ -196,14 +196,14 @@ variable "services" {
     error_message = "services with redis = true need the variable redis, which makes the store."
   }
 
-  # While a deployment runs there are twice the tasks; each has its pool and one connection that listens. RDS and a
-  # person with psql need the last ten.
+  # While a deployment runs there are twice the tasks; each has its pool, four connections for batches and one that
+  # listens. RDS and a person with psql need the last ten.
   validation {
     condition = (
-      sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 1) if service.database]))
+      sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 5) if service.database]))
       <= var.database.max_connections - 10
     )
-    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + 1), summed over services, must stay 10 below database.max_connections."
+    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + 5), summed over services, must stay 10 below database.max_connections."
   }
 }
 

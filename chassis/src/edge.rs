@@ -1,5 +1,6 @@
 //! What happens to every request before and after its handler, in one place and one pass: request id, trace context,
-//! concurrency limit, body limit, time limit, panics, problem bodies, metrics and one log line.
+//! concurrency limit, body limit, time limit, panics, problem bodies, security headers, metrics and one log
+//! line.
 //!
 //! It is applied with `Router::layer`, inside routing, so that it knows the matched route.
 
@@ -31,6 +32,7 @@ use crate::{
     Problem, access,
     logfile::Lines,
     metrics::{RequestLabels, RequestMetrics},
+    security,
     server::ServerSettings,
 };
 
@@ -280,6 +282,7 @@ where
             None
         };
         let encodings = request.headers().get(header::ACCEPT_ENCODING).cloned();
+        let https = security::asked_by_https(request.headers());
         let address = client_address(&request, edge.trusted_proxies);
         let entry = edge.access_log.as_ref().map(|_| access::Entry::new(&request, address.0));
         let next = refused.map_or_else(
@@ -327,6 +330,7 @@ where
             };
             line.log();
             response.headers_mut().insert(REQUEST_ID, id);
+            security::add(response.headers_mut(), https);
             drop(in_flight);
             if let Some(encodings) = encodings {
                 response = compressed(response, encodings).await;

@@ -13,6 +13,7 @@ mod idle;
 pub mod logfile;
 pub mod metrics;
 pub mod problem;
+mod security;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use chassis::{Problem, problem::FieldError};
+use chrono::NaiveDate;
 use http::HeaderValue;
 use prometheus_client::{
     collector::Collector,
@@ -17,8 +18,11 @@ use crate::{
     body,
     cache::{Answer, Cache, Key},
     catalogue::{Catalogue, Catalogues},
+    chart,
     database::{self, Database},
+    form::Form,
     params::{PlaceName, RatesQuery, WrongRatesQuery},
+    reader::Shared,
     settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
     version::{Freshness, State},
@@ -100,74 +104,91 @@ impl App {
     }
 
     /// The finished answer to a query.
-    pub async fn rates(&self, query: &RatesQuery<'_>) -> Result<(Answer, Source), Problem> {
+    pub async fn rates(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Result<(Answer, Source), Problem> {
         let version = self.freshness.current();
-        if let Some(answer) = version.and_then(|version| self.cache.get(&Key::new(version, query))) {
+        if let Some(answer) = version.and_then(|version| self.cache.get(&Key::new(version, query, form))) {
             return Ok((answer, Source::Hit));
         }
         // Boxed, or every hit would carry the room that a read needs, and copy it from layer to layer.
-        Box::pin(self.make_rates(query, version)).await
+        Box::pin(self.make_rates(query, form, version)).await
     }
 
     async fn make_rates(
         &self,
         query: &RatesQuery<'_>,
+        form: &Form<'_>,
         version: Option<i64>,
     ) -> Result<(Answer, Source), Problem> {
         let made = if let Some(version) = version {
-            let key = Key::new(version, query);
-            self.cache.get_or_make(&key, version, self.read_rates(query, version)).await
+            let key = Key::new(version, query, form);
+            self.cache.get_or_make(&key, version, self.make_answer(query, form, version)).await
         } else {
             // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
             // cannot be reached at all, asking it would only make the stale answer late.
             if self.freshness.state() == State::Away
-                && let Some(stale) = self.stale(query)
+                && let Some(stale) = self.stale(query, form)
             {
                 return Ok(stale);
             }
-            let read = self.read_rates(query, 0).await;
-            if let Ok(answer) = &read {
-                self.cache.put(&Key::new(answer.version, query), answer);
+            let made = self.make_answer(query, form, 0).await;
+            if let Ok(answer) = &made {
+                self.cache.put(&Key::new(answer.version, query, form), answer);
             }
-            read
+            made
         };
         match made {
             Err(problem) if problem.status() == http::StatusCode::SERVICE_UNAVAILABLE => {
-                self.stale(query).ok_or(problem)
+                self.stale(query, form).ok_or(problem)
             }
             made => Ok((made?, Source::Miss)),
         }
     }
 
     /// Reads and writes an answer of data no older than `newest_known`.
-    async fn read_rates(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Answer, Problem> {
-        let lane = self.read_lane(query, newest_known).await.map_err(database::problem)?;
-        let catalogue = self.catalogue_at(lane.version).await?;
-        let unknown: Vec<_> = query
-            .place_parameters
-            .into_iter()
-            .zip([&query.origin, &query.destination])
+    async fn make_answer(
+        &self,
+        query: &RatesQuery<'_>,
+        form: &Form<'_>,
+        newest_known: i64,
+    ) -> Result<Answer, Problem> {
+        let queries = chart::queries(query, form);
+        let (lanes, catalogue) = self.lanes(&queries, newest_known).await?;
+        let version = lanes[0].version.version;
+        let body = match form {
+            Form::Json => body::rates(query, &lanes[0]),
+            Form::Csv => body::csv(query, &lanes[0]),
+            Form::Svg(picture) => {
+                chart::svg(picture, &queries, &lanes, &catalogue).map_err(Problem::internal)?
+            }
+        };
+        Ok(Answer { body: Bytes::from(body), etag: Key::new(version, query, form).etag(), version })
+    }
+
+    /// What the answers to these queries are made of, all from one state of the data, no older than `newest_known`; or
+    /// which of their places are not there.
+    pub(crate) async fn lanes(
+        &self,
+        queries: &[RatesQuery<'_>],
+        newest_known: i64,
+    ) -> Result<(Vec<Lane>, Arc<Catalogue>), Problem> {
+        let lanes = self.read_lanes(queries, newest_known).await.map_err(database::shared_problem)?;
+        let catalogue = self.catalogue_at(lanes[0].version).await?;
+        let unknown: Vec<_> = queries
+            .iter()
+            .flat_map(|query| query.place_parameters.into_iter().zip([&query.origin, &query.destination]))
             .filter_map(|(field, place)| unknown_place(&catalogue, field, place))
             .collect();
-        if !unknown.is_empty() {
-            return Err(Problem::invalid_parameters(unknown));
-        }
-        let version = lane.version.version;
-        Ok(Answer {
-            body: Bytes::from(body::rates(query, &lane)),
-            etag: Key::new(version, query).etag(),
-            version,
-        })
+        if unknown.is_empty() { Ok((lanes, catalogue)) } else { Err(Problem::invalid_parameters(unknown)) }
     }
 
     /// From a replica where there is one and it is not behind, else from the primary.
-    async fn read_lane(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, sqlx::Error> {
+    async fn read_lanes(&self, queries: &[RatesQuery<'_>], newest_known: i64) -> Result<Vec<Lane>, Shared> {
         // Without a known version, a replica could be behind what this instance itself wrote.
         if newest_known > 0
             && let Some(replica) = self.database.replica()
         {
-            match sql::retry(replica, || sql::rates::lane(replica, query)).await {
-                Ok(lane) if lane.version.version >= newest_known => return Ok(lane),
+            match replica.lanes(queries).await {
+                Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
                 Ok(_) => {}
                 Err(error) if database::is_outage(&error) => {
                     tracing::warn!(error = %error, "a read replica failed; the primary answers");
@@ -175,17 +196,28 @@ impl App {
                 Err(error) => return Err(error),
             }
         }
+        let lanes = self.database.reader.lanes(queries).await?;
+        self.freshness.observe(lanes[0].version.version);
+        Ok(lanes)
+    }
+
+    /// The newest day with prices of each of these lanes that has any; see [`sql::rates::newest_days`].
+    pub(crate) async fn newest_days(
+        &self,
+        origins: &[&str],
+        destinations: &[&str],
+    ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let primary = &self.database.primary;
-        let lane = sql::retry(primary, || sql::rates::lane(primary, query)).await?;
-        self.freshness.observe(lane.version.version);
-        Ok(lane)
+        sql::retry(primary, || sql::rates::newest_days(primary, origins, destinations))
+            .await
+            .map_err(database::problem)
     }
 
     /// What the cache still holds while the database is away.
-    fn stale(&self, query: &RatesQuery<'_>) -> Option<(Answer, Source)> {
+    fn stale(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Option<(Answer, Source)> {
         let (version, outdated) = self.freshness.last_known()?;
         let allowed = outdated.as_secs_f64() < self.stale_seconds;
-        let answer = allowed.then(|| self.cache.get(&Key::new(version, query))).flatten()?;
+        let answer = allowed.then(|| self.cache.get(&Key::new(version, query, form))).flatten()?;
         Some((answer, Source::Stale { seconds: outdated.as_secs() }))
     }
 

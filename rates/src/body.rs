@@ -3,12 +3,38 @@
 use chrono::{Datelike, NaiveDate};
 
 use crate::{
-    params::{Order, RatesQuery},
-    sql::rates::Lane,
+    params::{Order, PlaceName, RatesQuery},
+    sql::rates::{Lane, Percentiles},
 };
 
 /// A day's mean is given only where at least this many prices make it.
 const PRICES_FOR_A_MEAN: i32 = 3;
+
+/// The days of a range in the order asked for, each with where in the lane it is, if it has prices.
+pub(crate) fn each_day<'a>(
+    query: &RatesQuery<'_>,
+    lane: &'a Lane,
+) -> impl Iterator<Item = (NaiveDate, Option<usize>)> + use<'a> {
+    let days = (query.to - query.from).num_days() + 1;
+    let newest_first = query.order == Order::NewestFirst;
+    let mut day = if newest_first { query.to } else { query.from };
+    let mut left = 0..lane.days.len();
+    (0..days).map(move |_| {
+        let today = day;
+        // Years have four digits, and the calendar goes on beyond them.
+        day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
+        let next = if newest_first { left.start } else { left.end.wrapping_sub(1) };
+        if left.is_empty() || lane.days[next] != today {
+            return (today, None);
+        }
+        if newest_first {
+            left.start += 1;
+        } else {
+            left.end -= 1;
+        }
+        (today, Some(next))
+    })
+}
 
 /// The JSON of `GET /rates`: one element for each day of the range.
 ///
@@ -16,51 +42,88 @@ const PRICES_FOR_A_MEAN: i32 = 3;
 /// fewer than three. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to it.
 pub(crate) fn rates(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
     let days = usize::try_from((query.to - query.from).num_days() + 1).unwrap_or(0);
-    // An element has 43 bytes without values; a price and a count have some 20.
-    let mut body = Vec::with_capacity(12 + days * 64);
+    // An element has 43 bytes without values; a price and a count have some 20, the names of percentiles 57.
+    let mut body = Vec::with_capacity(12 + days * if lane.percentiles.is_some() { 160 } else { 64 });
     body.extend_from_slice(b"{\"rates\":[");
-    let mut priced = lane.days.iter().zip(lane.price_sums.iter().zip(&lane.price_counts)).peekable();
-    let mut priced_from_oldest =
-        lane.days.iter().zip(lane.price_sums.iter().zip(&lane.price_counts)).rev().peekable();
-    let mut day = match query.order {
-        Order::NewestFirst => query.to,
-        Order::OldestFirst => query.from,
-    };
-    for index in 0..days {
+    for (index, (day, found)) in each_day(query, lane).enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        let found = match query.order {
-            Order::NewestFirst => priced.next_if(|(priced_day, _)| **priced_day == day),
-            Order::OldestFirst => priced_from_oldest.next_if(|(priced_day, _)| **priced_day == day),
-        };
-        write_element(&mut body, day, found.map(|(_, (sum, count))| (*sum, *count)));
-        day = match query.order {
-            Order::NewestFirst => day.pred_opt(),
-            Order::OldestFirst => day.succ_opt(),
+        body.extend_from_slice(b"{\"day\":\"");
+        write_day(&mut body, day);
+        body.extend_from_slice(b"\",\"price\":");
+        write_or_null(&mut body, |body| write_mean(body, lane, found?));
+        body.extend_from_slice(b",\"count\":");
+        write_or_null(&mut body, |body| found.map(|index| write_count(body, lane, index)));
+        for (name, values) in lane.percentiles.iter().flat_map(named) {
+            body.extend_from_slice(b",\"");
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":");
+            write_or_null(&mut body, |body| values[found?].map(|number| write_number(body, number)));
         }
-        // Years have four digits, and the calendar goes on beyond them.
-        .unwrap_or(day);
+        body.push(b'}');
     }
     body.extend_from_slice(b"]}");
     body
 }
 
-fn write_element(body: &mut Vec<u8>, day: NaiveDate, sum_and_count: Option<(i64, i32)>) {
-    body.extend_from_slice(b"{\"day\":\"");
-    write_day(body, day);
-    body.extend_from_slice(b"\",\"price\":");
-    let mut digits = itoa::Buffer::new();
-    match sum_and_count {
-        Some((sum, count)) if count >= PRICES_FOR_A_MEAN => write_mean(body, sum, count),
-        _ => body.extend_from_slice(b"null"),
+/// The CSV of `GET /rates.csv` (RFC 4180): a header, then one row for each day of the range; an empty field where the
+/// JSON has null.
+pub(crate) fn csv(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
+    let mut body = b"orig_code,dest_code,day,price,count".to_vec();
+    for (name, _) in lane.percentiles.iter().flat_map(named) {
+        body.push(b',');
+        body.extend_from_slice(name.as_bytes());
     }
-    body.extend_from_slice(b",\"count\":");
-    match sum_and_count {
-        Some((_, count)) => body.extend_from_slice(digits.format(count).as_bytes()),
-        None => body.extend_from_slice(b"null"),
+    body.extend_from_slice(b"\r\n");
+    let places = [csv_place(&query.origin), csv_place(&query.destination)].concat();
+    for (day, found) in each_day(query, lane) {
+        body.extend_from_slice(&places);
+        write_day(&mut body, day);
+        body.push(b',');
+        let _ = found.and_then(|index| write_mean(&mut body, lane, index));
+        body.push(b',');
+        if let Some(index) = found {
+            write_count(&mut body, lane, index);
+        }
+        for (_, values) in lane.percentiles.iter().flat_map(named) {
+            body.push(b',');
+            if let Some(number) = found.and_then(|index| values[index]) {
+                write_number(&mut body, number);
+            }
+        }
+        body.extend_from_slice(b"\r\n");
     }
-    body.push(b'}');
+    body
+}
+
+/// A name and the comma after it. Its characters need no quotes, but a spreadsheet would take one that starts with `-`
+/// for a formula: a dump from elsewhere may hold such names.
+fn csv_place(place: &PlaceName<'_>) -> Vec<u8> {
+    let name = place.as_ref();
+    let guard = if name.starts_with('-') { "'" } else { "" };
+    format!("{guard}{name},").into_bytes()
+}
+
+/// The percentiles by their names in answers, from the lowest.
+pub(crate) fn named(percentiles: &Percentiles) -> [(&'static str, &[Option<f64>]); 5] {
+    [
+        ("low", &percentiles.low),
+        ("midlow", &percentiles.midlow),
+        ("median", &percentiles.median),
+        ("midhigh", &percentiles.midhigh),
+        ("high", &percentiles.high),
+    ]
+}
+
+fn write_or_null(body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+    if write(body).is_none() {
+        body.extend_from_slice(b"null");
+    }
+}
+
+fn write_count(body: &mut Vec<u8>, lane: &Lane, index: usize) {
+    body.extend_from_slice(itoa::Buffer::new().format(lane.price_counts[index]).as_bytes());
 }
 
 /// `YYYY-MM-DD`, for years 1 to 9999.
@@ -77,14 +140,28 @@ fn write_day(body: &mut Vec<u8>, day: NaiveDate) {
     body.extend_from_slice(&text);
 }
 
+/// Nothing where there are too few prices for a mean.
+fn write_mean(body: &mut Vec<u8>, lane: &Lane, index: usize) -> Option<()> {
+    mean(lane, index).map(|mean| write_number(body, mean))
+}
+
+/// The mean of a day's prices, where there are enough.
+///
 /// Sums below 2^53 are exact as doubles, and IEEE division rounds once: a day would need four million prices of
 /// 2^31 dollars to pass that.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
-fn write_mean(body: &mut Vec<u8>, sum: i64, count: i32) {
-    if sum % i64::from(count) == 0 {
-        body.extend_from_slice(itoa::Buffer::new().format(sum / i64::from(count)).as_bytes());
+pub(crate) fn mean(lane: &Lane, index: usize) -> Option<f64> {
+    let (sum, count) = (lane.price_sums[index], lane.price_counts[index]);
+    (count >= PRICES_FOR_A_MEAN).then(|| sum as f64 / f64::from(count))
+}
+
+/// The shortest text that reads back to the same double; whole numbers without a point.
+#[expect(clippy::cast_possible_truncation, reason = "only where it is exact")]
+fn write_number(body: &mut Vec<u8>, number: f64) {
+    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        body.extend_from_slice(itoa::Buffer::new().format(number as i64).as_bytes());
     } else {
-        body.extend_from_slice(zmij::Buffer::new().format_finite(sum as f64 / f64::from(count)).as_bytes());
+        body.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     }
 }
 
@@ -108,6 +185,7 @@ mod tests {
             days: priced.iter().map(|(text, ..)| day(text)).collect(),
             price_sums: priced.iter().map(|(_, sum, _)| *sum).collect(),
             price_counts: priced.iter().map(|(_, _, count)| *count).collect(),
+            percentiles: None,
         };
         String::from_utf8(rates(&query, &lane)).unwrap()
     }

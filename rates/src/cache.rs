@@ -8,7 +8,10 @@ use axum::body::Bytes;
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 
-use crate::params::{Order, PlaceName, RatesQuery};
+use crate::{
+    form::Form,
+    params::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+};
 
 /// A finished answer.
 #[derive(Debug, Clone)]
@@ -29,22 +32,42 @@ pub struct Key {
 }
 
 impl Key {
-    const CAPACITY: usize = 8 + 4 + 4 + 1 + 1 + 2 * PlaceName::MAX_LENGTH;
+    /// Two names and the length of each.
+    const LANE: usize = 2 * (1 + PlaceName::MAX_LENGTH);
+    const CAPACITY: usize = 8 + 4 + 4 + 1 + 1 + 1 + 2 + 2 + (1 + Picture::MAX_COMPARED) * Self::LANE;
 
-    /// The key of an answer to `query` by the data of `version`.
+    /// The key of an answer to `query` in this form, by the data of `version`.
     #[must_use]
-    pub fn new(version: i64, query: &RatesQuery<'_>) -> Self {
+    pub fn new(version: i64, query: &RatesQuery<'_>, form: &Form<'_>) -> Self {
         let mut key = Self { bytes: [0; Self::CAPACITY], length: 0 };
         key.push(&version.to_le_bytes());
         key.push(&query.from.to_epoch_days().to_le_bytes());
         key.push(&query.to.to_epoch_days().to_le_bytes());
         key.push(&[u8::from(query.order == Order::OldestFirst)]);
-        // The length keeps "AB" + "C" apart from "A" + "BC".
-        let origin = query.origin.as_ref().as_bytes();
-        key.push(&[u8::try_from(origin.len()).unwrap_or(u8::MAX)]);
-        key.push(origin);
-        key.push(query.destination.as_ref().as_bytes());
+        key.push(&[u8::from(query.statistics == Statistics::Full)]);
+        key.push_place(&query.origin);
+        key.push_place(&query.destination);
+        match form {
+            Form::Json => key.push(&[0]),
+            Form::Csv => key.push(&[1]),
+            Form::Svg(picture) => {
+                key.push(&[if picture.theme == Theme::Dark { 3 } else { 2 }]);
+                key.push(&picture.width.to_le_bytes());
+                key.push(&picture.height.to_le_bytes());
+                for (origin, destination) in &picture.compare {
+                    key.push_place(origin);
+                    key.push_place(destination);
+                }
+            }
+        }
         key
+    }
+
+    /// With its length, which keeps "AB" + "C" apart from "A" + "BC".
+    fn push_place(&mut self, place: &PlaceName<'_>) {
+        let name = place.as_ref().as_bytes();
+        self.push(&[u8::try_from(name.len()).unwrap_or(u8::MAX)]);
+        self.push(name);
     }
 
     fn push(&mut self, part: &[u8]) {

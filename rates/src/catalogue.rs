@@ -49,6 +49,23 @@ pub struct Region {
     pub port_count: usize,
 }
 
+/// A port or region as a search finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Place {
+    /// What `/rates` takes: a port's code or a region's slug.
+    #[schema(examples("CNGGZ"))]
+    pub code: String,
+    /// `port` or `region`.
+    #[schema(examples("port"))]
+    pub kind: &'static str,
+    /// Its name, as people write it.
+    #[schema(examples("Guangzhou"))]
+    pub name: String,
+    /// The name of the region around it; null for a root of the tree.
+    #[schema(required, examples("Pearl River Delta"))]
+    pub within: Option<String>,
+}
+
 /// All places of one version.
 #[derive(Debug, Default)]
 pub struct Catalogue {
@@ -62,6 +79,8 @@ pub struct Catalogue {
     region_index: HashMap<String, usize>,
     /// What to look for in each port and region: code or slug, name with and without diacritics, all in lower case.
     port_words: Vec<String>,
+    /// Code and name of every place as [`folded`] text: regions, then ports.
+    folded: Vec<(String, String)>,
 }
 
 impl Catalogue {
@@ -80,7 +99,10 @@ impl Catalogue {
                 format!("{} {name} {}", port.code.to_lowercase(), deunicode::deunicode(&name).to_lowercase())
             })
             .collect();
-        Self { places_version, ports, regions, region_index, port_words }
+        let region_names = regions.iter().map(|region| (folded(&region.slug), folded(&region.name)));
+        let port_names = ports.iter().map(|port| (folded(&port.code), folded(&port.name)));
+        let folded = region_names.chain(port_names).collect();
+        Self { places_version, ports, regions, region_index, port_words, folded }
     }
 
     /// All ports, by code.
@@ -106,6 +128,72 @@ impl Catalogue {
     #[must_use]
     pub fn region(&self, slug: &str) -> Option<&Region> {
         Some(&self.regions[*self.region_index.get(slug)?])
+    }
+
+    /// Ports and regions by code or name, the best first: however written, by the start of a word, or misspelt. Without
+    /// words, the regions in the order of the tree.
+    #[must_use]
+    pub fn search(&self, words: &str, limit: usize) -> Vec<Place> {
+        let wanted = folded(words);
+        let mut found: Vec<(f64, usize)> = self
+            .folded
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (code, name))| Some((likeness(&wanted, code, name)?, at)))
+            .collect();
+        // Equals keep their order: regions before ports.
+        found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        found.into_iter().take(limit).map(|(_, at)| self.place(at)).collect()
+    }
+
+    fn place(&self, at: usize) -> Place {
+        let name_of = |slug: &str| self.region(slug).map(|region| region.name.clone());
+        if let Some(region) = self.regions.get(at) {
+            let within = region.parent_slug.as_deref().and_then(name_of);
+            return Place { code: region.slug.clone(), kind: "region", name: region.name.clone(), within };
+        }
+        let port = &self.ports[at - self.regions.len()];
+        let within = name_of(&port.parent_slug);
+        Place { code: port.code.clone(), kind: "port", name: port.name.clone(), within }
+    }
+
+    /// The code or slug of what a person wrote, where it can only mean one place: its code, slug or name in any case,
+    /// with or without diacritics.
+    #[must_use]
+    pub fn resolve(&self, text: &str) -> Option<&str> {
+        let code = |at: usize| {
+            let region = self.regions.get(at).map(|region| region.slug.as_str());
+            region.unwrap_or_else(|| &self.ports[at - self.regions.len()].code)
+        };
+        if let Some(port) = self.port(text) {
+            return Some(&port.code);
+        }
+        if let Some(region) = self.region(text) {
+            return Some(&region.slug);
+        }
+        let wanted = folded(text);
+        let mut meant = (0..self.folded.len()).filter(|at| {
+            let (code, name) = &self.folded[*at];
+            *code == wanted || *name == wanted
+        });
+        meant.next().filter(|_| meant.next().is_none()).map(code)
+    }
+
+    /// The name of a place without its code; empty where there is none.
+    #[must_use]
+    pub fn place_name(&self, place: &str) -> String {
+        let port = self.port(place).map(|port| port.name.clone());
+        port.or_else(|| Some(self.region(place)?.name.clone())).unwrap_or_default()
+    }
+
+    /// A place as people are told of it: its name and code, or its name where it is a region.
+    #[must_use]
+    pub fn label(&self, place: &str) -> String {
+        match (self.port(place), self.region(place)) {
+            (Some(port), _) => format!("{} ({})", port.name, port.code),
+            (None, Some(region)) => region.name.clone(),
+            (None, None) => place.to_owned(),
+        }
     }
 
     /// Whether there is a port or region of this name.
@@ -169,6 +257,41 @@ impl Catalogue {
         near.sort_by(|(a, x), (b, y)| y.total_cmp(x).then_with(|| a.cmp(b)));
         near.into_iter().take(3).map(|(key, _)| key.clone()).collect()
     }
+}
+
+/// Without case, diacritics and what separates words.
+fn folded(text: &str) -> String {
+    let plain = deunicode::deunicode(text).to_lowercase();
+    let words: Vec<&str> =
+        plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// How well a place answers what is looked for; none where it does not.
+fn likeness(wanted: &str, code: &str, name: &str) -> Option<f64> {
+    let words = || name.split(' ').chain(code.split(' '));
+    if wanted.is_empty() {
+        return Some(0.0);
+    }
+    if code == wanted || name == wanted {
+        return Some(6.0);
+    }
+    if name.starts_with(wanted) || code.starts_with(wanted) {
+        return Some(5.0);
+    }
+    if wanted.split(' ').all(|part| words().any(|word| word.starts_with(part))) {
+        return Some(4.0);
+    }
+    if name.contains(wanted) || code.contains(wanted) {
+        return Some(3.0);
+    }
+    if wanted.len() < 3 {
+        return None;
+    }
+    // Misspelt; as far as it was written, since it may be the start of a longer name.
+    let start: String = name.chars().take(wanted.chars().count()).collect();
+    let near = words().chain([name, start.as_str()]).map(|word| strsim::jaro_winkler(wanted, word));
+    near.max_by(f64::total_cmp).filter(|near| *near > 0.86)
 }
 
 /// Depth first from the roots; a region whose parent is missing is a root. Brothers keep their order.
@@ -324,6 +447,49 @@ mod tests {
         assert_eq!(found(None, Some("europe"), None), ["DKCPH", "EETLL"]);
         assert_eq!(found(None, Some("europe"), Some("DKCPH")), ["EETLL"]);
         assert_eq!(found(Some("tall cngg"), None, None), [""; 0]);
+    }
+
+    #[test]
+    fn places_are_found_however_they_are_written() {
+        let catalogue = catalogue();
+        for (words, best) in [
+            ("cnggz", "CNGGZ"),
+            ("CNGG", "CNGGZ"),
+            ("guang", "CNGGZ"),
+            ("KØBENHAVN", "DKCPH"),
+            ("kobenhvan", "DKCPH"),
+            ("Tallin", "EETLL"),
+            ("talin", "EETLL"),
+            ("europe north", "north_europe"),
+            ("north_eu", "north_europe"),
+            ("europe", "europe"),
+            ("lti", "baltic"),
+        ] {
+            let found = catalogue.search(words, 3);
+            assert_eq!(found.first().map(|place| place.code.as_str()), Some(best), "{words}: {found:?}");
+        }
+        assert_eq!(
+            catalogue.search("", 2).iter().map(|place| &*place.code).collect::<Vec<_>>(),
+            ["asia", "china_south"]
+        );
+        assert!(catalogue.search("qqqqq", 3).is_empty());
+        let baltic = &catalogue.search("baltic", 1)[0];
+        assert_eq!((baltic.kind, baltic.within.as_deref()), ("region", Some("North Europe")));
+    }
+
+    #[test]
+    fn what_a_person_wrote_is_a_place_where_it_can_only_mean_one() {
+        let catalogue = catalogue();
+        for (text, place) in [
+            ("CNGGZ", Some("CNGGZ")),
+            ("cnggz", Some("CNGGZ")),
+            ("north europe", Some("north_europe")),
+            ("kobenhavn", Some("DKCPH")),
+            ("Guang", None),
+            ("", None),
+        ] {
+            assert_eq!(catalogue.resolve(text), place, "{text}");
+        }
     }
 
     #[test]

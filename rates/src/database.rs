@@ -1,7 +1,10 @@
 //! Connections, migrations, and which failures of the database mean "later" and which mean "never".
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{settings::DatabaseSettings, sql};
+use crate::{reader::Reader, settings::DatabaseSettings, sql};
 
 /// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
 pub static MIGRATOR: Migrator = {
@@ -27,9 +30,11 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// Takes writes, and the reads that must not lag.
     pub primary: PgPool,
+    /// The lanes of the primary.
+    pub(crate) reader: Reader,
     /// To the primary as well, for batches: long transactions, some as long as a client sends.
     pub batches: PgPool,
-    replicas: Vec<PgPool>,
+    replicas: Vec<Reader>,
     next: AtomicUsize,
 }
 
@@ -37,13 +42,15 @@ impl Database {
     /// Connects when it is first asked, so that a server can start before its database.
     pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
         let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
+        let primary = pool(
+            settings,
+            settings.primary().map_err(named)?.application_name("rates").options(SAME_PLAN),
+            settings.pool_size,
+            settings.statement_timeout_seconds,
+        );
         Ok(Self {
-            primary: pool(
-                settings,
-                settings.primary().map_err(named)?.application_name("rates"),
-                settings.pool_size,
-                settings.statement_timeout_seconds,
-            ),
+            reader: Reader::new(primary.clone()),
+            primary,
             batches: pool(
                 settings,
                 settings.primary().map_err(named)?.application_name("rates batches"),
@@ -55,8 +62,9 @@ impl Database {
                 .map_err(named)?
                 .into_iter()
                 .map(|options| {
-                    let options = options.application_name("rates");
-                    pool(settings, options, settings.pool_size, settings.statement_timeout_seconds)
+                    let options = options.application_name("rates").options(SAME_PLAN);
+                    let size = settings.pool_size;
+                    Reader::new(pool(settings, options, size, settings.statement_timeout_seconds))
                 })
                 .collect(),
             next: AtomicUsize::new(0),
@@ -66,13 +74,19 @@ impl Database {
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { batches: primary.clone(), primary, replicas: Vec::new(), next: AtomicUsize::new(0) }
+        Self {
+            batches: primary.clone(),
+            reader: Reader::new(primary.clone()),
+            primary,
+            replicas: Vec::new(),
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// The same with these replicas.
     #[must_use]
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
-        Self { replicas, ..self }
+        Self { replicas: replicas.into_iter().map(Reader::new).collect(), ..self }
     }
 
     /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement, since
@@ -85,11 +99,15 @@ impl Database {
 
     /// The replica whose turn it is, if there is any.
     #[must_use]
-    pub fn replica(&self) -> Option<&PgPool> {
+    pub(crate) fn replica(&self) -> Option<&Reader> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         self.replicas.get(turn.checked_rem(self.replicas.len())?)
     }
 }
+
+/// The reads of requests are planned once: there is one way to scan a primary key, and to find it anew for each statement
+/// took PostgreSQL as long as the scan.
+const SAME_PLAN: [(&str, &str); 1] = [("plan_cache_mode", "force_generic_plan")];
 
 fn pool(
     settings: &DatabaseSettings,
@@ -101,7 +119,6 @@ fn pool(
     // What is slow is said in proportion to what the pool is for: a second for a read.
     let slow = Duration::from_secs_f64(statement_timeout_seconds / 5.0);
     let options = options
-        .application_name("rates")
         .options([("statement_timeout", timeout_ms.as_str()), ("jit", "off")])
         .log_slow_statements(tracing::log::LevelFilter::Warn, slow);
     PgPoolOptions::new()
@@ -147,6 +164,11 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
 /// The answer to a request whose query failed.
 #[must_use]
 pub fn problem(error: sqlx::Error) -> Problem {
+    shared_problem(Arc::new(error))
+}
+
+/// The same where one query was to answer several requests.
+pub(crate) fn shared_problem(error: Arc<sqlx::Error>) -> Problem {
     if is_outage(&error) {
         Problem::unavailable("The database is away or busy; the same request may succeed later.", 2)
             .cause(error)

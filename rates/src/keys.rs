@@ -107,6 +107,14 @@ pub(crate) async fn for_reads(
     Ok(next.run(request).await)
 }
 
+/// The same for a route that tells data only to some.
+pub(crate) async fn check_read(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    if app.api.reads_need_key {
+        Supplier::of_key(app, headers).await?;
+    }
+    Ok(())
+}
+
 fn unauthorized(detail: &'static str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED)
         .detail(detail)

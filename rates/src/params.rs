@@ -18,6 +18,8 @@ pub struct RatesQuery<'a> {
     pub destination: PlaceName<'a>,
     /// In which order the days are given.
     pub order: Order,
+    /// What is told of each day.
+    pub statistics: Statistics,
     /// By which names the client gave origin and destination.
     pub place_parameters: [&'static str; 2],
 }
@@ -29,6 +31,15 @@ pub enum Order {
     NewestFirst,
     /// `order=asc`.
     OldestFirst,
+}
+
+/// What is told of a day beside its number of prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    /// The default.
+    Mean,
+    /// `statistics=full`: the mean and percentiles.
+    Full,
 }
 
 /// What can name a place: 1 to 64 ASCII letters, digits, `_` and `-`. Whether there is such a place is another
@@ -136,6 +147,16 @@ impl<'a> Parameter<'a> {
         }
         parse(value).map_err(|(code, detail)| faults.push(FieldError::new(name, code, detail))).ok()
     }
+
+    /// The same, or the default where it is not given.
+    fn parse_or<T>(
+        self,
+        default: T,
+        faults: &mut Vec<FieldError>,
+        parse: impl FnOnce(Cow<'a, str>) -> Result<T, (&'static str, String)>,
+    ) -> Option<T> {
+        if self.given.is_none() { Some(default) } else { self.parse(&[], faults, parse) }
+    }
 }
 
 /// Splits a query string; nothing is copied unless it is escaped. A repeated or unknown parameter is kept: what it
@@ -179,9 +200,11 @@ impl<'a> RatesQuery<'a> {
         let mut origin = Parameter::new(ORIGIN);
         let mut destination = Parameter::new(DESTINATION);
         let mut order = Parameter::new(&["order"]);
+        let mut statistics = Parameter::new(&["statistics"]);
         let mut strangers = Vec::new();
         for (name, value) in pairs(query) {
-            let parameters = [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order];
+            let parameters =
+                [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics];
             let known =
                 parameters.into_iter().find_map(|parameter| Some((parameter.known_as(&name)?, parameter)));
             match known {
@@ -204,15 +227,16 @@ impl<'a> RatesQuery<'a> {
         let destination_name = destination.given.as_ref().map_or(DESTINATION[0], |(name, _)| *name);
         let origin = origin.parse(&strangers, &mut faults, place);
         let destination = destination.parse(&strangers, &mut faults, place);
-        let order = if order.given.is_none() {
-            Some(Order::NewestFirst)
-        } else {
-            order.parse(&strangers, &mut faults, |text| match &*text {
-                "asc" => Ok(Order::OldestFirst),
-                "desc" => Ok(Order::NewestFirst),
-                _ => Err(("malformed", format!("{} is neither asc nor desc", quoted(&text)))),
-            })
-        };
+        let order = order.parse_or(Order::NewestFirst, &mut faults, |text| match &*text {
+            "asc" => Ok(Order::OldestFirst),
+            "desc" => Ok(Order::NewestFirst),
+            _ => Err(("malformed", format!("{} is neither asc nor desc", quoted(&text)))),
+        });
+        let statistics = statistics.parse_or(Statistics::Mean, &mut faults, |text| match &*text {
+            "mean" => Ok(Statistics::Mean),
+            "full" => Ok(Statistics::Full),
+            _ => Err(("malformed", format!("{} is neither mean nor full", quoted(&text)))),
+        });
         if let (Some(from), Some(to)) = (from, to) {
             let days = (to - from).num_days() + 1;
             if days < 1 {
@@ -224,17 +248,144 @@ impl<'a> RatesQuery<'a> {
                 faults.push(FieldError::new("date_to", "range_too_long", detail));
             }
         }
-        match (from, to, origin, destination, order) {
-            (Some(from), Some(to), Some(origin), Some(destination), Some(order)) if faults.is_empty() => {
+        match (from, to, origin, destination, order, statistics) {
+            (Some(from), Some(to), Some(origin), Some(destination), Some(order), Some(statistics))
+                if faults.is_empty() =>
+            {
                 let place_parameters = [origin_name, destination_name];
-                Ok(Self { from, to, origin, destination, order, place_parameters })
+                Ok(Self { from, to, origin, destination, order, statistics, place_parameters })
             }
-            (_, _, origin, destination, _) => {
+            (_, _, origin, destination, ..) => {
                 let places = [(origin_name, origin), (destination_name, destination)];
                 let places = places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect();
                 Err(WrongRatesQuery { faults, places })
             }
         }
+    }
+}
+
+/// How a picture of rates was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture<'a> {
+    /// In pixels of CSS.
+    pub width: u16,
+    /// In pixels of CSS.
+    pub height: u16,
+    /// Which colours.
+    pub theme: Theme,
+    /// Further lanes to draw: origin and destination.
+    pub compare: Vec<(PlaceName<'a>, PlaceName<'a>)>,
+}
+
+/// The colours of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    /// Dark on white, the default.
+    Light,
+    /// Light on black.
+    Dark,
+}
+
+impl<'a> Picture<'a> {
+    /// The most lanes to compare the first with: four lines can still be told apart.
+    pub const MAX_COMPARED: usize = 3;
+
+    /// Reads what the query string of `/rates.svg` has beyond that of `/rates`.
+    pub fn parse(query: &'a str) -> Result<Self, Vec<FieldError>> {
+        let mut width = Parameter::new(&["width"]);
+        let mut height = Parameter::new(&["height"]);
+        let mut theme = Parameter::new(&["theme"]);
+        let mut compare = Vec::new();
+        let mut faults = Vec::new();
+        for (name, value) in pairs(query) {
+            match &*name {
+                "width" => width.give("width", value),
+                "height" => height.give("height", value),
+                "theme" => theme.give("theme", value),
+                "compare" => {
+                    if let Some(lane) = parse_lane(&value) {
+                        compare.push(lane);
+                    } else {
+                        let detail = format!("{} is not a lane like CNGGZ:north_europe", quoted(&value));
+                        faults.push(FieldError::new("compare", "malformed", detail));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if compare.len() > Self::MAX_COMPARED {
+            let detail =
+                format!("{} lanes are compared; at most {} can be", compare.len(), Self::MAX_COMPARED);
+            faults.push(FieldError::new("compare", "too_many", detail));
+        }
+        let pixels = |least: u16, most: u16| {
+            move |text: Cow<'a, str>| match text.parse() {
+                Ok(pixels) if (least..=most).contains(&pixels) => Ok(pixels),
+                _ => Err((
+                    "out_of_range",
+                    format!("{} is not a number of pixels from {least} to {most}", quoted(&text)),
+                )),
+            }
+        };
+        let width = width.parse_or(960, &mut faults, pixels(320, 3840));
+        let height = height.parse_or(480, &mut faults, pixels(240, 2160));
+        let theme = theme.parse_or(Theme::Light, &mut faults, |text| match &*text {
+            "light" => Ok(Theme::Light),
+            "dark" => Ok(Theme::Dark),
+            _ => Err(("malformed", format!("{} is neither light nor dark", quoted(&text)))),
+        });
+        match (width, height, theme) {
+            (Some(width), Some(height), Some(theme)) if faults.is_empty() => {
+                Ok(Self { width, height, theme, compare })
+            }
+            _ => Err(faults),
+        }
+    }
+}
+
+/// `ORIGIN:DESTINATION`.
+fn parse_lane<'a>(text: &str) -> Option<(PlaceName<'a>, PlaceName<'a>)> {
+    let (origin, destination) = text.split_once(':')?;
+    let place = |text: &str| PlaceName::parse(Cow::Owned(text.to_owned()));
+    Some((place(origin).ok()?, place(destination).ok()?))
+}
+
+/// What the explorer was asked, as a person wrote it: nothing is checked yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PageQuery<'a> {
+    /// Origin and destination of each lane that has either.
+    pub lanes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The first day; empty: not given.
+    pub from: Cow<'a, str>,
+    /// The last day.
+    pub to: Cow<'a, str>,
+}
+
+impl<'a> PageQuery<'a> {
+    /// Reads the query string of the page. Its form sends `orig_code` and `dest_code` once for each lane, in order.
+    #[must_use]
+    pub fn parse(query: &'a str) -> Self {
+        let mut page = Self::default();
+        let (mut origins, mut destinations) = (Vec::new(), Vec::new());
+        for (name, value) in pairs(query) {
+            match &*name {
+                "orig_code" | "origin" => origins.push(value),
+                "dest_code" | "destination" => destinations.push(value),
+                "date_from" => page.from = value,
+                "date_to" => page.to = value,
+                _ => {}
+            }
+        }
+        let rows = origins.len().max(destinations.len());
+        origins.resize(rows, Cow::default());
+        destinations.resize(rows, Cow::default());
+        page.lanes = origins
+            .into_iter()
+            .zip(destinations)
+            .filter(|(origin, destination)| !(origin.trim().is_empty() && destination.trim().is_empty()))
+            .take(1 + Picture::MAX_COMPARED)
+            .collect();
+        page
     }
 }
 
@@ -313,6 +464,8 @@ mod tests {
         }
         let ascending = format!("{GOOD}&order=asc");
         assert_eq!(RatesQuery::parse(&ascending, 31).unwrap().order, Order::OldestFirst);
+        let full = format!("{GOOD}&statistics=full");
+        assert_eq!(RatesQuery::parse(&full, 31).unwrap().statistics, Statistics::Full);
     }
 
     #[test]
@@ -323,13 +476,14 @@ mod tests {
             ["date_from", "date_to", "orig_code", "dest_code"].map(|field| pair(field, "missing"))
         );
         assert_eq!(
-            faults("date_from=2021-02-30&date_to=21-1-1&origin=C%20N&destination=&order=up"),
+            faults("date_from=2021-02-30&date_to=21-1-1&origin=C%20N&destination=&order=up&statistics=all"),
             [
                 pair("date_from", "not_a_day"),
                 pair("date_to", "malformed"),
                 pair("origin", "malformed"),
                 pair("destination", "missing"),
                 pair("order", "malformed"),
+                pair("statistics", "malformed"),
             ]
         );
         for (query, field, code) in [
@@ -371,6 +525,34 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_is_asked_for_within_bounds() {
+        let plain = Picture::parse(GOOD).unwrap();
+        assert_eq!((plain.width, plain.height, plain.theme), (960, 480, Theme::Light));
+        let picture = Picture::parse("width=320&height=2160&theme=dark&compare=A:b_c&compare=D%3AE").unwrap();
+        assert_eq!((picture.width, picture.height, picture.theme), (320, 2160, Theme::Dark));
+        let lanes: Vec<_> = picture.compare.iter().map(|(from, to)| (from.as_ref(), to.as_ref())).collect();
+        assert_eq!(lanes, [("A", "b_c"), ("D", "E")]);
+        for (query, field, code) in [
+            ("width=319", "width", "out_of_range"),
+            ("width=3841", "width", "out_of_range"),
+            ("width=1e3", "width", "out_of_range"),
+            ("height=239", "height", "out_of_range"),
+            ("height=99999999", "height", "out_of_range"),
+            ("theme=blue", "theme", "malformed"),
+            ("theme=", "theme", "missing"),
+            ("theme=dark&theme=dark", "theme", "repeated"),
+            ("compare=A", "compare", "malformed"),
+            ("compare=A:B:C", "compare", "malformed"),
+            ("compare=A:", "compare", "malformed"),
+            ("compare=A:B&compare=A:B&compare=A:B&compare=A:B", "compare", "too_many"),
+        ] {
+            let faults = Picture::parse(query).expect_err(query);
+            let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, &*fault.code)).collect();
+            assert_eq!(named, [(field, code)], "{query}");
+        }
+    }
+
+    #[test]
     fn the_faults_of_a_list_are_named() {
         const KNOWN: &[&str] = &["q", "region", "after", "limit"];
         let list = ListQuery::parse("q=Gu&region=asia&limit=3&after=A&foreign=1", KNOWN, 10).unwrap();
@@ -393,6 +575,7 @@ mod tests {
         fn no_query_string_panics(query in "\\PC{0,200}") {
             let _ = RatesQuery::parse(&query, 3660);
             let _ = ListQuery::parse(&query, &["q", "limit"], 10);
+            let _ = Picture::parse(&query);
         }
 
         #[test]

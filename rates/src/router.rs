@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router, middleware,
+    response::Response,
     routing::{get, post},
 };
 use chassis::{
@@ -11,6 +12,7 @@ use chassis::{
     health::{self, Readiness},
     metrics::{self, RequestMetrics},
 };
+use http::{HeaderValue, header};
 use prometheus_client::registry::Registry;
 use utoipa::{
     Modify, OpenApi,
@@ -24,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{
     app::App,
     keys,
-    routes::{batches, greeting, openapi, places, prices, rates},
+    routes::{assets, batches, greeting, openapi, places, prices, rates},
     settings::Settings,
 };
 
@@ -57,6 +59,9 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router
 pub fn routes(app: App) -> Router {
     let mut reads = Router::new()
         .route("/rates", get(rates::get_rates))
+        .route("/rates.csv", get(rates::get_csv))
+        .route("/rates.svg", get(rates::get_svg))
+        .route("/places", get(places::find_places))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))
         .route("/regions", get(places::list_regions))
@@ -69,9 +74,24 @@ pub fn routes(app: App) -> Router {
         .route("/prices", post(prices::post_prices))
         .route("/batches", get(batches::list_batches))
         .route("/batches/{id}", get(batches::get_batch).delete(batches::withdraw_batch))
+        .route("/assets/{name}", get(assets::get_asset))
         .route("/openapi.json", get(openapi::get_openapi))
         .with_state(app)
-        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
+        .merge(documentation())
+}
+
+/// Swagger UI. It styles its elements inline and holds its icons as data.
+fn documentation() -> Router {
+    const POLICY: HeaderValue = HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    );
+    Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))).layer(
+        middleware::map_response(async |mut response: Response| {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+            response
+        }),
+    )
 }
 
 /// What the API is, for `/openapi.json`.
@@ -86,6 +106,9 @@ pub fn routes(app: App) -> Router {
     paths(
         greeting::greet,
         rates::get_rates,
+        rates::get_csv,
+        rates::get_svg,
+        places::find_places,
         places::list_ports,
         places::get_port,
         places::list_regions,

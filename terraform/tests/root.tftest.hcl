@@ -44,6 +44,11 @@ run "stopping_is_slower_than_draining_is_slower_than_a_request" {
   }
 
   assert {
+    condition     = local.environment["rates"].RATES__SERVER__TRUSTED_PROXIES == "1"
+    error_message = "behind the load balancer, limits by address would count everybody as one"
+  }
+
+  assert {
     condition     = local.environment["rates"].RATES__SERVER__REQUEST_TIMEOUT_SECONDS == "50" && local.environment["rates"].RATES__SERVER__DRAIN_SECONDS == "60"
     error_message = "the service must be told the same numbers"
   }
@@ -124,7 +129,7 @@ run "four_siblings" {
   }
 
   assert {
-    condition     = local.environment["push"].DB_USER == "rates_app" && local.environment["push"].RATES__DATABASE__POOL_SIZE == "10"
+    condition     = local.environment["push"].DB_USER == "rates_app" && local.environment["push"].RATES__DATABASE__POOL_SIZE == "5"
     error_message = "another command of the same program reads the same settings"
   }
 }

@@ -253,12 +253,15 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   contains certificate
 }
 
-@test "makes the role for the service, which may read and not write" {
+@test "makes the role for the service, which may change prices and not the schema" {
   DB_APP_USER=app DB_APP_PASSWORD=app-password load_small
   run env PGPASSWORD=app-password psql -X -A -t -h 127.0.0.1 -U app -d "$database" -c 'select count(*) from prices'
   [ "$status" -eq 0 ]
   [ "$output" = 2 ]
-  run env PGPASSWORD=app-password psql -X -h 127.0.0.1 -U app -d "$database" -c 'delete from prices'
+  for forbidden in 'drop table prices' 'truncate prices' 'delete from regions' 'create table public.mine ()'; do
+    run env PGPASSWORD=app-password psql -X -h 127.0.0.1 -U app -d "$database" -c "$forbidden"
+    [ "$status" -ne 0 ] || break
+  done
   [ "$status" -ne 0 ]
 }
 

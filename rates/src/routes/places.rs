@@ -1,4 +1,4 @@
-//! `GET /ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: where a client finds the names that `/rates` takes.
+//! `GET /places`, `/ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: where a client finds the names that `/rates` takes.
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    catalogue::{Catalogue, Port, Region},
+    catalogue::{Catalogue, Place, Port, Region},
     params::ListQuery,
 };
 
@@ -75,6 +75,38 @@ impl From<&Region> for RegionName {
     fn from(region: &Region) -> Self {
         Self { slug: region.slug.clone(), name: region.name.clone() }
     }
+}
+
+/// What a search found.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FoundPlaces {
+    /// The best first.
+    places: Vec<Place>,
+}
+
+/// Ports and regions by code or name, for completion: the best first, misspelt too.
+#[utoipa::path(
+    get, path = "/places", tag = "places",
+    params(
+        ("q" = Option<String>, Query, description = "Code or name, or how it begins; with or without diacritics", example = "guang"),
+        ("limit" = Option<usize>, Query, description = "The most places; 10 if not given", minimum = 1, maximum = 1000),
+    ),
+    responses(
+        (status = 200, body = FoundPlaces),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn find_places(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<FoundPlaces>, Problem> {
+    let query = query.unwrap_or_default();
+    let list =
+        ListQuery::parse(&query, &["q", "limit"], app.api.page_limit).map_err(Problem::invalid_parameters)?;
+    let catalogue = app.catalogue().await?;
+    let limit = list.limit.unwrap_or(10).min(app.api.page_limit);
+    Ok(Json(FoundPlaces { places: catalogue.search(list.q.as_deref().unwrap_or_default(), limit) }))
 }
 
 /// Ports, by code.

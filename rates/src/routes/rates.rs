@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 use crate::{
     app::{App, Source},
     cache::Key,
-    params::RatesQuery,
+    form::{self, Form},
+    params::{Picture, RatesQuery},
 };
 
 /// RFC 9211: how an answer was come by.
@@ -39,6 +40,21 @@ pub(crate) struct DailyRate {
     /// How many prices there are; null where there is none.
     #[schema(required, minimum = 1, examples(3))]
     count: Option<i32>,
+    /// With `statistics=full`: the 2.5 percentile of the day's prices; null where `price` is.
+    #[schema(minimum = 0, examples(980))]
+    low: Option<f64>,
+    /// With `statistics=full`: the 25 percentile.
+    #[schema(minimum = 0, examples(1100))]
+    midlow: Option<f64>,
+    /// With `statistics=full`: the median.
+    #[schema(minimum = 0, examples(1150))]
+    median: Option<f64>,
+    /// With `statistics=full`: the 75 percentile.
+    #[schema(minimum = 0, examples(1200))]
+    midhigh: Option<f64>,
+    /// With `statistics=full`: the 97.5 percentile.
+    #[schema(minimum = 0, examples(1390))]
+    high: Option<f64>,
 }
 
 /// The mean price of each day between two places.
@@ -52,10 +68,11 @@ pub(crate) struct DailyRate {
         ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("order" = Option<String>, Query, description = "`desc` (the default) for newest first, or `asc`", example = "desc", pattern = "^(asc|desc)$"),
+        ("statistics" = Option<String>, Query, description = "`full` adds percentiles to each day; `mean` is the default", example = "mean", pattern = "^(mean|full)$"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that you hold"),
     ),
     responses(
-        (status = 200, body = Rates, headers(
+        (status = 200, description = "As `Accept` prefers: JSON, or `text/csv` as `/rates.csv`, or `image/svg+xml` as `/rates.svg`", body = Rates, headers(
             ("ETag" = String, description = "Changes when the data does"),
             ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or stale while the database is away"),
         )),
@@ -69,25 +86,119 @@ pub(crate) async fn get_rates(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = query.unwrap_or_default();
-    let query = match RatesQuery::parse(&query, app.api.max_days) {
-        Ok(query) => query,
-        Err(wrong) => return Err(Box::pin(app.explain(wrong)).await),
+    let media_type = form::preferred(&headers, &[form::JSON, form::CSV, form::SVG]);
+    let mut response = answer(&app, &query.unwrap_or_default(), &headers, media_type).await?;
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// The rates of a lane for a spreadsheet.
+///
+/// RFC 4180: a header, then a row for each day; empty where JSON has null.
+#[utoipa::path(
+    get, path = "/rates.csv", tag = "rates",
+    params(
+        ("date_from" = NaiveDate, Query, description = "The first day", example = "2021-01-01"),
+        ("date_to" = NaiveDate, Query, description = "The last day", example = "2021-01-31"),
+        ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("order" = Option<String>, Query, description = "`desc` (the default) for newest first, or `asc`", example = "desc", pattern = "^(asc|desc)$"),
+        ("statistics" = Option<String>, Query, description = "`full` adds percentiles to each day; `mean` is the default", example = "full", pattern = "^(mean|full)$"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/csv"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get_csv(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&app, &query.unwrap_or_default(), &headers, form::CSV).await
+}
+
+/// A picture of the rates of a lane, or of up to four.
+///
+/// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
+/// of prices a day. What is wrong is told as a problem here too.
+#[utoipa::path(
+    get, path = "/rates.svg", tag = "rates",
+    params(
+        ("date_from" = NaiveDate, Query, description = "The first day", example = "2021-01-01"),
+        ("date_to" = NaiveDate, Query, description = "The last day", example = "2021-01-31"),
+        ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("compare" = Option<Vec<String>>, Query, description = "A further lane, `ORIGIN:DESTINATION`; up to three times", max_items = 3),
+        ("width" = Option<u16>, Query, description = "In pixels", example = 960, minimum = 320, maximum = 3840),
+        ("height" = Option<u16>, Query, description = "In pixels", example = 480, minimum = 240, maximum = 2160),
+        ("theme" = Option<String>, Query, description = "`light` (the default) or `dark`", example = "light", pattern = "^(light|dark)$"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "image/svg+xml"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get_svg(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&app, &query.unwrap_or_default(), &headers, form::SVG).await
+}
+
+async fn answer(
+    app: &App,
+    query: &str,
+    headers: &HeaderMap,
+    media_type: &'static str,
+) -> Result<Response, Problem> {
+    let picture = if media_type == form::SVG { Picture::parse(query).map(Some) } else { Ok(None) };
+    let (query, picture) = match (RatesQuery::parse(query, app.api.max_days), picture) {
+        (Ok(query), Ok(picture)) => (query, picture),
+        (Ok(_), Err(faults)) => return Err(Problem::invalid_parameters(faults)),
+        (Err(mut wrong), picture) => {
+            wrong.faults.extend(picture.err().into_iter().flatten());
+            return Err(Box::pin(app.explain(wrong)).await);
+        }
+    };
+    let form = match picture {
+        Some(picture) => Form::Svg(picture),
+        None if media_type == form::CSV => Form::Csv,
+        None => Form::Json,
     };
     if let Some(held) = headers.get(header::IF_NONE_MATCH)
         && let Some(version) = app.freshness.current()
     {
-        let current = Key::new(version, &query).etag();
+        let current = Key::new(version, &query, &form).etag();
         if names(held, &current) {
-            return Ok(response(&app, StatusCode::NOT_MODIFIED, current, Source::Hit, Body::empty()));
+            return Ok(response(app, StatusCode::NOT_MODIFIED, current, Source::Hit, Body::empty()));
         }
     }
-    let (answer, source) = app.rates(&query).await?;
+    let (answer, source) = app.rates(&query, &form).await?;
     if headers.get(header::IF_NONE_MATCH).is_some_and(|held| names(held, &answer.etag)) {
-        return Ok(response(&app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty()));
+        return Ok(response(app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty()));
     }
-    let mut response = response(&app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = response(app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
+    let (content_type, disposition) = match form {
+        Form::Json => (form::JSON, None),
+        Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
+        Form::Svg(_) => (form::SVG, Some(("inline", "svg"))),
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some((disposition, extension)) = disposition {
+        let name = format!(
+            "{disposition}; filename=\"rates_{}_{}_{}_{}.{extension}\"",
+            query.origin.as_ref(),
+            query.destination.as_ref(),
+            query.from,
+            query.to
+        );
+        let name = HeaderValue::from_str(&name).expect("names of places and days are plain ASCII");
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    }
     Ok(response)
 }
 

@@ -8,5 +8,6 @@ mod cases;
 mod differential;
 mod load;
 mod migrations;
+mod reader;
 mod replica;
 mod rollup;

@@ -4,6 +4,7 @@
 mod support;
 
 mod every_route;
+mod explorer;
 mod greeting;
 mod openapi;
 mod places;

@@ -98,3 +98,20 @@ async fn a_new_port_is_known_at_once(pool: PgPool) {
     instance.get("/ports/DEHAM").await.expect(200);
     instance.rates("DEHAM", "asia", "2021-01-01", "2021-01-01").await.expect(200);
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_search_finds_ports_and_regions_the_best_first(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let first = instance.get("/places?q=tallin&limit=1").await.expect(200).json();
+    assert_eq!(
+        first,
+        json!({"places": [{"code": "EETLL", "kind": "port", "name": "Tallinn", "within": "Baltic"}]})
+    );
+    let all = instance.get("/places").await.expect(200).json();
+    assert_eq!(all["places"][0]["kind"], "region", "{all}");
+    assert_eq!(instance.get("/places?q=qqqqqq").await.expect(200).json(), json!({"places": []}));
+    instance
+        .get("/places?limit=0&q=a&q=b")
+        .await
+        .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
+}

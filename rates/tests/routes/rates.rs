@@ -162,3 +162,221 @@ async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
         assert_eq!(answer.header("cache-status"), "rates; fwd=miss");
     }
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_day_in_full_has_percentiles_where_it_has_a_mean(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let ask = async |origin: &str, destination: &str, from: &str, to: &str| {
+        let uri = format!(
+            "/rates?statistics=full&date_from={from}&date_to={to}&origin={origin}&destination={destination}"
+        );
+        instance.get(&uri).await.expect(200).text()
+    };
+    assert_eq!(
+        ask("CNGGZ", "EETLL", "2021-01-03", "2021-01-05").await,
+        concat!(
+            r#"{"rates":[{"day":"2021-01-05","price":250,"count":4,"low":107.5,"midlow":175,"median":250,"midhigh":325,"high":392.5},"#,
+            r#"{"day":"2021-01-04","price":null,"count":1,"low":null,"midlow":null,"median":null,"midhigh":null,"high":null},"#,
+            r#"{"day":"2021-01-03","price":null,"count":null,"low":null,"midlow":null,"median":null,"midhigh":null,"high":null}]}"#,
+        )
+    );
+    // 7, 1000, 1000, 1003, 2000 and 5000, from two regions deep on both sides.
+    assert_eq!(
+        ask("china", "europe", "2021-01-01", "2021-01-01").await,
+        r#"{"rates":[{"day":"2021-01-01","price":1668.3333333333333,"count":6,"low":131.125,"midlow":1000,"median":1001.5,"midhigh":1750.75,"high":4625}]}"#
+    );
+    // Each price once, though its ports lie in several regions; those outside are not counted.
+    assert_eq!(
+        ask("europe", "europe", "2021-01-01", "2021-01-01").await,
+        r#"{"rates":[{"day":"2021-01-01","price":11,"count":3,"low":10.05,"midlow":10.5,"median":11,"midhigh":11.5,"high":11.95}]}"#
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_day_in_full_is_cached_apart_from_the_mean(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = "/rates?date_from=2021-01-01&date_to=2021-01-01&orig_code=CNGGZ&dest_code=EETLL";
+    let mean = instance.get(uri).await.expect(200);
+    let full = instance.get(&format!("{uri}&statistics=full")).await.expect(200);
+    assert_eq!(full.header("cache-status"), "rates; fwd=miss");
+    assert!(full.text().contains("\"median\":1000") && !mean.text().contains("median"), "{mean} {full}");
+    assert_ne!(full.header("etag"), mean.header("etag"));
+    let again = instance.get(&format!("{uri}&statistics=full")).await.expect(200);
+    assert_eq!((again.header("cache-status"), again.text()), ("rates; hit", full.text()));
+    let default = instance.get(&format!("{uri}&statistics=mean")).await.expect(200);
+    assert_eq!(default.header("etag"), mean.header("etag"), "the default by its name is the same question");
+}
+
+const DAYS: &str = "date_from=2021-01-01&date_to=2021-01-05";
+
+fn accepting(uri: &str, accept: &str) -> Request<Body> {
+    Request::get(uri).header("accept", accept).body(Body::empty()).unwrap()
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_spreadsheet_reads_the_rates_as_csv(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let uri = format!("/rates.csv?{DAYS}&orig_code=CNGGZ&dest_code=EETLL&order=asc&statistics=full");
+    let answer = instance.get(&uri).await.expect(200);
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"rates_CNGGZ_EETLL_2021-01-01_2021-01-05.csv\""
+    );
+    let lines: Vec<_> = answer.text().split("\r\n").map(str::to_owned).collect();
+    assert_eq!(
+        lines,
+        [
+            "orig_code,dest_code,day,price,count,low,midlow,median,midhigh,high",
+            "CNGGZ,EETLL,2021-01-01,1001,3,1000,1000,1000,1001.5,1002.85",
+            "CNGGZ,EETLL,2021-01-02,,2,,,,,",
+            "CNGGZ,EETLL,2021-01-03,,,,,,,",
+            "CNGGZ,EETLL,2021-01-04,,1,,,,,",
+            "CNGGZ,EETLL,2021-01-05,250,4,107.5,175,250,325,392.5",
+            ""
+        ]
+    );
+    // What a CSV library reads is what the JSON says.
+    let json = instance.get(&uri.replace(".csv", "")).await.expect(200).json();
+    let mut rows = csv::Reader::from_reader(answer.body.as_slice());
+    let mut read = 0;
+    for (row, day) in rows.records().zip(json["rates"].as_array().unwrap()) {
+        let row = row.unwrap();
+        assert_eq!(row[2], *day["day"].as_str().unwrap());
+        for (at, field) in [(3, "price"), (4, "count"), (5, "low"), (9, "high")] {
+            assert_eq!(row[at].parse::<f64>().ok(), day[field].as_f64(), "{field} of {row:?}");
+        }
+        read += 1;
+    }
+    assert_eq!(read, 5);
+    let short =
+        instance.get("/rates.csv?date_from=2021-01-03&date_to=2021-01-03&origin=CNGGZ&destination=EETLL");
+    assert_eq!(
+        short.await.expect(200).text(),
+        "orig_code,dest_code,day,price,count\r\nCNGGZ,EETLL,2021-01-03,,\r\n"
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn no_field_of_the_csv_is_taken_for_a_formula(pool: PgPool) {
+    // Only a dump older than the constraint can hold such a name.
+    sqlx::raw_sql(
+        "alter table regions drop constraint regions_slug_format;
+         insert into regions (slug, name) values ('-2_3', 'x');",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let answer = Instance::new(&pool).get(&format!("/rates.csv?{DAYS}&origin=-2_3&destination=EETLL")).await;
+    for line in answer.expect(200).text().lines().skip(1) {
+        assert!(line.starts_with("'-2_3,EETLL,2021-"), "{line}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn accept_chooses_the_form_and_caches_are_told(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = format!("/rates?{DAYS}&orig_code=CNGGZ&dest_code=EETLL");
+    let mut tags = Vec::new();
+    for (accept, content_type) in [
+        ("*/*", "application/json"),
+        ("text/csv", "text/csv; charset=utf-8; header=present"),
+        ("image/svg+xml,image/*;q=0.8", "image/svg+xml"),
+    ] {
+        let answer = instance.send(accepting(&uri, accept)).await.expect(200);
+        assert_eq!(answer.header("content-type"), content_type);
+        let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+        assert!(vary.iter().any(|name| *name == "accept"), "{answer}");
+        tags.push(answer.header("etag").to_owned());
+        let held = Request::get(&uri).header("accept", accept).header("if-none-match", tags.last().unwrap());
+        instance.send(held.body(Body::empty()).unwrap()).await.expect(304);
+    }
+    tags.dedup();
+    assert_eq!(tags.len(), 3, "each form has a tag of its own");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_picture_is_drawn_as_it_was_looked_at(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, snapshot) in [
+        ("orig_code=CNGGZ&dest_code=EETLL&width=480&height=300", "one_lane.svg"),
+        (
+            "orig_code=china&dest_code=europe&compare=CNSGH:EETLL&compare=CNGGZ:EETLL&theme=dark",
+            "compared.svg",
+        ),
+        ("orig_code=empty&dest_code=EETLL&width=320&height=240", "no_prices.svg"),
+    ] {
+        let answer = instance.get(&format!("/rates.svg?{DAYS}&{query}")).await.expect(200);
+        assert_eq!(answer.header("content-type"), "image/svg+xml");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(snapshot);
+        if std::option_env!("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(&path, &answer.body).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            answer.text() == wanted,
+            "{snapshot} differs; look at the picture, and if it is right: UPDATE_SNAPSHOTS=1 cargo test -p rates\n{answer}"
+        );
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_picture_says_in_words_what_it_shows(pool: PgPool) {
+    sqlx::query("update ports set name = 'A<b>&\"c\" \u{1}' where code = 'EETLL'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let instance = Instance::new(&pool);
+    let answer =
+        instance.get(&format!("/rates.svg?{DAYS}&orig_code=CNGGZ&dest_code=EETLL")).await.expect(200);
+    let text = answer.text();
+    assert!(
+        text.contains("<title id=\"title\">Guangzhou (CNGGZ) to A&lt;b&gt;&amp;\"c\"   (EETLL), 2021-01-01"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2 of 5 days have a mean, from 1,001 on 2021-01-01 to 250 on 2021-01-05"),
+        "{text}"
+    );
+    assert!(!text.contains("<b>") && !text.contains('\u{1}'), "{text}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, fields) in [
+        ("orig_code=CNGGZ&dest_code=EETLL&width=1", &[("width", "out_of_range")][..]),
+        ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
+        (
+            "orig_code=CNGGX&theme=x",
+            &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],
+        ),
+    ] {
+        instance.get(&format!("/rates.svg?{DAYS}&{query}")).await.expect_problem(400, fields);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn pictures_that_differ_in_anything_are_cached_apart(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let mut tags = std::collections::HashSet::new();
+    for query in [
+        "",
+        "&theme=dark",
+        "&width=961",
+        "&height=481",
+        "&compare=CNGGZ:EETLL",
+        "&compare=EETLL:CNGGZ",
+        "&compare=CNGGZ:EETLL&compare=CNGGZ:EETLL",
+    ] {
+        let uri = format!("/rates.svg?{DAYS}&orig_code=CNGGZ&dest_code=EETLL{query}");
+        let first = instance.get(&uri).await.expect(200);
+        let again = instance.get(&uri).await.expect(200);
+        assert_eq!(
+            (first.header("cache-status"), again.header("cache-status")),
+            ("rates; fwd=miss", "rates; hit")
+        );
+        assert_eq!(first.body, again.body);
+        assert!(tags.insert(first.header("etag").to_owned()), "{query}");
+    }
+}

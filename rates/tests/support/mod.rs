@@ -44,6 +44,11 @@ impl Instance {
         let settings = settings(variables);
         let app = App::new(database, settings.api.clone(), &settings.cache, settings.batches.clone());
         let (router, _) = routers(&app, &settings, "test");
+        Self::of(app, router)
+    }
+
+    /// One that shares another's state.
+    pub fn of(app: App, router: Router) -> Self {
         Self { app, router, listening: None }
     }
 

@@ -1,0 +1,1 @@
+drop index public.port_places_place;

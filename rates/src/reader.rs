@@ -1,0 +1,153 @@
+//! Reads of lanes, gathered: what comes in while statements run goes into the next one together.
+//!
+//! To ask PostgreSQL costs both sides more than the answer does: a message, two wake-ups, a message back. Under load a
+//! statement answers several requests, which share that; alone a request waits for nobody and is a statement by itself.
+//! Nothing is delayed to make a batch larger.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::{
+    params::{RatesQuery, Statistics},
+    sql::{
+        self,
+        rates::{Asked, Lane},
+    },
+};
+
+/// Statements at once. With one, PostgreSQL would idle while answers are written; with many, each would hold one request
+/// and there would be nothing to share.
+const TURNS: usize = 2;
+
+/// The most requests in a statement, and the most days of all of them together: a batch must not make its first wait
+/// long for its last. A single request may be longer.
+const MOST_REQUESTS: usize = 32;
+const MOST_DAYS: i64 = 4_000;
+
+/// A pool that lanes are read from; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: PgPool,
+    waiting: Mutex<VecDeque<Waiting>>,
+    turns: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Lane, Shared>>,
+}
+
+/// The error of a statement, for each of those that it was to answer.
+pub(crate) type Shared = Arc<sqlx::Error>;
+
+impl Reader {
+    /// Reads by the connections of this pool.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self(Arc::new(Inner { pool, waiting: Mutex::default(), turns: Arc::new(Semaphore::new(TURNS)) }))
+    }
+
+    /// The pool that it reads by.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// What an answer is made of: the lanes of several queries from one state of the data, or of one, with percentiles
+    /// where it asks for them. Of several nobody asks percentiles: their bands would hide each other.
+    pub(crate) async fn lanes(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Shared> {
+        let pool = self.pool();
+        match queries {
+            [query] if query.statistics == Statistics::Mean => Ok(vec![self.lane(query).await?]),
+            [query] => {
+                let lane = sql::retry(pool, || sql::rates::full(pool, query)).await.map_err(Arc::new)?;
+                Ok(vec![lane])
+            }
+            several => {
+                let asked: Vec<Asked> = several.iter().map(Asked::from).collect();
+                sql::retry(pool, || sql::rates::lanes(pool, &asked)).await.map_err(Arc::new)
+            }
+        }
+    }
+
+    /// The lane of a query, by a statement that begins after this call: it sees every commit that came before.
+    pub(crate) async fn lane(&self, query: &RatesQuery<'_>) -> Result<Lane, Shared> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { asked: Asked::from(query), answer };
+        self.waiting().push_back(waiting);
+        if let Ok(turn) = Arc::clone(&self.0.turns).try_acquire_owned() {
+            // A task of its own: a request whose client goes away must not take those with it that it shares with.
+            tokio::spawn(self.clone().work(turn));
+        }
+        answered.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers batch after batch until nobody waits.
+    async fn work(self, mut turn: OwnedSemaphorePermit) {
+        loop {
+            loop {
+                let batch = self.next_batch();
+                if batch.is_empty() {
+                    break;
+                }
+                self.answer(batch).await;
+            }
+            drop(turn);
+            // One that came between the last look and the drop found no turn free, and relies on this second look.
+            if self.waiting().is_empty() {
+                return;
+            }
+            match Arc::clone(&self.0.turns).try_acquire_owned() {
+                Ok(again) => turn = again,
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        let mut batch = Vec::new();
+        let mut days = 0;
+        while let Some(first) = waiting.front() {
+            days += first.asked.days();
+            if batch.len() == MOST_REQUESTS || (days > MOST_DAYS && !batch.is_empty()) {
+                break;
+            }
+            // One whose client went away meanwhile is dropped here.
+            batch.extend(waiting.pop_front().filter(|one| !one.answer.is_closed()));
+        }
+        batch
+    }
+
+    async fn answer(&self, batch: Vec<Waiting>) {
+        let (asked, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.asked, one.answer)).unzip();
+        let pool = &self.0.pool;
+        // Nobody listens to a sender that fails.
+        match sql::retry(pool, || sql::rates::lanes(pool, &asked)).await {
+            Ok(lanes) => {
+                for (answer, lane) in answers.into_iter().zip(lanes) {
+                    let _ = answer.send(Ok(lane));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for answer in answers {
+                    let _ = answer.send(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Requests that share a statement: each gets its own answer, and none suffers from another.
+
+use futures_util::future::join_all;
+use rates::database::Database;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use crate::support::Instance;
+
+const UNCACHED: &[(&str, &str)] = &[("RATES__CACHE__SIZE_BYTES", "0")];
+
+async fn many_prices(pool: &PgPool) {
+    sqlx::raw_sql(
+        "insert into prices
+         select o.code, d.code, date '2021-01-01' + n % 40, 100 + n
+         from ports o, ports d, generate_series(1, 200) n where o.code < d.code",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// Every pair of places, each with a range of its own.
+async fn questions(pool: &PgPool) -> Vec<String> {
+    let places: Vec<String> =
+        sqlx::query_scalar("select code from ports union select slug from regions order by 1")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let pairs = places.iter().flat_map(|from| places.iter().map(move |to| (from, to)));
+    pairs
+        .enumerate()
+        .map(|(n, (from, to))| {
+            let last = 1 + n % 28;
+            format!("/rates?date_from=2021-01-01&date_to=2021-02-{last:02}&orig_code={from}&dest_code={to}")
+        })
+        .collect()
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn each_request_gets_its_own_answer(pool: PgPool) {
+    many_prices(&pool).await;
+    let instance = Instance::with(Database::of(pool.clone()), UNCACHED);
+    let questions = questions(&pool).await;
+    assert!(questions.len() > 100, "more than go into a statement: {}", questions.len());
+    let together = join_all(questions.iter().map(|question| instance.get(question))).await;
+    for (question, answer) in questions.iter().zip(together) {
+        let alone = instance.get(question).await.expect(200);
+        assert_eq!(answer.expect(200).text(), alone.text(), "{question}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_client_that_goes_away_takes_nobody_with_it(pool: PgPool) {
+    many_prices(&pool).await;
+    let instance = Instance::with(Database::of(pool.clone()), UNCACHED);
+    let questions = questions(&pool).await;
+    let asked: Vec<_> = questions
+        .iter()
+        .map(|question| {
+            let (router, app, question) = (instance.router.clone(), instance.app.clone(), question.clone());
+            tokio::spawn(async move { Instance::of(app, router).get(&question).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    for one in asked.iter().step_by(2) {
+        one.abort();
+    }
+    for one in asked.into_iter().skip(1).step_by(2) {
+        one.await.unwrap().expect(200);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_failure_is_told_to_each_that_shared_the_statement(pool: PgPool) {
+    let gone =
+        PgPoolOptions::new().connect_lazy_with((*pool.connect_options()).clone().port(1).host("127.0.0.1"));
+    let instance = Instance::with(Database::of(gone), UNCACHED);
+    let question = "/rates?date_from=2021-01-01&date_to=2021-01-02&orig_code=asia&dest_code=europe";
+    for answer in join_all((0..50).map(|_| instance.get(question))).await {
+        let problem = answer.expect_problem(503, &[]);
+        assert!(problem["detail"].as_str().unwrap().contains("database"), "{problem}");
+    }
+}
