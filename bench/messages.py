@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = ROOT / "target/release/messages"
 CONSTANT = ROOT / "target/release/examples/constant"
-SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "16"))
 DIGEST = hashlib.sha256(b"foo").hexdigest()
@@ -87,7 +87,7 @@ def post(port, text):
 
 def wrk(port, path, script=None):
     """Requests per second, and p50 and p99 in milliseconds."""
-    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS:g}s", "--latency", f"http://127.0.0.1:{port}{path}"]
+    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", "--latency", f"http://127.0.0.1:{port}{path}"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         if script:
             file.write(script)
@@ -108,7 +108,7 @@ def wrk(port, path, script=None):
 def redis_benchmark(port, test, rate):
     """As many requests as take about as long as a run of wrk."""
     out = subprocess.run(
-        ["redis-benchmark", "-p", str(port), "-c", str(CONNECTIONS), "-t", test, "-n", str(round(rate * SECONDS)), "-r", "100000000", "--csv"],
+        ["redis-benchmark", "-p", str(port), "-c", str(CONNECTIONS), "-t", test, "-n", str(rate * SECONDS), "-r", "100000000", "--csv"],
         text=True, check=True, stdout=subprocess.PIPE,
     ).stdout
     row = out.strip().splitlines()[-1].replace('"', "").split(",")
@@ -139,7 +139,7 @@ def main():
     for program in ("wrk", "redis-server", "redis-benchmark"):
         if not shutil.which(program):
             sys.exit(f"{program} is missing")
-    print(f"{CONNECTIONS} connections, {ROUNDS} runs of {SECONDS:g} s each, {os.cpu_count()} processors shared with the client\n")
+    print(f"{CONNECTIONS} connections, {ROUNDS} runs of {SECONDS} s each, {os.cpu_count()} processors shared with the client\n")
     print("| | `messages` | compared with | ratio | goal |\n| --- | --- | --- | --- | --- |")
     get = f"/messages/{DIGEST}"
     quiet = {"RUST_LOG": "warn", "MESSAGES__LOGS__FOLDER": ""}
