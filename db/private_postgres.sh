@@ -288,6 +288,8 @@ start_server() {
     # Test runners open one pool per test process, so a machine with many cores needs more
     # connections than the default 100.
     settings+=' -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=300 -c jit=off'
+    # A replica of a test begins to stream after its copy; checkpoints of other tests must not remove what it needs.
+    settings+=' -c wal_keep_size=1GB'
   fi
   as_server rm -f log
   # pg_ctl gives the server a session of its own, so that Ctrl-C in our terminal, meant for
