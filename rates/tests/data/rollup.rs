@@ -75,7 +75,7 @@ impl Change {
                 let rows: Vec<_> = rows
                     .iter()
                     .map(|(origin, destination, number, price)| {
-                        format!("('{}', '{}', {}::date, {})", port(*origin), port(*destination), day(*number), price + 1)
+                        format!("('{}', '{}', {}::date, {})", port(*origin), port(*destination), day(*number), u32::from(*price) + 1)
                     })
                     .collect();
                 // Only what the foreign keys allow, so that most inserts do something.
