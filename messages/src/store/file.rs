@@ -18,8 +18,10 @@ use crate::digest::Digest;
 
 const MESSAGES: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("messages");
 
-/// The most writes of one commit: what is lost together when a disk is full.
+/// The most writes of one commit, and the bytes after which it takes no more: what is lost together when a disk is full,
+/// and what a commit holds in memory.
 const MOST_WRITES: usize = 1024;
+const ENOUGH_BYTES: usize = 16 << 20;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -36,6 +38,12 @@ struct Write {
     message: Option<Bytes>,
     /// Whether it changed anything.
     done: oneshot::Sender<Result<bool, Arc<redb::Error>>>,
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 impl FileStore {
@@ -109,8 +117,15 @@ impl Store for FileStore {
 
 fn write_all(database: &Database, queue: &mpsc::Receiver<Write>) {
     while let Ok(first) = queue.recv() {
-        let writes: Vec<Write> =
-            std::iter::once(first).chain(queue.try_iter().take(MOST_WRITES - 1)).collect();
+        let mut bytes = first.bytes();
+        let mut writes = vec![first];
+        while writes.len() < MOST_WRITES
+            && bytes < ENOUGH_BYTES
+            && let Ok(next) = queue.try_recv()
+        {
+            bytes += next.bytes();
+            writes.push(next);
+        }
         match commit(database, &writes) {
             Ok(changes) => {
                 for (write, changed) in writes.into_iter().zip(changes) {

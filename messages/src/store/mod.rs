@@ -14,8 +14,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 
 /// Keeps messages by their digest.
 ///
-/// What a call reports has happened for good, as far as the store goes, and is seen by every later call. Of concurrent
-/// calls that put (or delete) the same message, one alone reports that it did.
+/// What a call reports has happened for good, as far as the store goes, and is seen by every later call; only a read from
+/// a replica that lags may still find a message that was deleted. Of concurrent calls that put (or delete) the same
+/// message, one alone reports that it did.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Keeps the message; whether it is new.
     fn put(&self, digest: Digest, message: Bytes) -> Answer<'_, bool>;

@@ -163,13 +163,7 @@ fn key(digest: Digest) -> String {
 }
 
 fn connection_info(settings: &RedisSettings, host: &str) -> Result<ConnectionInfo, String> {
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => {
-            let port = port.parse().map_err(|_| format!("redis: {port:?} is not a port"))?;
-            (host, port)
-        }
-        _ => (host, settings.port),
-    };
+    let (host, port) = host_and_port(host, settings.port)?;
     let address = if settings.tls {
         ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None }
     } else {
@@ -187,6 +181,20 @@ fn connection_info(settings: &RedisSettings, host: &str) -> Result<ConnectionInf
     Ok(info.set_redis_settings(login))
 }
 
+/// `HOST`, `HOST:PORT`, `ADDRESS6` or `[ADDRESS6]:PORT`.
+fn host_and_port(text: &str, default_port: u16) -> Result<(&str, u16), String> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        },
+    };
+    let port =
+        port.map(|port| port.parse().map_err(|_| format!("redis: {port:?} is not a port"))).transpose()?;
+    Ok((host, port.unwrap_or(default_port)))
+}
+
 fn certificates(settings: &RedisSettings) -> Result<Option<TlsCertificates>, String> {
     if settings.tls_ca_file.is_empty() {
         return Ok(None);
@@ -194,4 +202,24 @@ fn certificates(settings: &RedisSettings) -> Result<Option<TlsCertificates>, Str
     let authorities = fs::read(&settings.tls_ca_file)
         .map_err(|error| format!("redis.tls_ca_file: cannot read {}: {error}", settings.tls_ca_file))?;
     Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(authorities) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_may_name_its_port() {
+        for (text, host, port) in [
+            ("redis", "redis", 6379),
+            ("redis:1", "redis", 1),
+            ("10.0.0.1:2", "10.0.0.1", 2),
+            ("::1", "::1", 6379),
+            ("[::1]", "::1", 6379),
+            ("[::1]:3", "::1", 3),
+        ] {
+            assert_eq!(host_and_port(text, 6379), Ok((host, port)), "{text}");
+        }
+        assert!(host_and_port("redis:x", 6379).is_err());
+    }
 }

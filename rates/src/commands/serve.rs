@@ -44,9 +44,13 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
         stop_workers();
     })
     .await;
-    workers.stopped(!matches!(served, Ok(Exit::Success))).await;
-    app.database.primary.close().await;
-    app.database.batches.close().await;
+    let ended = matches!(served, Ok(Exit::Success));
+    workers.stopped(!ended).await;
+    // What was cut off may still hold a connection, by a statement that nobody waits for any more.
+    if ended {
+        app.database.primary.close().await;
+        app.database.batches.close().await;
+    }
     match served {
         Ok(exit) => exit,
         Err(error) => {
