@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use rates::database::Database;
@@ -146,8 +147,14 @@ async fn a_replica_answers_and_one_that_lags_never_with_older_data(pool: PgPool)
     replica.execute("select pg_wal_replay_resume()").await.unwrap();
     let newest: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
     let follows = "select version from data_version";
+    let patience = Instant::now() + Duration::from_secs(60);
     while sqlx::query_scalar::<_, i64>(follows).fetch_one(&replica).await.unwrap() < newest {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(
+            Instant::now() < patience,
+            "the replica does not follow; its log is in {:?}",
+            server.socket()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(price(&instance).await, 11, "when it follows again");
     reads.close().await;
