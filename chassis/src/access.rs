@@ -1,6 +1,8 @@
 //! The access log in the combined format that web servers write and log programs read:
 //!
-//!     ADDRESS - - [DAY/MONTH/YEAR:TIME ZONE] "METHOD PATH VERSION" STATUS BYTES "REFERER" "USER-AGENT"
+//! ```text
+//! ADDRESS - - [DAY/MONTH/YEAR:TIME ZONE] "METHOD PATH VERSION" STATUS BYTES "REFERER" "USER-AGENT"
+//! ```
 
 use std::{
     cell::RefCell,
