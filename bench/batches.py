@@ -1,0 +1,100 @@
+"""What it costs to take prices in: batches over HTTP against `psql \\copy`, the memory of a large one, and reads meanwhile."""
+
+import http.client
+import os
+import random
+import re
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from run import RATES, ROOT, REGIONS, database, interleaved, path, psql, rates, wrk
+
+FORMATS = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
+HEAD = "orig_code,dest_code,day,price\n"
+
+
+def rows(count, seed):
+    """Prices of 400 lanes on 30 days, the same each time."""
+    dice = random.Random(seed)
+    ports = psql("select code from ports order by code", "batching").split()
+    lanes = [(origin, destination) for origin in ports[:20] for destination in ports[40:60]]
+    for _ in range(count):
+        origin, destination = dice.choice(lanes)
+        yield origin, destination, f"2022-01-{dice.randint(1, 30):02}", dice.randint(500, 5000)
+
+
+def content(form, prices):
+    if form == "csv":
+        return (HEAD + "".join("%s,%s,%s,%d\n" % row for row in prices)).encode()
+    objects = ('{"orig_code":"%s","dest_code":"%s","day":"%s","price":%d}' % row for row in prices)
+    return ("\n".join(objects) if form == "ndjson" else '{"prices":[' + ",".join(objects) + "]}").encode()
+
+
+def post(server, key, form, body):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+    headers = {"content-type": FORMATS[form], "authorization": f"Bearer {key}", "idempotency-key": str(time.monotonic_ns())}
+    connection.request("POST", "/prices", body, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status != 201:
+        raise SystemExit(f"{answer.status} {text[:300]}")
+
+
+def reset():
+    psql("delete from prices where day >= '2022-01-01'; vacuum analyze prices; vacuum analyze daily_rates; checkpoint", "batching")
+
+
+def measure(table):
+    subprocess.run(["psql", "-X", "-q", database("postgres")], input="drop database if exists batching; create database batching", text=True, check=True)
+    environment = {**os.environ, "DATABASE_URL": database("batching"), "RUST_LOG": "warn"}
+    subprocess.run([RATES, "migrate"], env=environment, check=True)
+    subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True)
+    key = subprocess.run([RATES, "key", "create", "bench"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    count = 100_000
+    bodies = {form: content(form, rows(count, 1)) for form in FORMATS}
+    copied = ROOT / ".run/batch.csv"
+    copied.write_bytes(bodies["csv"])
+
+    def timed(action):
+        def measured():
+            reset()
+            started = time.monotonic()
+            action()
+            return {"rate": count / (time.monotonic() - started)}
+
+        return measured
+
+    os.environ |= {"RATES__BATCHES__PER_MINUTE_BY_KEY": "100000", "RATES__BATCHES__PER_MINUTE_BY_ADDRESS": "100000"}
+    with rates(8111, name="batching") as server:
+        copy = timed(lambda: psql(f"\\copy prices (orig_code, dest_code, day, price) from '{copied}' with (format csv, header)", "batching"))
+        posts = [timed(lambda form=form: post(server, key, form, bodies[form])) for form in FORMATS]
+        *ours, theirs = interleaved(*posts, copy)
+        for form, found in zip(FORMATS, ours):
+            table.speed(f"8. a batch of 100,000 rows over HTTP, {form} ÷ `psql \\copy` of the same with the same triggers (rows)", found, theirs, 0.7)
+
+        reset()
+        Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
+        before = server.resident_mib()
+        post(server, key, "json", content("json", rows(1_000_000, 2)))
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        growth = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024 - before
+        table.add("8. memory that a batch of a million rows adds", f"{growth:.1f} MiB", "", "", "< 64 MiB", growth < 64)
+
+        reset()
+        done = threading.Event()
+
+        def stream():
+            while not done.is_set():
+                post(server, key, "csv", bodies["csv"])
+
+        question = path(REGIONS)
+        quiet = wrk(server, question, seconds=6)
+        streaming = threading.Thread(target=stream)
+        streaming.start()
+        busy = wrk(server, question, seconds=12)
+        done.set()
+        streaming.join()
+        ratio = busy["p99"] / quiet["p99"]
+        table.add("8. p99 of reads while batches stream in ÷ without", f"{busy['p99']:.2f} ms", f"{quiet['p99']:.2f} ms", f"{ratio:.2f}", "≤ 3", ratio <= 3)
