@@ -1,6 +1,5 @@
 """The service as people would write it with FastAPI and asyncpg: a recursive query over the raw prices."""
 
-import os
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
@@ -14,7 +13,8 @@ SQL = RATES.format(origin="$1", destination="$2", first="$3", last="$4")
 
 @asynccontextmanager
 async def lifespan(app):
-    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=4, max_size=8) as pool:
+    # By PGHOST and its like: of a URL asyncpg does not take the directory of a socket.
+    async with asyncpg.create_pool(min_size=4, max_size=8) as pool:
         app.state.pool = pool
         yield
 
