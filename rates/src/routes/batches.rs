@@ -147,6 +147,7 @@ pub(crate) async fn list_batches(
     params(("id" = i64, Path, description = "The batch's id", example = 17)),
     responses(
         (status = 200, body = BatchBody),
+        (status = 400, description = "The id is no number", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "It is another supplier's", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -167,6 +168,7 @@ pub(crate) async fn get_batch(
     params(("id" = i64, Path, description = "The batch's id", example = 17)),
     responses(
         (status = 200, body = BatchBody),
+        (status = 400, description = "The id is no number", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "It is another supplier's", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
