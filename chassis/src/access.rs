@@ -60,11 +60,11 @@ fn put_header(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
     quoted(line, headers.get(name).map_or(b"-", |value| value.as_bytes()));
 }
 
-/// What a client sent must neither end its quotes nor begin a line of its own.
+/// What a client sent must neither end its quotes nor begin a line of its own; nor need it be UTF-8, as the log is.
 fn quoted(line: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         match byte {
-            b'"' | b'\\' | 0..=31 | 127 => {
+            b'"' | b'\\' | 0..=31 | 127.. => {
                 let _ = write!(line, "\\x{byte:02X}");
             }
             byte => line.push(*byte),
@@ -91,6 +91,8 @@ fn put_time(line: &mut Vec<u8>, now: SystemTime) {
 mod tests {
     use std::time::Duration;
 
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -107,6 +109,18 @@ mod tests {
         assert_eq!(head, "127.0.0.1 - - ");
         assert!(time.len() == "21/Nov/2026:09:00:00 +0000".len() && time.ends_with(" +0000"), "{time}");
         assert_eq!(rest, "\"GET /messages/x?y=%22 HTTP/1.1\" 200 4 \"-\" \"me\\x22 200 \\x5C \\x09\"\n");
+    }
+
+    #[test]
+    fn a_line_is_one_line_of_ascii_whatever_bytes_come() {
+        let mut line = Vec::new();
+        quoted(&mut line, &(0..=255).collect::<Vec<u8>>());
+        assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
+        let agent = HeaderValue::from_bytes(b"caf\xE9 \xC3\xA9 \xE2\x80\xA8 \xC2\x85").unwrap();
+        let headers = HeaderMap::from_iter([(header::USER_AGENT, agent)]);
+        line.clear();
+        put_header(&mut line, &headers, &header::USER_AGENT);
+        assert_eq!(String::from_utf8(line).unwrap(), "caf\\xE9 \\xC3\\xA9 \\xE2\\x80\\xA8 \\xC2\\x85");
     }
 
     #[test]

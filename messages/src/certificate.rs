@@ -1,7 +1,7 @@
 //! The certificate of those who have none yet.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -13,21 +13,45 @@ use rcgen::{
 
 use crate::settings::TlsSettings;
 
+const CERTIFICATE: &str = "localhost.crt";
+const KEY: &str = "localhost.key";
+
 /// Certificate and key of the folder. Where neither is there, a self-signed pair is made and its path printed.
 pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf), String> {
-    let certificate = settings.folder.join("localhost.crt");
-    let key = settings.folder.join("localhost.key");
-    match (certificate.exists(), key.exists()) {
-        (true, true) => {}
-        (false, false) => {
-            make(&certificate, &key, &settings.hosts.0)?;
-            eprintln!("messages: made a self-signed certificate: {}", certificate.display());
-        }
-        // Half of a pair is somebody's; to write the other half over it would lose it.
-        (true, false) => return Err(missing(&key, &certificate)),
-        (false, true) => return Err(missing(&certificate, &key)),
+    let folder = &settings.folder;
+    let pair = (folder.join(CERTIFICATE), folder.join(KEY));
+    let there = || (pair.0.exists(), pair.1.exists());
+    if there() == (true, true) {
+        return Ok(pair);
     }
-    Ok((certificate, key))
+    let fault = |error: io::Error| format!("cannot make a certificate in {}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(fault)?;
+    // Of processes that start together one makes the pair; the others wait and find it.
+    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(fault)?;
+    match there() {
+        (true, true) => return Ok(pair),
+        (false, false) => {
+            let (certificate, key) = self_signed(&settings.hosts.0)
+                .map_err(|error| format!("cannot make a certificate for {:?}: {error}", settings.hosts.0))?;
+            write(&unfinished(folder, CERTIFICATE), 0o644, &certificate).map_err(fault)?;
+            write(&unfinished(folder, KEY), 0o600, &key).map_err(fault)?;
+            fs::rename(unfinished(folder, KEY), &pair.1).map_err(fault)?;
+        }
+        // Ours: a crash came between the two renames.
+        (false, true) if unfinished(folder, CERTIFICATE).exists() && !unfinished(folder, KEY).exists() => {}
+        // Half of a pair is somebody's; to write the other half over it would lose it.
+        (true, false) => return Err(missing(&pair.1, &pair.0)),
+        (false, true) => return Err(missing(&pair.0, &pair.1)),
+    }
+    fs::rename(unfinished(folder, CERTIFICATE), &pair.0).map_err(fault)?;
+    lock.sync_all().map_err(fault)?;
+    eprintln!("messages: made a self-signed certificate: {}", pair.0.display());
+    Ok(pair)
+}
+
+/// What a file is called until it and its sibling are whole; no one else's file has this name.
+fn unfinished(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.unfinished"))
 }
 
 fn missing(missing: &Path, found: &Path) -> String {
@@ -38,19 +62,13 @@ fn missing(missing: &Path, found: &Path) -> String {
     )
 }
 
-fn make(certificate_file: &Path, key_file: &Path, hosts: &[String]) -> Result<(), String> {
-    let (certificate, key) =
-        self_signed(hosts).map_err(|error| format!("cannot make a certificate for {hosts:?}: {error}"))?;
-    let fault = |path: &Path, error: &io::Error| format!("cannot write {}: {error}", path.display());
-    if let Some(folder) = certificate_file.parent() {
-        fs::create_dir_all(folder).map_err(|error| fault(folder, &error))?;
-    }
-    // The certificate comes last: a pair that a crash left half is told, and a whole one has a key that is whole.
-    write(key_file, 0o600, &key).map_err(|error| fault(key_file, &error))?;
-    write(certificate_file, 0o644, &certificate).map_err(|error| fault(certificate_file, &error))
-}
-
+/// Writes an unfinished file anew.
 fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    // One of a crash may be half, and would keep its mode.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
@@ -69,4 +87,82 @@ fn self_signed(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
     params.not_after = date_time_ymd(2045, 1, 1);
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), key.serialize_pem()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use chassis::settings::List;
+
+    use super::*;
+
+    fn in_folder(folder: &Path) -> TlsSettings {
+        TlsSettings {
+            enabled: true,
+            folder: folder.to_owned(),
+            hosts: List(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]),
+        }
+    }
+
+    /// The names of all files, sorted.
+    fn names(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_start_after_a_crash_finishes_the_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, settings) = (folder.path(), in_folder(folder.path()));
+        // Killed while it wrote: whatever is there is thrown away, it may be half.
+        fs::write(unfinished(path, CERTIFICATE), "-----BEGIN").unwrap();
+        fs::write(unfinished(path, KEY), "").unwrap();
+        let (certificate, key) = find_or_make(&settings).unwrap();
+        assert_eq!(names(path), [CERTIFICATE, KEY]);
+        let made = (fs::read(&certificate).unwrap(), fs::read(&key).unwrap());
+        assert!(made.0.starts_with(b"-----BEGIN CERTIFICATE") && !made.1.is_empty());
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        // Killed between the renames: the certificate of that key waits.
+        fs::rename(&certificate, unfinished(path, CERTIFICATE)).unwrap();
+        find_or_make(&settings).unwrap();
+        assert_eq!(names(path), [CERTIFICATE, KEY]);
+        assert_eq!((fs::read(&certificate).unwrap(), fs::read(&key).unwrap()), made);
+    }
+
+    #[test]
+    fn half_a_pair_that_is_somebodys_stays_as_it_is() {
+        for (own, leftovers) in
+            [(KEY, &[][..]), (KEY, &[CERTIFICATE, KEY]), (CERTIFICATE, &[]), (CERTIFICATE, &[KEY])]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(own), "mine").unwrap();
+            for name in leftovers {
+                fs::write(unfinished(folder.path(), name), "old").unwrap();
+            }
+            let before = names(folder.path());
+            let fault = find_or_make(&in_folder(folder.path())).unwrap_err();
+            assert!(fault.contains("is missing beside"), "{fault}");
+            assert_eq!(names(folder.path()), before);
+            assert_eq!(fs::read(folder.path().join(own)).unwrap(), b"mine");
+        }
+    }
+
+    #[test]
+    fn processes_that_start_together_have_one_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = in_folder(folder.path());
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let start = || {
+                let (certificate, key) = find_or_make(&settings).unwrap();
+                (fs::read(certificate).unwrap(), fs::read(key).unwrap())
+            };
+            let started: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            started.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|pair| *pair == found[0]), "all serve the same pair");
+    }
 }

@@ -168,4 +168,41 @@ async fn reads_go_to_the_replica_and_to_the_primary_for_what_it_lacks() {
     assert!(store.get(Digest::of(b"here")).await.unwrap().is_some(), "what the replica lacks is found");
     replica.kill();
     assert!(store.get(Digest::of(b"here")).await.unwrap().is_some(), "the primary stands in");
+    replica.start_again();
+    until_read(&store, b"there").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_hangs_is_waited_for_once() {
+    let (Some(primary), Some(replica)) = (Redis::start(&[]), Redis::start(&[])) else { return };
+    let at = |redis: &Redis| format!("127.0.0.1:{}", redis.port);
+    let on_replica = store(&[("MESSAGES_REDIS_HOST", &at(&replica))]);
+    on_replica.put(Digest::of(b"there"), Bytes::from_static(b"there")).await.unwrap();
+    // It takes connections and never answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hosts = format!("{},{}", hanging.local_addr().unwrap(), at(&replica));
+    let store = store(&[
+        ("MESSAGES_REDIS_HOST", &at(&primary)),
+        ("MESSAGES_REDIS_READ_HOSTS", &hosts),
+        ("MESSAGES__REDIS__TIMEOUT_SECONDS", "0.5"),
+    ]);
+    let digest = Digest::of(b"there");
+    let start = std::time::Instant::now();
+    let first = store.get(digest).await.unwrap();
+    assert_eq!(first, None, "the primary answers, which has it not");
+    assert!(start.elapsed().as_secs_f64() > 0.4, "the hanging one was asked");
+    let start = std::time::Instant::now();
+    for _ in 0..20 {
+        assert!(store.get(digest).await.unwrap().is_some(), "the other replica has all reads");
+    }
+    assert!(start.elapsed().as_secs_f64() < 0.4, "{:?}", start.elapsed());
+}
+
+/// Waits until a message that the replica alone has is found.
+async fn until_read(store: &Arc<dyn Store>, message: &[u8]) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while store.get(Digest::of(message)).await.unwrap().is_none() {
+        assert!(std::time::Instant::now() < deadline, "the replica is not asked again");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

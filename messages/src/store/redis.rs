@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,12 +21,44 @@ use tokio::sync::OnceCell;
 use super::{Answer, Store, StoreError};
 use crate::{digest::Digest, settings::RedisSettings};
 
+/// A replica that failed is not asked for this time: each read would wait for it until the timeout.
+const COOL_OFF: Duration = Duration::from_secs(3);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct RedisStore {
     primary: Connection,
-    replicas: Vec<Connection>,
+    replicas: Vec<Replica>,
     next: AtomicUsize,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct Replica {
+    connection: Connection,
+    /// When it may be tried again, in seconds since the store was opened; 0 while it answers.
+    away_until: AtomicU64,
+}
+
+impl Replica {
+    fn new(connection: Connection) -> Self {
+        Self { connection, away_until: AtomicU64::new(0) }
+    }
+
+    /// Whether to ask it. Of those who come when its time is over, the first alone tries; the others need not wait.
+    fn may_be_asked(&self, now: u64) -> bool {
+        let until = self.away_until.load(Ordering::Relaxed);
+        until == 0
+            || (until <= now
+                && self
+                    .away_until
+                    .compare_exchange(until, after(now), Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok())
+    }
+}
+
+fn after(now: u64) -> u64 {
+    now + COOL_OFF.as_secs()
 }
 
 /// A connection that is made when it is first asked and again whenever it was lost. Requests share it, and what they
@@ -85,8 +117,9 @@ impl RedisStore {
                 let client = builder.build().map_err(fault)?;
                 Ok::<_, String>(Connection::Cluster(Box::new((client, OnceCell::new()))))
             };
-            let replicas = if settings.cluster_read_replicas { vec![cluster(true)?] } else { Vec::new() };
-            return Ok(Self { primary: cluster(false)?, replicas, next: AtomicUsize::new(0) });
+            let replicas =
+                if settings.cluster_read_replicas { vec![Replica::new(cluster(true)?)] } else { Vec::new() };
+            return Ok(Self::over(cluster(false)?, replicas));
         }
         let server = |host: &String| {
             let info = connection_info(settings, host)?;
@@ -106,19 +139,50 @@ impl RedisStore {
         let [host] = settings.host.0.as_slice() else {
             return Err("redis.host names several hosts, which needs redis.cluster".to_owned());
         };
-        let replicas: Result<Vec<_>, _> = settings.read_hosts.0.iter().map(server).collect();
-        Ok(Self { primary: server(host)?, replicas: replicas?, next: AtomicUsize::new(0) })
+        let replicas: Result<Vec<_>, _> =
+            settings.read_hosts.0.iter().map(|host| server(host).map(Replica::new)).collect();
+        Ok(Self::over(server(host)?, replicas?))
+    }
+
+    fn over(primary: Connection, replicas: Vec<Replica>) -> Self {
+        Self { primary, replicas, next: AtomicUsize::new(0), started: Instant::now() }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// The replicas in turn, but for those that are away.
+    fn replica(&self) -> Option<&Replica> {
+        if self.replicas.is_empty() {
+            return None;
+        }
+        let (next, now) = (self.next.fetch_add(1, Ordering::Relaxed), self.now());
+        (0..self.replicas.len())
+            .map(|step| &self.replicas[next.wrapping_add(step) % self.replicas.len()])
+            .find(|replica| replica.may_be_asked(now))
     }
 
     async fn read(&self, digest: Digest) -> Result<Option<Bytes>, RedisError> {
         let command = Cmd::get(key(digest));
         // A replica may be away, or may not have heard of the message yet; the primary knows.
-        if !self.replicas.is_empty() {
-            let replica = self.next.fetch_add(1, Ordering::Relaxed) % self.replicas.len();
-            match self.replicas[replica].ask::<Option<Bytes>>(&command).await {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(error = %error, "a read replica failed; the primary answers"),
+        if let Some(replica) = self.replica() {
+            match replica.connection.ask::<Option<Bytes>>(&command).await {
+                Ok(found) => {
+                    if replica.away_until.load(Ordering::Relaxed) != 0 {
+                        replica.away_until.store(0, Ordering::Relaxed);
+                    }
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                Err(error) => {
+                    // Told once, not by all that were waiting for it.
+                    if replica.away_until.swap(after(self.now()), Ordering::Relaxed) == 0 {
+                        let seconds = COOL_OFF.as_secs();
+                        tracing::warn!(error = %error, seconds, "a read replica failed and is left out for a while");
+                    }
+                }
             }
         }
         let first = self.primary.ask(&command).await;
