@@ -25,7 +25,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use prometheus_client::metrics::histogram::Histogram;
 use tower::{Layer, Service, ServiceExt};
-use tower_http::{compression::Compression, cors::CorsLayer};
+use tower_http::{
+    compression::{
+        Compression, Predicate,
+        predicate::{DefaultPredicate, SizeAbove},
+    },
+    cors::CorsLayer,
+};
 use tracing::Instrument;
 
 use crate::{
@@ -38,6 +44,8 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: &str = "traceparent";
+/// In bytes. An answer up to this size goes in one packet with its head, compressed or not.
+const COMPRESSED_ABOVE: u64 = 1024;
 
 /// How long a request may take and how large its body may be.
 #[derive(Debug, Clone, Copy)]
@@ -414,7 +422,8 @@ async fn compressed(response: Response, encodings: HeaderValue) -> Response {
         let response = response.take().expect("asked once");
         std::future::ready(Ok::<_, Infallible>(response))
     });
-    match Compression::new(answer).oneshot(asked).await {
+    let pays = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_ABOVE));
+    match Compression::new(answer).compress_when(pays).oneshot(asked).await {
         Ok(response) => weaken_etag_of_compressed(response.map(Body::new)),
         Err(never) => match never {},
     }
