@@ -173,8 +173,9 @@ def prepare():
             subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", ROOT / "db/rates.sql", database(name)], check=True, stdout=subprocess.DEVNULL)
             if scaled:
                 psql((ROOT / "bench/scale.sql").read_text(), name)
-            subprocess.run([RATES, "migrate"], env={**os.environ, "DATABASE_URL": database(name), "RUST_LOG": "warn"}, check=True)
-            psql("vacuum analyze", name)
+        # Always: what an earlier run left may be of an earlier schema.
+        subprocess.run([RATES, "migrate"], env={**os.environ, "DATABASE_URL": database(name), "RUST_LOG": "warn"}, check=True)
+        psql("vacuum analyze", name)
 
 
 def loading(table):
