@@ -1,4 +1,4 @@
-"""What the rivals ask the database, and how they make a day of it."""
+"""What is asked without a rollup, in one recursive query or as the rivals do, and how they make a day of it."""
 
 RATES = """
 with recursive below_origin as (
@@ -14,6 +14,25 @@ where orig_code in (select code from ports where code = {origin} or parent_slug 
   and day between {first} and {last}
 group by day
 """
+
+
+# The ports of a place, asked only where it is a region; then the prices by their index.
+PORTS = """
+with recursive below as (
+    select slug from regions where slug = {place}
+    union select r.slug from regions r join below b on r.parent_slug = b.slug
+)
+select code from ports where parent_slug in (select slug from below)
+"""
+PRICES = """
+select day, sum(price), count(*) from prices
+where orig_code = any({origins}) and dest_code = any({destinations}) and day between {first} and {last}
+group by day
+"""
+
+
+def is_port(place):
+    return len(place) == 5 and place.isupper()
 
 
 def mean(found):
