@@ -10,20 +10,23 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
     body::{Body, HttpBody},
-    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, connect_info::Connected},
     response::{IntoResponse, Response},
 };
-use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use futures_util::{FutureExt, future::CatchUnwind};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use pin_project_lite::pin_project;
 use prometheus_client::metrics::histogram::Histogram;
+use tokio::time::{Sleep, sleep_until};
 use tower::{Layer, Service, ServiceExt};
 use tower_http::{
     compression::{
@@ -32,7 +35,7 @@ use tower_http::{
     },
     cors::CorsLayer,
 };
-use tracing::Instrument;
+use tracing::{Instrument, instrument::Instrumented};
 
 use crate::{
     Problem, access,
@@ -56,9 +59,24 @@ pub struct Limits {
     pub body_bytes: usize,
 }
 
-/// Who asks, as far as the trusted proxies tell; the edge puts it into the extensions of every request.
+/// Who asks: the peer of the connection, or who the trusted proxies say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
+
+impl ClientAddress {
+    /// Who sent the request with these extensions. Without a socket (tests that call the router) everybody is one.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Self {
+        let known = extensions.get::<ConnectInfo<Self>>();
+        known.map_or(Self(Ipv4Addr::UNSPECIFIED.into()), |ConnectInfo(address)| *address)
+    }
+}
+
+impl Connected<SocketAddr> for ClientAddress {
+    fn connect_info(peer: SocketAddr) -> Self {
+        Self(peer.ip().to_canonical())
+    }
+}
 
 /// The limits and instruments that requests pass; cheap to clone.
 #[derive(Clone)]
@@ -217,7 +235,7 @@ pub struct Guard<S> {
     inner: S,
     edge: Arc<Inner>,
     /// Shared by the clones of this guard, of which each request gets one.
-    endpoint: Arc<OnceLock<Endpoint>>,
+    endpoint: Arc<OnceLock<Arc<Endpoint>>>,
 }
 
 /// What does not change from request to request. Found at the first one, since only a request tells its route.
@@ -243,111 +261,186 @@ impl Endpoint {
             route: route.to_owned(),
         }
     }
+
+    fn observe(&self, edge: &Inner, method: &'static str, status: StatusCode, elapsed: Duration) {
+        if (method, status) == USUAL {
+            self.usual.observe(elapsed.as_secs_f64());
+        } else {
+            let labels = RequestLabels { method, route: self.route.clone(), status: status.as_u16() };
+            edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        }
+    }
 }
 
 impl<S> Service<Request> for Guard<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
-    S::Future: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Guarded<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let started = Instant::now();
-        let edge = Arc::clone(&self.edge);
-        let endpoint = Arc::clone(&self.endpoint);
-        let known = endpoint.get_or_init(|| {
+        let edge = &self.edge;
+        let endpoint = self.endpoint.get_or_init(|| {
             let route = request.extensions().get::<MatchedPath>();
-            Endpoint::new(route.map_or("unmatched", MatchedPath::as_str), &edge)
+            Arc::new(Endpoint::new(route.map_or("unmatched", MatchedPath::as_str), edge))
         });
-        let id = request_id(request.headers());
-        let method = method_label(request.method());
-        let trace_id = trace_id(request.headers()).map(str::to_owned);
+        believe_proxies(&mut request, edge.trusted_proxies);
+        let asked = Asked::new(&request, edge, endpoint);
         let span = tracing::info_span!(
             "request",
-            request_id = id.to_str().unwrap_or_default(),
-            method,
-            route = known.route,
-            trace_id,
+            request_id = asked.id(),
+            method = asked.method,
+            route = endpoint.route,
+            trace_id = asked.trace_id,
         );
         if edge.traces {
             continue_trace(&span, request.headers());
         }
-        let in_flight = InFlight::enter(&edge);
-        let refused = if in_flight.number > edge.concurrency && !known.is_health {
-            edge.metrics.shed.inc();
-            Some(Problem::unavailable("Too many requests at once; come back in a second.", 1))
-        } else if declared_length(request.headers()) > known.limits.body_bytes {
-            let detail = format!("The body is larger than {} bytes.", known.limits.body_bytes);
-            Some(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail))
+        let answer = if let Some(problem) = asked.refusal(request.headers()) {
+            Answer::Refused { response: Some(problem.into_response()) }
         } else {
-            None
+            if !request.body().is_end_stream() {
+                DefaultBodyLimit::max(endpoint.limits.body_bytes).apply(&mut request);
+            }
+            let response = AssertUnwindSafe(self.inner.call(request)).catch_unwind().instrument(span);
+            Answer::Handled { response }
         };
-        let encodings = request.headers().get(header::ACCEPT_ENCODING).cloned();
-        let https = security::asked_by_https(request.headers());
-        let address = client_address(&request, edge.trusted_proxies);
-        let entry = edge.access_log.as_ref().map(|_| access::Entry::new(&request, address.0));
-        let next = refused.map_or_else(
-            || {
-                request.extensions_mut().insert(address);
-                if !request.body().is_end_stream() {
-                    DefaultBodyLimit::max(known.limits.body_bytes).apply(&mut request);
+        Guarded { answer, late: None, asked: Some(asked) }
+    }
+}
+
+pin_project! {
+    /// The answer to a request, with what the edge does before it goes out.
+    pub struct Guarded<F> {
+        #[pin]
+        answer: Answer<F>,
+        late: Option<Pin<Box<Sleep>>>,
+        asked: Option<Asked>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerProjection]
+    enum Answer<F> {
+        Refused { response: Option<Response> },
+        Handled { #[pin] response: Instrumented<CatchUnwind<AssertUnwindSafe<F>>> },
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.answer.project() {
+            AnswerProjection::Refused { response } => response.take().expect("polled once"),
+            AnswerProjection::Handled { response } => match response.poll(context) {
+                Poll::Ready(Ok(Ok(response))) => response,
+                Poll::Ready(Ok(Err(never))) => match never {},
+                Poll::Ready(Err(panic)) => {
+                    Problem::internal(format!("panic: {}", panic_message(&*panic))).into_response()
                 }
-                Ok(AssertUnwindSafe(self.inner.call(request)).catch_unwind())
-            },
-            Err,
-        );
-        Box::pin(async move {
-            let known = endpoint.get().expect("set above");
-            let response = match next {
-                Ok(next) => match tokio::time::timeout(known.limits.timeout, next).instrument(span).await {
-                    Ok(Ok(Ok(response))) => response,
-                    Ok(Ok(Err(never))) => match never {},
-                    Ok(Err(panic)) => {
-                        Problem::internal(format!("panic: {}", panic_message(&*panic))).into_response()
-                    }
-                    Err(_) => Problem::unavailable("The answer took too long.", 1)
+                Poll::Pending => {
+                    // Only what waits gets a timer: most answers are there at once.
+                    let asked = this.asked.as_ref().expect("not answered yet");
+                    let late = this.late.get_or_insert_with(|| Box::pin(sleep_until(asked.deadline())));
+                    ready!(late.as_mut().poll(context));
+                    Problem::unavailable("The answer took too long.", 1)
                         .cause("request timeout")
-                        .into_response(),
-                },
-                Err(problem) => problem.into_response(),
-            };
-            let (mut response, problem) = named(response, &id, edge.detail_member);
-            let elapsed = started.elapsed();
-            let status = response.status();
-            if (method, status) == USUAL {
-                known.usual.observe(elapsed.as_secs_f64());
-            } else {
-                let labels = RequestLabels { method, route: known.route.clone(), status: status.as_u16() };
-                edge.metrics.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
-            }
-            let line = Line {
-                id: id.to_str().unwrap_or_default(),
-                trace_id: trace_id.as_deref(),
-                method,
-                route: &known.route,
-                status,
-                elapsed,
-                problem: problem.as_ref(),
-            };
-            line.log();
-            response.headers_mut().insert(REQUEST_ID, id);
-            security::add(response.headers_mut(), https);
-            drop(in_flight);
-            if let Some(encodings) = encodings {
-                response = compressed(response, encodings).await;
-            }
-            if let (Some(entry), Some(lines)) = (entry, &edge.access_log) {
-                entry.answered(&response, lines);
-            }
-            Ok(response)
+                        .into_response()
+                }
+            },
+        };
+        let asked = this.asked.take().expect("answered once");
+        Poll::Ready(Ok(asked.answered(response)))
+    }
+}
+
+/// What is known of a request until it is answered.
+struct Asked {
+    edge: Arc<Inner>,
+    endpoint: Arc<Endpoint>,
+    started: Instant,
+    id: HeaderValue,
+    method: &'static str,
+    trace_id: Option<String>,
+    https: bool,
+    encodings: Option<HeaderValue>,
+    entry: Option<access::Entry>,
+    in_flight: InFlight,
+}
+
+impl Asked {
+    fn new(request: &Request, edge: &Arc<Inner>, endpoint: &Arc<Endpoint>) -> Self {
+        let headers = request.headers();
+        Self {
+            edge: Arc::clone(edge),
+            endpoint: Arc::clone(endpoint),
+            started: Instant::now(),
+            id: request_id(headers),
+            method: method_label(request.method()),
+            trace_id: trace_id(headers).map(str::to_owned),
+            https: security::asked_by_https(headers),
+            encodings: headers.get(header::ACCEPT_ENCODING).cloned(),
+            entry: edge
+                .access_log
+                .as_ref()
+                .map(|_| access::Entry::new(request, ClientAddress::of(request.extensions()).0)),
+            in_flight: InFlight::enter(edge),
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    fn deadline(&self) -> tokio::time::Instant {
+        (self.started + self.endpoint.limits.timeout).into()
+    }
+
+    /// Why the request is not even begun.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Problem> {
+        let limits = &self.endpoint.limits;
+        if self.in_flight.number > self.edge.concurrency && !self.endpoint.is_health {
+            self.edge.metrics.shed.inc();
+            return Some(Problem::unavailable("Too many requests at once; come back in a second.", 1));
+        }
+        (declared_length(headers) > limits.body_bytes).then(|| {
+            let detail = format!("The body is larger than {} bytes.", limits.body_bytes);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail)
         })
+    }
+
+    /// The response as it goes out; measured and logged.
+    fn answered(self, response: Response) -> Response {
+        let (mut response, problem) = named(response, &self.id, self.edge.detail_member);
+        let (status, elapsed) = (response.status(), self.started.elapsed());
+        self.endpoint.observe(&self.edge, self.method, status, elapsed);
+        let line = Line {
+            id: self.id(),
+            trace_id: self.trace_id.as_deref(),
+            method: self.method,
+            route: &self.endpoint.route,
+            status,
+            elapsed,
+            problem: problem.as_ref(),
+        };
+        line.log();
+        security::add(response.headers_mut(), self.https);
+        response.headers_mut().insert(REQUEST_ID, self.id);
+        if let Some(encodings) = self.encodings {
+            response = compressed(response, encodings);
+        }
+        if let (Some(entry), Some(lines)) = (self.entry, &self.edge.access_log) {
+            entry.answered(&response, lines);
+        }
+        response
     }
 }
 
@@ -414,7 +507,7 @@ impl Line<'_> {
 }
 
 /// The response as the client's `Accept-Encoding` would have it, where that pays: above a packet's worth of text.
-async fn compressed(response: Response, encodings: HeaderValue) -> Response {
+fn compressed(response: Response, encodings: HeaderValue) -> Response {
     let mut asked = Request::default();
     asked.headers_mut().insert(header::ACCEPT_ENCODING, encodings);
     let mut response = Some(response);
@@ -423,7 +516,8 @@ async fn compressed(response: Response, encodings: HeaderValue) -> Response {
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let pays = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_ABOVE));
-    match Compression::new(answer).compress_when(pays).oneshot(asked).await {
+    let packed = Compression::new(answer).compress_when(pays).oneshot(asked).now_or_never();
+    match packed.expect("the layer waits for nothing but its service") {
         Ok(response) => weaken_etag_of_compressed(response.map(Body::new)),
         Err(never) => match never {},
     }
@@ -431,17 +525,19 @@ async fn compressed(response: Response, encodings: HeaderValue) -> Response {
 
 /// Each proxy adds to `X-Forwarded-For` the address that it was asked from: the last entry is the last proxy's word,
 /// and what stands before the trusted ones' words anyone may have written.
-fn client_address(request: &Request, trusted_proxies: usize) -> ClientAddress {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let forwarded = || {
+fn believe_proxies(request: &mut Request, trusted_proxies: usize) {
+    if trusted_proxies == 0 {
+        return;
+    }
+    let forwarded = {
         let values =
             request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let entries: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-        entries[entries.len().checked_sub(trusted_proxies)?].parse::<IpAddr>().ok()
+        entries.len().checked_sub(trusted_proxies).and_then(|index| entries[index].parse::<IpAddr>().ok())
     };
-    let address = (trusted_proxies > 0).then(forwarded).flatten().or(peer);
-    // Without a socket (tests that call the router) everybody is one.
-    ClientAddress(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical())
+    if let Some(address) = forwarded {
+        request.extensions_mut().insert(ConnectInfo(ClientAddress(address.to_canonical())));
+    }
 }
 
 /// The client's id where it is one that a log can hold, else a new random one.
@@ -539,13 +635,14 @@ mod tests {
 
     #[test]
     fn only_the_words_of_trusted_proxies_are_believed() {
-        let mut request = Request::new(axum::body::Body::empty());
-        let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("1.1.1.1, 2.2.2.2"));
-        request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
         for (trusted, wanted) in [(0, "10.0.0.9"), (1, "3.3.3.3"), (2, "2.2.2.2"), (4, "10.0.0.9")] {
-            assert_eq!(client_address(&request, trusted).0.to_string(), wanted, "{trusted} proxies");
+            let mut request = Request::new(axum::body::Body::empty());
+            let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(ClientAddress::connect_info(peer)));
+            request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("1.1.1.1, 2.2.2.2"));
+            request.headers_mut().append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
+            believe_proxies(&mut request, trusted);
+            assert_eq!(ClientAddress::of(request.extensions()).0.to_string(), wanted, "{trusted} proxies");
         }
     }
 }

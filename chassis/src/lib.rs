@@ -5,11 +5,11 @@
 //! [`server::serve`], which returns when the process should end.
 
 mod access;
+mod connection;
 pub mod edge;
 pub mod exit;
 pub mod extract;
 pub mod health;
-mod idle;
 pub mod logfile;
 pub mod metrics;
 pub mod problem;

@@ -1,14 +1,12 @@
-//! Headers that tell a browser what an answer may do. Every answer has them, errors too.
+//! Headers that tell a browser what an answer may do; errors have them too.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// An answer is data, unless its handler says otherwise by a policy of its own: nothing is to be run, loaded or framed.
-const DATA: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-);
+const DATA: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+/// What matters only where a browser makes a document of an answer. Data has none: a head is copied with each answer.
+const OF_DOCUMENTS: [(HeaderName, HeaderValue); 4] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
@@ -26,12 +24,18 @@ pub(crate) fn asked_by_https(headers: &HeaderMap) -> bool {
 
 /// Adds the headers.
 pub(crate) fn add(headers: &mut HeaderMap, https: bool) {
-    headers.reserve(ALWAYS.len() + 2);
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(DATA);
-    for (name, value) in ALWAYS {
-        headers.insert(name, value);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_document(headers) {
+        headers.extend(OF_DOCUMENTS);
     }
     if https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
+}
+
+/// Pages and pictures can link, load and be framed. With `nosniff` nothing else is taken for one.
+fn is_document(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    media_type.starts_with(b"text/html") || media_type.starts_with(b"image/svg+xml")
 }

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioTimer;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Exit, idle::IdleAcceptor, settings::List};
+use crate::{Exit, connection::ConnectionAcceptor, edge::ClientAddress, settings::List};
 
 /// The `server` section of a service's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -138,7 +138,7 @@ pub async fn serve(
     let private_handle = Handle::<SocketAddr>::new();
     let mut public_server = tokio::spawn({
         let handle = handle.clone();
-        let service = public.into_make_service_with_connect_info::<SocketAddr>();
+        let service = public.into_make_service_with_connect_info::<ClientAddress>();
         let failed = |error: std::io::Error| format!("cannot serve: {error}");
         let tls = tls.as_ref().map(|(config, ..)| config.clone());
         let patience = Duration::from_secs_f64(settings.idle_seconds);
@@ -147,9 +147,13 @@ pub async fn serve(
             tune(server.http_builder());
             if let Some(tls) = tls {
                 let inner = RustlsAcceptor::new(tls);
-                server.map(|_| IdleAcceptor { inner, patience }).serve(service).await.map_err(failed)
+                server.map(|_| ConnectionAcceptor { inner, patience }).serve(service).await.map_err(failed)
             } else {
-                server.map(|inner| IdleAcceptor { inner, patience }).serve(service).await.map_err(failed)
+                server
+                    .map(|inner| ConnectionAcceptor { inner, patience })
+                    .serve(service)
+                    .await
+                    .map_err(failed)
             }
         }
     });
@@ -223,7 +227,7 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, String> {
 }
 
 fn tune(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    // [`IdleAcceptor`] does it for less.
+    // [`ConnectionAcceptor`] does it for less.
     builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
 }

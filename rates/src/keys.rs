@@ -85,8 +85,8 @@ impl FromRequestParts<App> for Supplier {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let writes = !matches!(parts.method, Method::GET | Method::HEAD);
-        if writes && let Some(ClientAddress(address)) = parts.extensions.get() {
-            app.limits.write_from(*address)?;
+        if writes {
+            app.limits.write_from(ClientAddress::of(&parts.extensions).0)?;
         }
         let supplier = Self::of_key(app, &parts.headers).await?;
         if writes {

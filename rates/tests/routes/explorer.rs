@@ -99,6 +99,14 @@ async fn what_a_stranger_writes_stays_text(pool: PgPool) {
     assert!(!html.contains("\"onfocus"), "{html}");
 }
 
+/// What browsers heed only of documents.
+const OF_DOCUMENTS: [(&str, &str); 4] = [
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+];
+
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn the_page_runs_nothing_inline_and_every_answer_is_bound(pool: PgPool) {
     let instance = Instance::new(&pool);
@@ -107,6 +115,9 @@ async fn the_page_runs_nothing_inline_and_every_answer_is_bound(pool: PgPool) {
     for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "<script>"] {
         assert!(!text.contains(inline), "{inline} in {text}");
     }
+    for (name, value) in OF_DOCUMENTS {
+        assert_eq!(html.header(name), value, "{name} of {html}");
+    }
     let policy = html.header("content-security-policy").to_owned();
     assert!(policy.contains("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
@@ -114,13 +125,10 @@ async fn the_page_runs_nothing_inline_and_every_answer_is_bound(pool: PgPool) {
     let svg = format!("/rates.svg?{LANE}");
     for path in ["/", "/docs/", "/nowhere", "/rates", "/ports", "/healthz", &data, &svg] {
         let answer = instance.get(path).await;
-        for (name, value) in [
-            ("x-content-type-options", "nosniff"),
-            ("x-frame-options", "DENY"),
-            ("referrer-policy", "same-origin"),
-            ("cross-origin-opener-policy", "same-origin"),
-        ] {
-            assert_eq!(answer.header(name), value, "{name} of {answer}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{answer}");
+        let is_document = path == "/docs/" || path == svg;
+        for (name, value) in OF_DOCUMENTS {
+            assert_eq!(answer.header(name), if is_document { value } else { "" }, "{name} of {answer}");
         }
         let policy = answer.header("content-security-policy");
         assert!(
