@@ -2,9 +2,10 @@
 
 use chrono::{Datelike, NaiveDate};
 
+pub use crate::sql::rates::{Lane, PricedDay};
 use crate::{
     params::{Order, PlaceName, RatesQuery},
-    sql::rates::{Lane, Percentiles},
+    sql::rates::Percentiles,
 };
 
 /// A day's mean is given only where at least this many prices make it.
@@ -24,7 +25,7 @@ pub(crate) fn each_day<'a>(
         // Years have four digits, and the calendar goes on beyond them.
         day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
         let next = if newest_first { left.start } else { left.end.wrapping_sub(1) };
-        if left.is_empty() || lane.days[next] != today {
+        if left.is_empty() || lane.days[next].day != today {
             return (today, None);
         }
         if newest_first {
@@ -40,7 +41,8 @@ pub(crate) fn each_day<'a>(
 ///
 /// `count` is the number of prices, null where there is none; `price` their mean in US dollars, null where there are
 /// fewer than three. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to it.
-pub(crate) fn rates(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
+#[must_use]
+pub fn rates(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
     let days = usize::try_from((query.to - query.from).num_days() + 1).unwrap_or(0);
     // An element has 43 bytes without values; a price and a count have some 20, the names of percentiles 57.
     let mut body = Vec::with_capacity(12 + days * if lane.percentiles.is_some() { 160 } else { 64 });
@@ -54,7 +56,7 @@ pub(crate) fn rates(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
         body.extend_from_slice(b"\",\"price\":");
         write_or_null(&mut body, |body| write_mean(body, lane, found?));
         body.extend_from_slice(b",\"count\":");
-        write_or_null(&mut body, |body| found.map(|index| write_count(body, lane, index)));
+        write_or_null(&mut body, |body| found.map(|index| write_integer(body, lane.days[index].count)));
         for (name, values) in lane.percentiles.iter().flat_map(named) {
             body.extend_from_slice(b",\"");
             body.extend_from_slice(name.as_bytes());
@@ -84,7 +86,7 @@ pub(crate) fn csv(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
         let _ = found.and_then(|index| write_mean(&mut body, lane, index));
         body.push(b',');
         if let Some(index) = found {
-            write_count(&mut body, lane, index);
+            write_integer(&mut body, lane.days[index].count);
         }
         for (_, values) in lane.percentiles.iter().flat_map(named) {
             body.push(b',');
@@ -122,8 +124,8 @@ fn write_or_null(body: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<
     }
 }
 
-fn write_count(body: &mut Vec<u8>, lane: &Lane, index: usize) {
-    body.extend_from_slice(itoa::Buffer::new().format(lane.price_counts[index]).as_bytes());
+fn write_integer(body: &mut Vec<u8>, number: impl itoa::Integer) {
+    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// `YYYY-MM-DD`, for years 1 to 9999.
@@ -151,7 +153,7 @@ fn write_mean(body: &mut Vec<u8>, lane: &Lane, index: usize) -> Option<()> {
 /// 2^31 dollars to pass that.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn mean(lane: &Lane, index: usize) -> Option<f64> {
-    let (sum, count) = (lane.price_sums[index], lane.price_counts[index]);
+    let PricedDay { sum, count, .. } = lane.days[index];
     (count >= PRICES_FOR_A_MEAN).then(|| sum as f64 / f64::from(count))
 }
 
@@ -159,7 +161,7 @@ pub(crate) fn mean(lane: &Lane, index: usize) -> Option<f64> {
 #[expect(clippy::cast_possible_truncation, reason = "only where it is exact")]
 fn write_number(body: &mut Vec<u8>, number: f64) {
     if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
-        body.extend_from_slice(itoa::Buffer::new().format(number as i64).as_bytes());
+        write_integer(body, number as i64);
     } else {
         body.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     }
@@ -171,7 +173,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::sql::version::DataVersion;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -180,13 +181,9 @@ mod tests {
     fn body(from: &str, to: &str, order: &str, priced: &[(&str, i64, i32)]) -> String {
         let query = format!("date_from={from}&date_to={to}&origin=A&destination=B&order={order}");
         let query = RatesQuery::parse(&query, 3660).unwrap();
-        let lane = Lane {
-            version: DataVersion { version: 1, places_version: 1 },
-            days: priced.iter().map(|(text, ..)| day(text)).collect(),
-            price_sums: priced.iter().map(|(_, sum, _)| *sum).collect(),
-            price_counts: priced.iter().map(|(_, _, count)| *count).collect(),
-            percentiles: None,
-        };
+        let days =
+            priced.iter().map(|(text, sum, count)| PricedDay { day: day(text), count: *count, sum: *sum });
+        let lane = Lane::of(days.collect());
         String::from_utf8(rates(&query, &lane)).unwrap()
     }
 

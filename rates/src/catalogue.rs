@@ -347,16 +347,22 @@ pub struct Catalogues {
 impl Catalogues {
     /// The catalogue as of this version of the data, or newer.
     pub(crate) async fn at(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
-        let found = || {
-            let (_, newest) = &*self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            (newest.places_version >= wanted.places_version).then(|| Arc::clone(newest))
-        };
-        if let Some(catalogue) = found() {
+        if let Some(catalogue) = self.found(wanted) {
             self.confirm(wanted.version);
             return Ok(catalogue);
         }
+        // Boxed, or every answer would carry the room that it needs.
+        Box::pin(self.read(pool, wanted)).await
+    }
+
+    fn found(&self, wanted: DataVersion) -> Option<Arc<Catalogue>> {
+        let (_, newest) = &*self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        (newest.places_version >= wanted.places_version).then(|| Arc::clone(newest))
+    }
+
+    async fn read(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
         let _turn = self.reading.lock().await;
-        if let Some(catalogue) = found() {
+        if let Some(catalogue) = self.found(wanted) {
             return Ok(catalogue);
         }
         let (version, ports, regions) = sql::retry(pool, || sql::places::all(pool)).await?;

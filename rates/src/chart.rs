@@ -129,7 +129,7 @@ impl Series {
         Self {
             name,
             means: days.iter().map(|found| body::mean(lane, (*found)?)).collect(),
-            counts: days.iter().map(|found| found.map_or(0, |index| lane.price_counts[index])).collect(),
+            counts: days.iter().map(|found| found.map_or(0, |index| lane.days[index].count)).collect(),
             bands: lane
                 .percentiles
                 .as_ref()

@@ -106,11 +106,6 @@ impl<'a> Parameter<'a> {
         Self { names, given: None, twice: false }
     }
 
-    /// Its own name for `name`, if it has one.
-    fn known_as(&self, name: &str) -> Option<&'static str> {
-        self.names.iter().find(|known| **known == name).copied()
-    }
-
     fn give(&mut self, name: &'static str, value: Cow<'a, str>) {
         self.twice |= self.given.is_some();
         self.given = Some((name, value));
@@ -203,14 +198,21 @@ impl<'a> RatesQuery<'a> {
         let mut statistics = Parameter::new(&["statistics"]);
         let mut strangers = Vec::new();
         for (name, value) in pairs(query) {
-            let parameters =
-                [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics];
-            let known =
-                parameters.into_iter().find_map(|parameter| Some((parameter.known_as(&name)?, parameter)));
-            match known {
-                Some((name, parameter)) => parameter.give(name, value),
-                None => strangers.push(name),
-            }
+            let (known, parameter) = match &*name {
+                "date_from" => ("date_from", &mut date_from),
+                "date_to" => ("date_to", &mut date_to),
+                "orig_code" => ("orig_code", &mut origin),
+                "origin" => ("origin", &mut origin),
+                "dest_code" => ("dest_code", &mut destination),
+                "destination" => ("destination", &mut destination),
+                "order" => ("order", &mut order),
+                "statistics" => ("statistics", &mut statistics),
+                _ => {
+                    strangers.push(name);
+                    continue;
+                }
+            };
+            parameter.give(known, value);
         }
 
         let mut faults = Vec::new();

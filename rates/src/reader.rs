@@ -65,18 +65,21 @@ impl Reader {
     /// What an answer is made of: the lanes of several queries from one state of the data, or of one, with percentiles
     /// where it asks for them. Of several nobody asks percentiles: their bands would hide each other.
     pub(crate) async fn lanes(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Shared> {
-        let pool = self.pool();
         match queries {
             [query] if query.statistics == Statistics::Mean => Ok(vec![self.lane(query).await?]),
-            [query] => {
-                let lane = sql::retry(pool, || sql::rates::full(pool, query)).await.map_err(Arc::new)?;
-                Ok(vec![lane])
-            }
-            several => {
-                let asked: Vec<Asked> = several.iter().map(Asked::from).collect();
-                sql::retry(pool, || sql::rates::lanes(pool, &asked)).await.map_err(Arc::new)
-            }
+            // Boxed, or every answer would carry the room that these need.
+            queries => Box::pin(self.unshared(queries)).await.map_err(Arc::new),
         }
+    }
+
+    /// The same by a statement of its own.
+    async fn unshared(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
+        let pool = self.pool();
+        if let [query] = queries {
+            return Ok(vec![sql::retry(pool, || sql::rates::full(pool, query)).await?]);
+        }
+        let asked: Vec<Asked> = queries.iter().map(Asked::from).collect();
+        sql::retry(pool, || sql::rates::lanes(pool, &asked)).await
     }
 
     /// The lane of a query, by a statement that begins after this call: it sees every commit that came before.
@@ -99,6 +102,8 @@ impl Reader {
     async fn work(self, mut turn: OwnedSemaphorePermit) {
         loop {
             loop {
+                // Who can ask now asks before the batch is closed.
+                tokio::task::yield_now().await;
                 let batch = self.next_batch();
                 if batch.is_empty() {
                     break;

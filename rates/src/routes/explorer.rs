@@ -356,7 +356,7 @@ fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
             for (_, values) in lane.percentiles.iter().flat_map(body::named) {
                 row.push(dollars(found.and_then(|at| values[at])));
             }
-            row.push(found.map(|at| lane.price_counts[at].to_string()).unwrap_or_default());
+            row.push(found.map(|at| lane.days[at].count.to_string()).unwrap_or_default());
         }
     }
     rows

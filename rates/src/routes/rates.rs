@@ -2,12 +2,12 @@
 
 use axum::{
     body::Body,
-    extract::{RawQuery, State},
+    extract::{Request, State},
     response::Response,
 };
 use chassis::{Problem, problem::ProblemBody};
 use chrono::NaiveDate;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use utoipa::ToSchema;
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// RFC 9211: how an answer was come by.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// How many headers an answer has, at most and usually.
+const HEADERS: usize = 12;
 
 /// The rates of a lane.
 #[derive(ToSchema)]
@@ -81,13 +83,11 @@ pub(crate) struct DailyRate {
         (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to come back", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn get_rates(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let media_type = form::preferred(&headers, &[form::JSON, form::CSV, form::SVG]);
-    let mut response = answer(&app, &query.unwrap_or_default(), &headers, media_type).await?;
+pub(crate) async fn get_rates(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    // Taken apart and not extracted, which would copy query and headers.
+    let (head, _) = request.into_parts();
+    let media_type = form::preferred(&head.headers, &[form::JSON, form::CSV, form::SVG]);
+    let mut response = answer(&app, &head, media_type).await?;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
@@ -111,12 +111,8 @@ pub(crate) async fn get_rates(
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn get_csv(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    answer(&app, &query.unwrap_or_default(), &headers, form::CSV).await
+pub(crate) async fn get_csv(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    answer(&app, &request.into_parts().0, form::CSV).await
 }
 
 /// A picture of the rates of a lane, or of up to four.
@@ -141,20 +137,13 @@ pub(crate) async fn get_csv(
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn get_svg(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    answer(&app, &query.unwrap_or_default(), &headers, form::SVG).await
+pub(crate) async fn get_svg(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    answer(&app, &request.into_parts().0, form::SVG).await
 }
 
-async fn answer(
-    app: &App,
-    query: &str,
-    headers: &HeaderMap,
-    media_type: &'static str,
-) -> Result<Response, Problem> {
+async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Response, Problem> {
+    let query = asked.uri.query().unwrap_or_default();
+    let held = asked.headers.get(header::IF_NONE_MATCH);
     let picture = if media_type == form::SVG { Picture::parse(query).map(Some) } else { Ok(None) };
     let (query, picture) = match (RatesQuery::parse(query, app.api.max_days), picture) {
         (Ok(query), Ok(picture)) => (query, picture),
@@ -169,7 +158,7 @@ async fn answer(
         None if media_type == form::CSV => Form::Csv,
         None => Form::Json,
     };
-    if let Some(held) = headers.get(header::IF_NONE_MATCH)
+    if let Some(held) = held
         && let Some(version) = app.freshness.current()
     {
         let current = Key::new(version, &query, &form).etag();
@@ -178,7 +167,7 @@ async fn answer(
         }
     }
     let (answer, source) = app.rates(&query, &form).await?;
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|held| names(held, &answer.etag)) {
+    if held.is_some_and(|held| names(held, &answer.etag)) {
         return Ok(response(app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty()));
     }
     let mut response = response(app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
@@ -205,6 +194,8 @@ async fn answer(
 fn response(app: &App, status: StatusCode, etag: HeaderValue, source: Source, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    // Room for those that are added on the way out: a map that grows is made anew.
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
     headers.insert(

@@ -8,14 +8,46 @@ use crate::params::RatesQuery;
 
 /// The days of a lane that have prices, newest first, and the state of the data they were read from.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub struct Lane {
     pub(crate) version: DataVersion,
-    pub(crate) days: Vec<NaiveDate>,
-    /// US dollars.
-    pub(crate) price_sums: Vec<i64>,
-    pub(crate) price_counts: Vec<i32>,
+    pub(crate) days: Vec<PricedDay>,
     /// With `statistics=full`: by day as above, none where a day has fewer than three prices.
     pub(crate) percentiles: Option<Percentiles>,
+}
+
+impl Lane {
+    /// A lane that was read from no database, for tests and benchmarks. Its days are newest first.
+    #[must_use]
+    pub fn of(days: Vec<PricedDay>) -> Self {
+        Self { version: DataVersion { version: 1, places_version: 1 }, days, percentiles: None }
+    }
+}
+
+/// A day of a lane that has prices.
+#[derive(Debug, Clone, Copy)]
+pub struct PricedDay {
+    /// The day.
+    pub day: NaiveDate,
+    /// How many prices.
+    pub count: i32,
+    /// Their sum in US dollars.
+    pub sum: i64,
+}
+
+impl PricedDay {
+    /// How many bytes `lanes` reads of a day: day since 1970-01-01 and count in four each, sum in eight, as PostgreSQL
+    /// sends them.
+    const BYTES: usize = 16;
+
+    fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let [d0, d1, d2, d3, c0, c1, c2, c3, sum @ ..] = *bytes;
+        Self {
+            day: NaiveDate::from_epoch_days(i32::from_be_bytes([d0, d1, d2, d3]))
+                .expect("a date of the database"),
+            count: i32::from_be_bytes([c0, c1, c2, c3]),
+            sum: i64::from_be_bytes(sum),
+        }
+    }
 }
 
 /// Percentiles of each day's prices in US dollars, interpolated between neighbours as `percentile_cont` does.
@@ -61,8 +93,8 @@ impl From<&RatesQuery<'_>> for Asked {
 }
 
 /// The lane of each question, in their order. For each one scan of the primary key of `daily_rates`, at most one row a
-/// day, whatever the places are. One statement, so the version is that of the same snapshot; arrays, since one row costs
-/// the client less than one for each day.
+/// day, whatever the places are. One statement, so the version is that of the same snapshot; one value for all days of a
+/// lane, since a row, or an element of an array, for each day costs both sides more.
 pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Result<Vec<Lane>, sqlx::Error> {
     let origins: Vec<&str> = asked.iter().map(|one| one.origin.as_str()).collect();
     let destinations: Vec<&str> = asked.iter().map(|one| one.destination.as_str()).collect();
@@ -70,15 +102,16 @@ pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Res
     let last_days: Vec<NaiveDate> = asked.iter().map(|one| one.to).collect();
     let rows = sqlx::query!(
         r#"
-        select v.version, v.places_version,
-               lane.days as "days!", lane.price_sums as "price_sums!", lane.price_counts as "price_counts!"
+        select v.version, v.places_version, lane.days as "days!"
         from data_version v
         cross join unnest($1::text[], $2::text[], $3::date[], $4::date[])
             with ordinality asked (origin, destination, first_day, last_day, position)
         cross join lateral (
-            select coalesce(array_agg(day), '{}') as days,
-                   coalesce(array_agg(price_sum), '{}') as price_sums,
-                   coalesce(array_agg(price_count), '{}') as price_counts
+            select coalesce(
+                string_agg(
+                    int8send((day - date '1970-01-01')::bigint << 32 | price_count) || int8send(price_sum), ''
+                ), ''
+            ) as days
             from (
                 select day, price_sum, price_count
                 from daily_rates
@@ -100,9 +133,7 @@ pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Res
         .into_iter()
         .map(|row| Lane {
             version: DataVersion { version: row.version, places_version: row.places_version },
-            days: row.days,
-            price_sums: row.price_sums,
-            price_counts: row.price_counts,
+            days: row.days.as_chunks().0.iter().map(PricedDay::of_bytes).collect(),
             percentiles: None,
         })
         .collect())
@@ -160,11 +191,10 @@ pub(crate) async fn full(pool: &PgPool, query: &RatesQuery<'_>) -> Result<Lane, 
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
+    let days = row.days.into_iter().zip(row.price_sums).zip(row.price_counts);
     Ok(Lane {
         version: DataVersion { version: row.version, places_version: row.places_version },
-        days: row.days,
-        price_sums: row.price_sums,
-        price_counts: row.price_counts,
+        days: days.map(|((day, sum), count)| PricedDay { day, count, sum }).collect(),
         percentiles: Some(Percentiles {
             low: row.low,
             midlow: row.midlow,
