@@ -103,3 +103,7 @@ destroy: ## Remove an environment and its data: make destroy ENV=dev CONFIRM=rat
 bench: ## Measure against the alternatives and write docs/BENCHMARKS.md (some 10 minutes)
 	$(CARGO) build --locked --release -p rates -p chassis --bin rates --example constant
 	db/private_postgres.sh -- bench/run.py
+
+.PHONY: microbench
+microbench: ## Measure what is done for each request beside network and database
+	$(CARGO) bench --locked -p rates --bench hot_path

@@ -144,8 +144,18 @@ class Table:
         self.add(what, *shown, f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}", f"≥ {goal:g}", ratio >= goal)
 
 
-LANE = """select day, price_sum, price_count from daily_rates
+DAYS = """select day, price_sum, price_count from daily_rates
 where origin = '{orig_code}' and destination = '{dest_code}' and day between '2021-01-01' and '2021-01-31' order by day desc"""
+
+
+def service_select(place):
+    """The statement of the service for one lane, with its parameters written out, from where the service has it."""
+    source = (ROOT / "rates/src/sql/rates.rs").read_text()
+    statement = re.search(r'fn lanes\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
+    values = {"$1": place["orig_code"], "$2": place["dest_code"], "$3": "2021-01-01", "$4": "2021-01-31"}
+    for parameter, value in values.items():
+        statement = statement.replace(parameter, f"'{{{value}}}'")
+    return statement
 
 
 def raw_select(place):
@@ -164,15 +174,15 @@ def prepare():
     if not (VENV / "bin/uvicorn").exists():
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
         subprocess.run([VENV / "bin/pip", "install", "-q", "flask", "psycopg2-binary", "gunicorn", "fastapi", "asyncpg", "uvicorn[standard]"], check=True)
-    for name, scaled in (("rates", False), ("scaled", True)):
+    for name, script in (("rates", None), ("month", "month.sql"), ("scaled", "scale.sql")):
         if psql(f"select count(*) from pg_database where datname = '{name}'", "postgres").strip() == "0":
             psql(f"create database {name}", "postgres")
         if psql("select to_regclass('public.daily_rates') is null", name).strip() == "t":
             print(f"loading {name}", flush=True)
             # The dump first and the migrations after: one pass over all prices makes the rollup.
             subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", ROOT / "db/rates.sql", database(name)], check=True, stdout=subprocess.DEVNULL)
-            if scaled:
-                psql((ROOT / "bench/scale.sql").read_text(), name)
+            if script:
+                psql((ROOT / "bench" / script).read_text(), name)
         # Always: what an earlier run left may be of an earlier schema.
         subprocess.run([RATES, "migrate"], env={**os.environ, "DATABASE_URL": database(name), "RUST_LOG": "warn"}, check=True)
         psql("vacuum analyze", name)
@@ -184,25 +194,27 @@ def loading(table):
     environment = {**os.environ, "DATABASE_URL": database("loading"), "RUST_LOG": "warn"}
     subprocess.run([RATES, "migrate"], env=environment, check=True)
     subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True)
-    psql("\\copy prices to '" + str(ROOT / ".run/prices.copy") + "'", "loading")
-    rows = int(psql("select count(*) from prices", "loading"))
+    for source, what in (("month", "a month of all lanes"), ("rates", "the sample, scattered over years")):
+        file = ROOT / f".run/{source}.csv"
+        psql(f"\\copy (select orig_code, dest_code, day, price from prices) to '{file}' with (format csv, header)", source)
+        rows = int(psql("select count(*) from prices", source))
 
-    def timed(action):
-        def measure():
-            psql("truncate prices", "loading")
-            started = time.monotonic()
-            action()
-            return {"rate": rows / (time.monotonic() - started)}
+        def timed(action):
+            def measure():
+                psql("truncate prices", "loading")
+                started = time.monotonic()
+                action()
+                return {"rate": rows / (time.monotonic() - started)}
 
-        return measure
+            return measure
 
-    copy = "\\copy prices from '" + str(ROOT / ".run/prices.copy") + "'"
-    without = timed(lambda: psql(f"set session_replication_role = origin; alter table prices disable trigger user; {chr(10)}{copy}\nalter table prices enable trigger user;", "loading"))
-    with_triggers = timed(lambda: psql(copy, "loading"))
-    load = timed(lambda: subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True))
-    loaded, copied, bare = interleaved(load, with_triggers, without)
-    table.speed("6. `rates load` ÷ bare COPY without the rollup's triggers (rows)", loaded, bare, 0.5)
-    table.speed("6. COPY with the triggers ÷ the same without them (rows)", copied, bare, 0.5)
+        copy = f"\\copy prices (orig_code, dest_code, day, price) from '{file}' with (format csv, header)"
+        without = timed(lambda: psql(f"alter table prices disable trigger user;\n{copy}\nalter table prices enable trigger user;", "loading"))
+        with_triggers = timed(lambda: psql(copy, "loading"))
+        load = timed(lambda: subprocess.run([RATES, "load", file], env=environment, check=True))
+        loaded, copied, bare = interleaved(load, with_triggers, without)
+        table.speed(f"6. `rates load` ÷ bare COPY without the rollup's triggers (rows), {what}", loaded, bare, 0.5)
+        table.speed(f"6. COPY with the triggers ÷ the same without them (rows), {what}", copied, bare, 0.5)
 
 
 def ready_in_ms():
@@ -235,31 +247,40 @@ def main():
         table.speed("1. warm port pair, log at warn ÷ bare axum with a constant body", ours, bare, 0.85)
         table.speed("1. warm port pair, log at info ÷ bare axum with a constant body", with_log, bare, 0.5)
 
-    with rates(8104, cache=False) as cold:
-        for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
-            ours, direct = interleaved(lambda: wrk(cold, path(place)), lambda: pgbench(LANE.format(**place)))
-            table.speed(f"2. cold {name} ÷ pgbench of the same SELECT", ours, direct, 0.6)
-        ours, direct = interleaved(lambda: wrk(cold, path(REGIONS)), lambda: pgbench(raw_select(REGIONS)))
-        table.speed("3. cold region pair ÷ recursive SELECT over raw prices, 73 thousand prices", ours, direct, 100)
-        with rates(8105, name="scaled", cache=False) as scaled:
-            ours, direct = interleaved(lambda: wrk(scaled, path(REGIONS)), lambda: pgbench(raw_select(REGIONS), "scaled"), rounds=1)
-            table.speed("3. the same, 10 million prices", ours, direct, 100)
+    with rates(8104, cache=False) as cold, rates(8105, name="scaled", cache=False) as scaled, rates(8113, name="month", cache=False) as month:
+        for connections in (CONNECTIONS, 4 * CONNECTIONS):
+            at = f"{connections} connections"
             for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
-                large, small = interleaved(lambda: wrk(scaled, path(place), connections=1), lambda: wrk(cold, path(place), connections=1))
-                ratio = large["p50"] / small["p50"]
-                table.add(f"4. cold p50 of a {name}, 10 million ÷ 73 thousand prices", f"{large['p50']:.3f} ms (p99 {large['p99']:.3f})", f"{small['p50']:.3f} ms (p99 {small['p99']:.3f})", f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
+                ours, same, days = interleaved(
+                    lambda: wrk(cold, path(place), connections=connections),
+                    lambda: pgbench(service_select(place), connections=connections),
+                    lambda: pgbench(DAYS.format(**place), connections=connections),
+                )
+                table.speed(f"2. cold {name} ÷ pgbench of the same SELECT, {at}", ours, same, 0.6)
+                table.speed(f"2. cold {name} ÷ pgbench of a bare SELECT of its days, {at}", ours, days, 0.6)
+        for server, name, prices in ((month, "month", "59 thousand prices, all in the month"), (cold, "rates", "73 thousand prices, 7 thousand in the month"), (scaled, "scaled", "10 million prices")):
+            ours, direct = interleaved(lambda: wrk(server, path(REGIONS)), lambda: pgbench(raw_select(REGIONS), name))
+            table.speed(f"3. cold region pair ÷ recursive SELECT over raw prices, {prices}", ours, direct, 100)
+        for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
+            large, small = interleaved(lambda: wrk(scaled, path(place), connections=1), lambda: wrk(cold, path(place), connections=1))
+            ratio = large["p50"] / small["p50"]
+            table.add(f"4. cold p50 of a {name}, 10 million ÷ 73 thousand prices", f"{large['p50']:.3f} ms (p99 {large['p99']:.3f})", f"{small['p50']:.3f} ms (p99 {small['p99']:.3f})", f"{ratio:.2f}", "≤ 1.2", ratio <= 1.2)
 
     python = {"PYTHONPATH": str(ROOT / "bench"), "DATABASE_URL": database("rates")}
     flask_command = [VENV / "bin/gunicorn", "-w", "2", "-b", "127.0.0.1:8106", "--chdir", ROOT / "bench", "flask_app:app"]
     fastapi_command = [VENV / "bin/uvicorn", "--port", "8107", "--workers", "2", "--log-level", "error", "--app-dir", ROOT / "bench", "fastapi_app:app"]
-    with rates(8108) as warm, rates(8109, cache=False) as cold, Server(flask_command, 8106, "0,1", python) as flask, Server(fastapi_command, 8107, "0,1", python) as fastapi:
+    with (
+        rates(8108, "0") as warm, rates(8109, "0", cache=False) as cold, Server([CONSTANT, 8114, size], 8114, "0") as constant,
+        Server(flask_command, 8106, "0", python) as flask, Server(fastapi_command, 8107, "0", python) as fastapi,
+    ):
         answers = [json.loads(server.get(path(PORTS))) for server in (warm, cold, flask, fastapi)]
         if any(answer != answers[0] for answer in answers):
             raise SystemExit("the rivals do not give the same answers")
-        results = interleaved(*(lambda server=server: wrk(server, path(PORTS)) for server in (warm, cold, flask, fastapi)))
-        warm_result, cold_result, flask_result, fastapi_result = results
+        results = interleaved(*(lambda server=server: wrk(server, path(PORTS), "1") for server in (warm, cold, flask, fastapi, constant)))
+        warm_result, cold_result, flask_result, fastapi_result, constant_result = results
         table.speed("5. warm port pair ÷ FastAPI with asyncpg", warm_result, fastapi_result, 40)
         table.speed("5. warm port pair ÷ Flask with psycopg2, indexed", warm_result, flask_result, 75)
+        table.speed("5. for comparison: the bare axum server ÷ Flask with psycopg2, indexed", constant_result, flask_result, 75)
         table.speed("5. cold port pair ÷ FastAPI with asyncpg", cold_result, fastapi_result, 4)
 
     loading(table)
@@ -292,16 +313,37 @@ def write(table, size):
         f"{psql('show server_version').split()[0]} PostgreSQL, {CONNECTIONS} connections unless said otherwise, median of {ROUNDS} interleaved "
         f"runs of {SECONDS:g} s; January 2021, a body of {size} bytes.",
         "",
-        "In rows 1 the server has core 0 and the load generator (wrk, one thread) core 1. In all others server, load",
-        "generator and PostgreSQL share both cores, and so do pgbench and PostgreSQL.",
+        "In rows 1 and 5 each server has core 0 and the load generator (wrk, one thread) core 1; PostgreSQL may use both. In all",
+        "others server, load generator and PostgreSQL share both cores, and so do pgbench and PostgreSQL.",
         "",
         "| What | Ours | Theirs | Ratio | Goal | Met |",
         "| --- | --- | --- | --- | --- | --- |",
         *(f"| {' | '.join(row)} |" for row in table.rows),
         "",
     ]
-    notes = ROOT / "bench/notes.md"
-    (ROOT / "docs/BENCHMARKS.md").write_text("\n".join(lines) + (notes.read_text() if notes.exists() else ""))
+    parts = [
+        "", "## The parts of an answer", "",
+        "What is done for each request beside network and database, by `make microbench`:", "",
+        "| Part | Median |", "| --- | --- |", *(f"| {part} | {median} |" for part, median in microbenchmarks()), "",
+    ]
+    notes = (ROOT / "bench/notes.md").read_text()
+    (ROOT / "docs/BENCHMARKS.md").write_text("\n".join(lines) + notes + "\n".join(parts))
+
+
+def microbenchmarks():
+    """Each benchmark of benches/hot_path.rs with its median, of the tree that divan prints."""
+    out = subprocess.run(["make", "-s", "-C", ROOT, "microbench"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    group = ""
+    for line in out.splitlines():
+        found = re.match(r"([│ ]*)[├╰]─ (\w+)(.*)", line)
+        if not found:
+            continue
+        indent, name, figures = found.groups()
+        median = figures.split("│")[2].strip()
+        if not median:
+            group = name
+        else:
+            yield (f"{group}, {name}" if indent else name), median
 
 
 if __name__ == "__main__":

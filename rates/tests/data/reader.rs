@@ -50,6 +50,30 @@ async fn each_request_gets_its_own_answer(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_least_and_the_most_that_a_day_can_hold_are_read(pool: PgPool) {
+    sqlx::raw_sql(
+        "insert into prices
+         select 'CNGGZ', 'EETLL', day::date, price
+         from unnest(array['0001-01-01', '1969-12-31', '1970-01-01', '9999-12-31']) day,
+              unnest(array[2147483647, 2147483647, 2147483646]) price",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let instance = Instance::with(Database::of(pool), UNCACHED);
+    for (from, to) in
+        [("0001-01-01", "0001-01-02"), ("1969-12-30", "1970-01-02"), ("9999-12-30", "9999-12-31")]
+    {
+        let lane = format!("date_from={from}&date_to={to}&orig_code=CNGGZ&dest_code=EETLL");
+        let text = instance.get(&format!("/rates?{lane}")).await.expect(200).text();
+        for day in ["0001-01-01", "1969-12-31", "1970-01-01", "9999-12-31"] {
+            let told = format!("{{\"day\":\"{day}\",\"price\":2147483646.6666667,\"count\":3}}");
+            assert_eq!(text.contains(&told), from <= day && day <= to, "{day} in {text}");
+        }
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn a_client_that_goes_away_takes_nobody_with_it(pool: PgPool) {
     many_prices(&pool).await;
     let instance = Instance::with(Database::of(pool.clone()), UNCACHED);
