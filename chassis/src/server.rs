@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, ServiceExt, extract::Request};
 use axum_server::{
     Handle,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
@@ -16,7 +16,12 @@ use hyper_util::rt::TokioTimer;
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Exit, connection::ConnectionAcceptor, edge::ClientAddress, settings::List};
+use crate::{
+    Exit,
+    connection::ConnectionAcceptor,
+    edge::{ClientAddress, Edged},
+    settings::List,
+};
 
 /// The `server` section of a service's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -103,7 +108,7 @@ impl ServerSettings {
 /// `stopping` is called when the stop begins, to tell background work.
 pub async fn serve(
     settings: &ServerSettings,
-    public: Router,
+    public: Edged,
     private: Router,
     stopping: impl FnOnce(),
 ) -> Result<Exit, String> {
@@ -138,7 +143,7 @@ pub async fn serve(
     let private_handle = Handle::<SocketAddr>::new();
     let mut public_server = tokio::spawn({
         let handle = handle.clone();
-        let service = public.into_make_service_with_connect_info::<ClientAddress>();
+        let service = ServiceExt::<Request>::into_make_service_with_connect_info::<ClientAddress>(public);
         let failed = |error: std::io::Error| format!("cannot serve: {error}");
         let tls = tls.as_ref().map(|(config, ..)| config.clone());
         let patience = Duration::from_secs_f64(settings.idle_seconds);

@@ -7,12 +7,13 @@ use axum::{
     body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use chassis::{
-    edge::{Edge, Limits},
+    edge::{Edge, Edged, Limits},
     health::{self, Readiness},
-    metrics::RequestMetrics,
+    metrics::{RequestLabels, RequestMetrics},
     server::ServerSettings,
 };
 use prometheus_client::registry::Registry;
@@ -24,7 +25,7 @@ const TAG: &str = "\"exact\"";
 
 /// A service whose requests may take a second, have ten bytes and come one at a time.
 struct Service {
-    router: Router,
+    router: Edged,
     metrics: RequestMetrics,
     /// `/wait` says here that it waits, and goes on when it is told to.
     waiting: Arc<Notify>,
@@ -39,11 +40,15 @@ struct Answer {
 
 impl Service {
     fn start() -> Self {
+        Self::with(|edge| edge, "")
+    }
+
+    fn with(configure: impl FnOnce(Edge) -> Edge, cors_origins: &str) -> Self {
         let settings: ServerSettings = serde_json::from_value(json!({
             "host": "127.0.0.1", "port": 0, "metrics_host": "127.0.0.1", "metrics_port": 0,
             "tls_certificate_file": "", "tls_key_file": "",
             "request_timeout_seconds": 1.0, "drain_seconds": 2.0, "idle_seconds": 1.0,
-            "concurrency": 1, "body_limit_bytes": 10, "trusted_proxies": 0, "cors_origins": "",
+            "concurrency": 1, "body_limit_bytes": 10, "trusted_proxies": 0, "cors_origins": cors_origins,
         }))
         .unwrap();
         let metrics = RequestMetrics::register(&mut Registry::default(), "test", "0");
@@ -63,9 +68,8 @@ impl Service {
             .route("/body", post(async |body: Bytes| body));
         let patient = Limits { timeout: Duration::from_secs(5), body_bytes: 10 };
         let readiness = Readiness::new(Duration::from_secs(1), async || Ok(()));
-        let edged = Edge::new(&settings, false, metrics.clone())
-            .except("/patient", patient)
-            .around(routes, health::router(readiness));
+        let edge = Edge::new(&settings, false, metrics.clone()).except("/patient", patient);
+        let edged = configure(edge).around(routes, health::router(readiness));
         Self { router: edged, metrics, waiting, go_on }
     }
 
@@ -201,4 +205,56 @@ async fn the_id_of_a_request_is_given_back_or_made() {
     let (one, other) = (service.get("/text").await, service.get("/text").await);
     assert_eq!(one.header("x-request-id").len(), 32);
     assert_ne!(one.header("x-request-id"), other.header("x-request-id"));
+}
+
+/// Has an answer for `/short` without a query.
+fn at_once(request: &Request) -> Option<Response> {
+    match request.uri().query() {
+        None => Some("at once".into_response()),
+        Some("panic") => panic!("while it looks"),
+        Some(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_tried_first_passes_the_edge_like_everything() {
+    let service = Service::with(|edge| edge.try_first("/short", at_once), "");
+    let answer = service.get("/short").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"at once"[..]));
+    assert_eq!(answer.header("x-request-id").len(), 32);
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    let mut metrics = String::new();
+    let labels = RequestLabels { method: "GET", route: "/short".into(), status: 200 };
+    let mut registry = Registry::default();
+    registry.register("seconds", "", service.metrics.seconds.get_or_create(&labels).clone());
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+    assert!(metrics.contains("seconds_count 1"), "{metrics}");
+
+    let (first, refused) = tokio::join!(service.get("/wait"), async {
+        service.waiting.notified().await;
+        let refused = service.get("/short").await;
+        service.go_on.notify_one();
+        refused
+    });
+    assert_eq!(first.status, 200);
+    refused.expect_problem(503);
+    assert_eq!(service.metrics.in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_at_once_is_routed() {
+    let service = Service::with(|edge| edge.try_first("/short", at_once), "");
+    let request =
+        |method: &str, path: &str| Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    for (method, path) in [("GET", "/short?x"), ("GET", "/short?panic"), ("HEAD", "/short"), ("GET", "/text")]
+    {
+        let answer = service.send(request(method, path)).await;
+        assert_eq!((answer.status, answer.header(header::ETAG)), (StatusCode::OK, TAG), "{method} {path}");
+    }
+    assert_eq!(service.send(request("POST", "/short")).await.status, 405);
+
+    let other_origins = Service::with(|edge| edge.try_first("/short", at_once), "https://example.com");
+    let request = Request::get("/short").header(header::ORIGIN, "https://example.com").body(Body::empty());
+    let answer = other_origins.send(request.unwrap()).await;
+    assert_eq!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "https://example.com");
 }

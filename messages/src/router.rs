@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{
-    edge::Edge,
+    edge::{Edge, Edged},
     health::{self, Readiness},
     logfile::Lines,
     metrics::{self, RequestMetrics},
@@ -33,7 +33,7 @@ pub fn routers(
     settings: &Settings,
     access_log: Option<Lines>,
     version: &'static str,
-) -> (Router, Router) {
+) -> (Edged, Router) {
     let mut registry = Registry::default();
     let request_metrics = RequestMetrics::register(&mut registry, "messages", version);
     let traces = !settings.telemetry.otlp_endpoint.is_empty();

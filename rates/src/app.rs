@@ -106,10 +106,16 @@ impl App {
         }))
     }
 
+    /// The finished answer to a query, if the cache holds it and it is as new as the data.
+    #[must_use]
+    pub fn held(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Option<Answer> {
+        self.cache.get(&Key::new(self.freshness.current()?, query, form))
+    }
+
     /// The finished answer to a query.
     pub async fn rates(&self, query: &RatesQuery<'_>, form: &Form<'_>) -> Result<(Answer, Source), Problem> {
         let version = self.freshness.current();
-        if let Some(answer) = version.and_then(|version| self.cache.get(&Key::new(version, query, form))) {
+        if let Some(answer) = self.held(query, form) {
             return Ok((answer, Source::Hit));
         }
         // Boxed, or every hit would carry the room that a read needs, and copy it from layer to layer.
@@ -302,7 +308,7 @@ impl Collector for Instruments {
         let gauges = [
             ("cache_bytes", "Bytes of answers in the cache", app.cache.weight() as i64),
             ("cache_hits", "Lookups that found an answer", app.cache.hits() as i64),
-            ("cache_misses", "Lookups that found none", app.cache.misses() as i64),
+            ("cache_misses", "Answers that had to be made", app.cache.misses() as i64),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
             (

@@ -4,6 +4,8 @@
 //! asked for: nothing is ever invalidated, and what lost its use is the first to go. Requests with equal keys share
 //! one query.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::body::Bytes;
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache as QuickCache};
@@ -103,9 +105,14 @@ impl Weighter<Vec<u8>, Answer> for ByBytes {
     }
 }
 
-/// The cache; `None` where it is configured off.
+/// The cache.
 #[derive(Debug)]
-pub struct Cache(Option<QuickCache<Vec<u8>, Answer, ByBytes>>);
+pub struct Cache {
+    /// None where it is configured off.
+    answers: Option<QuickCache<Vec<u8>, Answer, ByBytes>>,
+    /// Not the cache's own count: a request may look more than once before its answer is made.
+    made: AtomicU64,
+}
 
 impl Cache {
     /// A cache of about `size_bytes` bytes; 0 is off.
@@ -113,13 +120,14 @@ impl Cache {
     pub fn new(size_bytes: u64) -> Self {
         // An answer for a month has some 2 kB.
         let entries = usize::try_from(size_bytes / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
-        Self((size_bytes > 0).then(|| QuickCache::with_weighter(entries, size_bytes, ByBytes)))
+        let answers = (size_bytes > 0).then(|| QuickCache::with_weighter(entries, size_bytes, ByBytes));
+        Self { answers, made: AtomicU64::new(0) }
     }
 
     /// The answer with this key, if it is there.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Answer> {
-        self.0.as_ref()?.get(key.as_slice())
+        self.answers.as_ref()?.get(key.as_slice())
     }
 
     /// The answer with this key, or the one that `make` makes; callers with equal keys wait for one of them to make it.
@@ -130,12 +138,13 @@ impl Cache {
         version: i64,
         make: impl Future<Output = Result<Answer, E>>,
     ) -> Result<Answer, E> {
-        let Some(cache) = &self.0 else {
+        let Some(cache) = &self.answers else {
             return make.await;
         };
         match cache.get_value_or_guard_async(key.as_slice()).await {
             Ok(answer) => Ok(answer),
             Err(guard) => {
+                self.made.fetch_add(1, Ordering::Relaxed);
                 let answer = make.await?;
                 if answer.version >= version {
                     // Fails only if the entry was removed meanwhile; the answer is right all the same.
@@ -146,9 +155,10 @@ impl Cache {
         }
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer that was made without a look into the cache.
     pub fn put(&self, key: &Key, answer: &Answer) {
-        if let Some(cache) = &self.0 {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        if let Some(cache) = &self.answers {
             cache.insert(key.as_slice().to_vec(), answer.clone());
         }
     }
@@ -156,18 +166,18 @@ impl Cache {
     /// Lookups that found an answer.
     #[must_use]
     pub fn hits(&self) -> u64 {
-        self.0.as_ref().map_or(0, QuickCache::hits)
+        self.answers.as_ref().map_or(0, QuickCache::hits)
     }
 
-    /// Lookups that found none.
+    /// Answers that were not there and had to be made.
     #[must_use]
     pub fn misses(&self) -> u64 {
-        self.0.as_ref().map_or(0, QuickCache::misses)
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Bytes held now.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.0.as_ref().map_or(0, QuickCache::weight)
+        self.answers.as_ref().map_or(0, QuickCache::weight)
     }
 }

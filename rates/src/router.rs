@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{
-    edge::{Edge, Limits},
+    edge::{Edge, Edged, Limits},
     health::{self, Readiness},
     metrics::{self, RequestMetrics},
 };
@@ -34,7 +34,7 @@ use crate::{
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the public port answers, and what the metrics port does.
-pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router, Router) {
+pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Edged, Router) {
     let mut registry = Registry::default();
     let request_metrics = RequestMetrics::register(&mut registry, "rates", version);
     app.register_metrics(&mut registry);
@@ -43,7 +43,11 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Router
         timeout: Duration::from_secs_f64(settings.batches.timeout_seconds),
         body_bytes: settings.batches.body_limit_bytes,
     };
-    let edge = edge.except("/prices", batches).except("/batches/{id}", batches);
+    let mut edge = edge.except("/prices", batches).except("/batches/{id}", batches);
+    if !app.api.reads_need_key {
+        let app = app.clone();
+        edge = edge.try_first("/rates", move |request| rates::ready(&app, request));
+    }
     let readiness = Readiness::new(READY_TIMEOUT, {
         let app = app.clone();
         move || {

@@ -6,8 +6,8 @@ pub mod redis;
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body};
-use chassis::settings::load;
+use axum::body::Body;
+use chassis::{edge::Edged, settings::load};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use messages::{
@@ -36,7 +36,7 @@ pub fn store(variables: &[(&str, &str)]) -> Arc<dyn Store> {
 
 /// An instance of the service over a file, without a socket.
 pub struct Instance {
-    router: Router,
+    router: Edged,
     _folder: tempfile::TempDir,
 }
 

@@ -12,13 +12,15 @@ use utoipa::ToSchema;
 
 use crate::{
     app::{App, Source},
-    cache::Key,
+    cache::{Answer, Key},
     form::{self, Form},
     params::{Picture, RatesQuery},
 };
 
 /// RFC 9211: how an answer was come by.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// The media types that `Accept` chooses from, the default first.
+const NEGOTIATED: &[&str] = &[form::JSON, form::CSV, form::SVG];
 /// How many headers an answer has, at most and usually.
 const HEADERS: usize = 12;
 
@@ -85,9 +87,9 @@ pub(crate) struct DailyRate {
 )]
 pub(crate) async fn get_rates(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     // Taken apart and not extracted, which would copy query and headers.
-    let (head, _) = request.into_parts();
-    let media_type = form::preferred(&head.headers, &[form::JSON, form::CSV, form::SVG]);
-    let mut response = answer(&app, &head, media_type).await?;
+    let (asked, _) = request.into_parts();
+    let media_type = form::preferred(&asked.headers, NEGOTIATED);
+    let mut response = answer(&app, &asked, media_type).await?;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
@@ -141,9 +143,22 @@ pub(crate) async fn get_svg(State(app): State<App>, request: Request) -> Result<
     answer(&app, &request.into_parts().0, form::SVG).await
 }
 
+/// The answer to `GET /rates` if it is in the cache: the same as [`get_rates`] would give, found before the request is
+/// routed.
+pub(crate) fn ready(app: &App, request: &Request) -> Option<Response> {
+    if form::preferred(request.headers(), NEGOTIATED) != form::JSON {
+        return None;
+    }
+    let query = RatesQuery::parse(request.uri().query()?, app.api.max_days).ok()?;
+    let answer = app.held(&query, &Form::Json)?;
+    let held = request.headers().get(header::IF_NONE_MATCH);
+    let mut response = respond(app, held, &query, &Form::Json, answer, Source::Hit);
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    Some(response)
+}
+
 async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Response, Problem> {
     let query = asked.uri.query().unwrap_or_default();
-    let held = asked.headers.get(header::IF_NONE_MATCH);
     let picture = if media_type == form::SVG { Picture::parse(query).map(Some) } else { Ok(None) };
     let (query, picture) = match (RatesQuery::parse(query, app.api.max_days), picture) {
         (Ok(query), Ok(picture)) => (query, picture),
@@ -158,19 +173,32 @@ async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Re
         None if media_type == form::CSV => Form::Csv,
         None => Form::Json,
     };
+    let held = asked.headers.get(header::IF_NONE_MATCH);
     if let Some(held) = held
         && let Some(version) = app.freshness.current()
     {
         let current = Key::new(version, &query, &form).etag();
         if names(held, &current) {
-            return Ok(response(app, StatusCode::NOT_MODIFIED, current, Source::Hit, Body::empty()));
+            return Ok(head(app, StatusCode::NOT_MODIFIED, current, Source::Hit, Body::empty()));
         }
     }
     let (answer, source) = app.rates(&query, &form).await?;
+    Ok(respond(app, held, &query, &form, answer, source))
+}
+
+/// The answer, or that the client holds it already.
+fn respond(
+    app: &App,
+    held: Option<&HeaderValue>,
+    query: &RatesQuery<'_>,
+    form: &Form<'_>,
+    answer: Answer,
+    source: Source,
+) -> Response {
     if held.is_some_and(|held| names(held, &answer.etag)) {
-        return Ok(response(app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty()));
+        return head(app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty());
     }
-    let mut response = response(app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
+    let mut response = head(app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
     let (content_type, disposition) = match form {
         Form::Json => (form::JSON, None),
         Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
@@ -188,10 +216,10 @@ async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Re
         let name = HeaderValue::from_str(&name).expect("names of places and days are plain ASCII");
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
-    Ok(response)
+    response
 }
 
-fn response(app: &App, status: StatusCode, etag: HeaderValue, source: Source, body: Body) -> Response {
+fn head(app: &App, status: StatusCode, etag: HeaderValue, source: Source, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     // Room for those that are added on the way out: a map that grows is made anew.

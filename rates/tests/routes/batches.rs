@@ -2,9 +2,9 @@
 
 use std::{io::Write, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use chassis::{
-    edge::{Edge, Limits},
+    edge::{Edge, Edged, Limits},
     health::{self, Readiness},
     metrics::RequestMetrics,
 };
@@ -28,7 +28,7 @@ const NDJSON: &str = "application/x-ndjson";
 /// A server over a database with three ports and two keys.
 struct Server {
     app: App,
-    router: Router,
+    router: Edged,
     pool: PgPool,
 }
 
@@ -620,8 +620,9 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     let server = Server::start(pool.clone()).await;
     let environment: [(String, String); 0] = [];
     let settings = chassis::settings::load::<Settings>(environment).unwrap().settings;
-    let app = App::new(Database::of(as_app.clone()), settings.api, &settings.cache, settings.batches);
-    let router = rates::router::routes(app.clone());
+    let (api, batches) = (settings.api.clone(), settings.batches.clone());
+    let app = App::new(Database::of(as_app.clone()), api, &settings.cache, batches);
+    let (router, _) = rates::router::routers(&app, &settings, "test");
     let server = Server { app, router, ..server };
     let batch = server.post(CSV, ROWS).await.expect(201).body;
     server.post_with(CSV, ROWS.replace("300", "1"), &[("prefer", "respond-async")]).await.expect(202);

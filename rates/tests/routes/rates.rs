@@ -1,9 +1,10 @@
 use axum::body::Body;
 use http::Request;
+use rates::{form::Form, params::RatesQuery};
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::support::Instance;
+use crate::support::{Answer, Instance};
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn each_day_of_the_range_is_answered_newest_first(pool: PgPool) {
@@ -152,8 +153,20 @@ async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(
 async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let ask = || instance.rates("china", "europe", "2021-01-01", "2021-01-02");
-    assert_eq!(ask().await.header("cache-status"), "rates; fwd=miss");
-    assert_eq!(ask().await.header("cache-status"), "rates; hit");
+    let (made, held) = (ask().await, ask().await);
+    assert_eq!(made.header("cache-status"), "rates; fwd=miss");
+    assert_eq!(held.header("cache-status"), "rates; hit");
+    assert_eq!(made.body, held.body);
+    let but_own = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.remove("cache-status");
+        headers.remove("x-request-id");
+        // Of what the router did not pass, hyper counts it.
+        headers.remove("content-length");
+        headers
+    };
+    assert_eq!(but_own(&made), but_own(&held));
+    assert_eq!((instance.app.cache.hits(), instance.app.cache.misses()), (1, 1));
     let off = Instance::with(rates::database::Database::of(pool), &[("RATES__CACHE__SIZE_BYTES", "0")])
         .listening()
         .await;
@@ -161,6 +174,30 @@ async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
         let answer = off.rates("china", "europe", "2021-01-01", "2021-01-02").await;
         assert_eq!(answer.header("cache-status"), "rates; fwd=miss");
     }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_the_cache_holds_is_told_as_asked_for_and_to_those_who_may(pool: PgPool) {
+    let uri = format!("/rates?{DAYS}&orig_code=china&dest_code=europe");
+    let instance = Instance::new(&pool).listening().await;
+    let tag = instance.get(&uri).await.expect(200).header("etag").to_owned();
+    let ask = async |method: &str, name: &str, value: &str| {
+        let request = Request::builder().method(method).uri(&uri).header(name, value);
+        instance.send(request.body(Body::empty()).unwrap()).await
+    };
+    let held = ask("GET", "accept", "application/json").await.expect(200);
+    assert_eq!((held.header("cache-status"), held.header("etag")), ("rates; hit", &*tag));
+    assert!(ask("GET", "if-none-match", &tag).await.expect(304).body.is_empty());
+    assert!(ask("HEAD", "accept", "*/*").await.expect(200).body.is_empty());
+    let csv = ask("GET", "accept", "text/csv").await.expect(200);
+    assert!(csv.header("content-type").starts_with("text/csv"), "{csv}");
+
+    let variables = [("RATES__API__READS_NEED_KEY", "true")];
+    let closed = Instance::with(rates::database::Database::of(pool), &variables).listening().await;
+    let query = RatesQuery::parse(uri.split_once('?').unwrap().1, 3660).unwrap();
+    closed.app.rates(&query, &Form::Json).await.unwrap();
+    assert!(closed.app.held(&query, &Form::Json).is_some());
+    closed.get(&uri).await.expect_problem(401, &[]);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

@@ -2,8 +2,8 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
-use axum::{Router, body::Body};
-use chassis::settings::load;
+use axum::body::Body;
+use chassis::{edge::Edged, settings::load};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use rates::{app::App, database::Database, router::routers, settings::Settings};
@@ -22,7 +22,7 @@ pub fn settings(variables: &[(&str, &str)]) -> Settings {
 /// An instance of the service over a database, without a socket.
 pub struct Instance {
     pub app: App,
-    pub router: Router,
+    pub router: Edged,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -48,7 +48,7 @@ impl Instance {
     }
 
     /// One that shares another's state.
-    pub fn of(app: App, router: Router) -> Self {
+    pub fn of(app: App, router: Edged) -> Self {
         Self { app, router, listening: None }
     }
 
