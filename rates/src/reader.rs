@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -28,6 +28,9 @@ const TURNS: usize = 2;
 /// long for its last. A single request may be longer.
 const MOST_REQUESTS: usize = 32;
 const MOST_DAYS: i64 = 4_000;
+
+/// Statements by one connection before it goes back to the pool: some 20 ms under load.
+const MOST_STATEMENTS: usize = 64;
 
 /// A pool that lanes are read from; cheap to clone.
 #[derive(Debug, Clone)]
@@ -101,6 +104,7 @@ impl Reader {
     /// Answers batch after batch until nobody waits.
     async fn work(self, mut turn: OwnedSemaphorePermit) {
         loop {
+            let mut held = Held::default();
             loop {
                 // Who can ask now asks before the batch is closed.
                 tokio::task::yield_now().await;
@@ -108,8 +112,9 @@ impl Reader {
                 if batch.is_empty() {
                     break;
                 }
-                self.answer(batch).await;
+                self.answer(batch, &mut held).await;
             }
+            drop(held);
             drop(turn);
             // One that came between the last look and the drop found no turn free, and relies on this second look.
             if self.waiting().is_empty() {
@@ -137,11 +142,10 @@ impl Reader {
         batch
     }
 
-    async fn answer(&self, batch: Vec<Waiting>) {
+    async fn answer(&self, batch: Vec<Waiting>, held: &mut Held) {
         let (asked, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.asked, one.answer)).unzip();
-        let pool = &self.0.pool;
         // Nobody listens to a sender that fails.
-        match sql::retry(pool, || sql::rates::lanes(pool, &asked)).await {
+        match self.read(&asked, held).await {
             Ok(lanes) => {
                 for (answer, lane) in answers.into_iter().zip(lanes) {
                     let _ = answer.send(Ok(lane));
@@ -153,6 +157,43 @@ impl Reader {
                     let _ = answer.send(Err(Arc::clone(&error)));
                 }
             }
+        }
+    }
+
+    /// As [`sql::retry`] does, by the connection that is held.
+    async fn read(&self, asked: &[Asked], held: &mut Held) -> Result<Vec<Lane>, sqlx::Error> {
+        let pool = self.pool();
+        let mut attempts_left = pool.size();
+        loop {
+            let mut connection = match held.connection.take() {
+                Some(connection) => connection,
+                None => pool.acquire().await?,
+            };
+            match sql::rates::lanes(&mut *connection, asked).await {
+                Ok(lanes) => {
+                    held.keep(connection);
+                    return Ok(lanes);
+                }
+                Err(error) if attempts_left > 0 && sql::connection_died(&error) => attempts_left -= 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The connection of a turn. The pool asks each that comes back whether it lives, which takes as long as a statement.
+#[derive(Default)]
+struct Held {
+    connection: Option<PoolConnection<Postgres>>,
+    statements: usize,
+}
+
+impl Held {
+    fn keep(&mut self, connection: PoolConnection<Postgres>) {
+        self.statements += 1;
+        // Now and then it goes back all the same: in a small pool others wait for it.
+        if !self.statements.is_multiple_of(MOST_STATEMENTS) {
+            self.connection = Some(connection);
         }
     }
 }

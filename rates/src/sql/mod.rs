@@ -29,7 +29,8 @@ where
     }
 }
 
-fn connection_died(error: &sqlx::Error) -> bool {
+/// Whether the connection is of no use any more, through no fault of the statement.
+pub(crate) fn connection_died(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         // Operator intervention: the server told this connection to end.

@@ -105,3 +105,35 @@ async fn a_failure_is_told_to_each_that_shared_the_statement(pool: PgPool) {
         assert!(problem["detail"].as_str().unwrap().contains("database"), "{problem}");
     }
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn reads_without_a_pause_leave_a_small_pool_to_others(pool: PgPool) {
+    many_prices(&pool).await;
+    let small = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with((*pool.connect_options()).clone())
+        .await
+        .unwrap();
+    let instance = Instance::with(Database::of(small), UNCACHED);
+    let questions = questions(&pool).await;
+    let asking: Vec<_> = questions
+        .chunks(2)
+        .map(|questions| {
+            let (router, app, questions) =
+                (instance.router.clone(), instance.app.clone(), questions.to_vec());
+            tokio::spawn(async move {
+                let instance = Instance::of(app, router);
+                for question in questions.iter().cycle() {
+                    instance.get(question).await.expect(200);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        instance.get("/readyz").await.expect(200);
+    }
+    for task in asking {
+        assert!(!task.is_finished());
+        task.abort();
+    }
+}
