@@ -100,7 +100,7 @@ struct Inner {
     access_log: Option<Lines>,
     /// Where problems repeat their detail.
     detail_member: Option<&'static str>,
-    /// A route of which answers may be there at once, and those.
+    /// A route whose answers may be there at once, and what gives them.
     ready: Option<(&'static str, Box<ReadyAnswer>)>,
 }
 
@@ -217,6 +217,7 @@ pub struct Edged {
 }
 
 impl Edged {
+    /// The answer that is there already, with all that a routed one passes.
     fn at_once(&self, request: &mut Request) -> Option<Response> {
         let (edge, endpoint) = self.ready.as_ref()?;
         let (route, answer) = edge.ready.as_ref()?;
