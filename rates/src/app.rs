@@ -160,6 +160,7 @@ impl App {
         form: &Form<'_>,
         newest_known: i64,
     ) -> Result<Answer, Problem> {
+        self.cache.missed();
         let queries = chart::queries(query, form);
         let (lanes, catalogue) = self.lanes(&queries, newest_known).await?;
         let version = lanes[0].version.version;

@@ -110,8 +110,8 @@ impl Weighter<Vec<u8>, Answer> for ByBytes {
 pub struct Cache {
     /// None where it is configured off.
     answers: Option<QuickCache<Vec<u8>, Answer, ByBytes>>,
-    /// Not the cache's own count: a request may look more than once before its answer is made.
-    made: AtomicU64,
+    /// Not the store's own count: a request may look more than once before its answer is made.
+    misses: AtomicU64,
 }
 
 impl Cache {
@@ -121,7 +121,7 @@ impl Cache {
         // An answer for a month has some 2 kB.
         let entries = usize::try_from(size_bytes / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
         let answers = (size_bytes > 0).then(|| QuickCache::with_weighter(entries, size_bytes, ByBytes));
-        Self { answers, made: AtomicU64::new(0) }
+        Self { answers, misses: AtomicU64::new(0) }
     }
 
     /// The answer with this key, if it is there.
@@ -144,7 +144,6 @@ impl Cache {
         match cache.get_value_or_guard_async(key.as_slice()).await {
             Ok(answer) => Ok(answer),
             Err(guard) => {
-                self.made.fetch_add(1, Ordering::Relaxed);
                 let answer = make.await?;
                 if answer.version >= version {
                     // Fails only if the entry was removed meanwhile; the answer is right all the same.
@@ -155,9 +154,8 @@ impl Cache {
         }
     }
 
-    /// Keeps an answer that was made without a look into the cache.
+    /// Keeps an answer.
     pub fn put(&self, key: &Key, answer: &Answer) {
-        self.made.fetch_add(1, Ordering::Relaxed);
         if let Some(cache) = &self.answers {
             cache.insert(key.as_slice().to_vec(), answer.clone());
         }
@@ -169,10 +167,15 @@ impl Cache {
         self.answers.as_ref().map_or(0, QuickCache::hits)
     }
 
-    /// Answers that were not there and had to be made.
+    /// Counts an answer that has to be made.
+    pub(crate) fn missed(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers that had to be made.
     #[must_use]
     pub fn misses(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+        self.misses.load(Ordering::Relaxed)
     }
 
     /// Bytes held now.

@@ -44,7 +44,8 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Edged,
         body_bytes: settings.batches.body_limit_bytes,
     };
     let mut edge = edge.except("/prices", batches).except("/batches/{id}", batches);
-    if !app.api.reads_need_key {
+    // Without a cache nothing is ever ready.
+    if settings.cache.size_bytes > 0 && !app.api.reads_need_key {
         let app = app.clone();
         edge = edge.try_first("/rates", move |request| rates::ready(&app, request));
     }
