@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
@@ -29,7 +32,7 @@ const TURNS: usize = 2;
 const MOST_REQUESTS: usize = 32;
 const MOST_DAYS: i64 = 4_000;
 
-/// Statements by one connection before it goes back to the pool: some 20 ms under load.
+/// Statements by one connection before it goes back to the pool.
 const MOST_STATEMENTS: usize = 64;
 
 /// A pool that lanes are read from; cheap to clone.
@@ -104,7 +107,7 @@ impl Reader {
     /// Answers batch after batch until nobody waits.
     async fn work(self, mut turn: OwnedSemaphorePermit) {
         loop {
-            let mut held = Held::default();
+            let held = Held::default();
             loop {
                 // Who can ask now asks before the batch is closed.
                 tokio::task::yield_now().await;
@@ -112,7 +115,7 @@ impl Reader {
                 if batch.is_empty() {
                     break;
                 }
-                self.answer(batch, &mut held).await;
+                self.answer(batch, &held).await;
             }
             drop(held);
             drop(turn);
@@ -142,10 +145,10 @@ impl Reader {
         batch
     }
 
-    async fn answer(&self, batch: Vec<Waiting>, held: &mut Held) {
+    async fn answer(&self, batch: Vec<Waiting>, held: &Held) {
         let (asked, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.asked, one.answer)).unzip();
         // Nobody listens to a sender that fails.
-        match self.read(&asked, held).await {
+        match sql::retry(self.pool(), || held.lanes(self.pool(), &asked)).await {
             Ok(lanes) => {
                 for (answer, lane) in answers.into_iter().zip(lanes) {
                     let _ = answer.send(Ok(lane));
@@ -159,41 +162,34 @@ impl Reader {
             }
         }
     }
-
-    /// As [`sql::retry`] does, by the connection that is held.
-    async fn read(&self, asked: &[Asked], held: &mut Held) -> Result<Vec<Lane>, sqlx::Error> {
-        let pool = self.pool();
-        let mut attempts_left = pool.size();
-        loop {
-            let mut connection = match held.connection.take() {
-                Some(connection) => connection,
-                None => pool.acquire().await?,
-            };
-            match sql::rates::lanes(&mut *connection, asked).await {
-                Ok(lanes) => {
-                    held.keep(connection);
-                    return Ok(lanes);
-                }
-                Err(error) if attempts_left > 0 && sql::connection_died(&error) => attempts_left -= 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
-/// The connection of a turn. The pool asks each that comes back whether it lives, which takes as long as a statement.
+/// The connection of a turn. The pool asks each that comes back whether it lives: one more message and its answer for
+/// each statement.
 #[derive(Default)]
 struct Held {
-    connection: Option<PoolConnection<Postgres>>,
-    statements: usize,
+    /// Free while no statement runs; one whose statement failed is not put back.
+    connection: Mutex<Option<PoolConnection<Postgres>>>,
+    statements: AtomicUsize,
 }
 
 impl Held {
-    fn keep(&mut self, connection: PoolConnection<Postgres>) {
-        self.statements += 1;
+    async fn lanes(&self, pool: &PgPool, asked: &[Asked]) -> Result<Vec<Lane>, sqlx::Error> {
+        let free = self.free().take();
+        let mut connection = match free {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        let lanes = sql::rates::lanes(&mut *connection, asked).await?;
+        let statements = self.statements.fetch_add(1, Ordering::Relaxed) + 1;
         // Now and then it goes back all the same: in a small pool others wait for it.
-        if !self.statements.is_multiple_of(MOST_STATEMENTS) {
-            self.connection = Some(connection);
+        if !statements.is_multiple_of(MOST_STATEMENTS) {
+            *self.free() = Some(connection);
         }
+        Ok(lanes)
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Postgres>>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

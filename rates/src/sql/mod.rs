@@ -29,8 +29,7 @@ where
     }
 }
 
-/// Whether the connection is of no use any more, through no fault of the statement.
-pub(crate) fn connection_died(error: &sqlx::Error) -> bool {
+fn connection_died(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         // Operator intervention: the server told this connection to end.
