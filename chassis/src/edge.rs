@@ -446,7 +446,6 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
 
 /// What is known of a request until it is answered.
 struct Asked {
-    edge: Arc<Inner>,
     endpoint: Arc<Endpoint>,
     started: Instant,
     id: HeaderValue,
@@ -462,7 +461,6 @@ impl Asked {
     fn new(request: &Request, edge: &Arc<Inner>, endpoint: &Arc<Endpoint>) -> Self {
         let headers = request.headers();
         Self {
-            edge: Arc::clone(edge),
             endpoint: Arc::clone(endpoint),
             started: Instant::now(),
             id: request_id(headers),
@@ -489,8 +487,8 @@ impl Asked {
     /// Why the request is not even begun.
     fn refusal(&self, headers: &HeaderMap) -> Option<Problem> {
         let limits = &self.endpoint.limits;
-        if self.in_flight.number > self.edge.concurrency && !self.endpoint.is_health {
-            self.edge.metrics.shed.inc();
+        if self.in_flight.number > self.in_flight.edge.concurrency && !self.endpoint.is_health {
+            self.in_flight.edge.metrics.shed.inc();
             return Some(Problem::unavailable("Too many requests at once; come back in a second.", 1));
         }
         (declared_length(headers) > limits.body_bytes).then(|| {
@@ -501,9 +499,9 @@ impl Asked {
 
     /// The response as it goes out; measured and logged.
     fn answered(self, response: Response) -> Response {
-        let (mut response, problem) = named(response, &self.id, self.edge.detail_member);
+        let (mut response, problem) = named(response, &self.id, self.in_flight.edge.detail_member);
         let (status, elapsed) = (response.status(), self.started.elapsed());
-        self.endpoint.observe(&self.edge, self.method, status, elapsed);
+        self.endpoint.observe(&self.in_flight.edge, self.method, status, elapsed);
         let line = Line {
             id: self.id(),
             trace_id: self.trace_id.as_deref(),
@@ -519,7 +517,7 @@ impl Asked {
         if let Some(encodings) = self.encodings {
             response = compressed(response, encodings);
         }
-        if let (Some(entry), Some(lines)) = (self.entry, &self.edge.access_log) {
+        if let (Some(entry), Some(lines)) = (self.entry, &self.in_flight.edge.access_log) {
             entry.answered(&response, lines);
         }
         response

@@ -89,9 +89,7 @@ pub(crate) async fn get_rates(State(app): State<App>, request: Request) -> Resul
     // Taken apart and not extracted, which would copy query and headers.
     let (asked, _) = request.into_parts();
     let media_type = form::preferred(&asked.headers, NEGOTIATED);
-    let mut response = answer(&app, &asked, media_type).await?;
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
-    Ok(response)
+    Ok(negotiated(answer(&app, &asked, media_type).await?))
 }
 
 /// The rates of a lane for a spreadsheet.
@@ -152,9 +150,13 @@ pub(crate) fn ready(app: &App, request: &Request) -> Option<Response> {
     let query = RatesQuery::parse(request.uri().query()?, app.api.max_days).ok()?;
     let answer = app.held(&query, &Form::Json)?;
     let held = request.headers().get(header::IF_NONE_MATCH);
-    let mut response = respond(app, held, &query, &Form::Json, answer, Source::Hit);
+    Some(negotiated(respond(app, held, &query, &Form::Json, answer, Source::Hit)))
+}
+
+/// Tells caches that `Accept` chose the form.
+fn negotiated(mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
-    Some(response)
+    response
 }
 
 async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Response, Problem> {
