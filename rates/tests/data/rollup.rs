@@ -53,7 +53,7 @@ enum Change {
 }
 
 fn port(number: u8) -> String {
-    format!("XXX{:02}", number % 6)
+    format!("QQP{:02}", number % 6)
 }
 
 fn region(number: u8) -> String {
@@ -171,7 +171,7 @@ async fn reset(pool: &PgPool) {
     let statement = "
         truncate prices, ports, regions;
         insert into regions select 'r' || n, 'x', case when n > 0 then 'r' || (n - 1) / 2 end from generate_series(0, 5) n;
-        insert into ports select 'XXX0' || n, 'x', 'r' || n from generate_series(0, 4) n";
+        insert into ports select 'QQP0' || n, 'x', 'r' || n from generate_series(0, 4) n";
     pool.execute(sqlx::raw_sql(statement)).await.unwrap();
 }
 
