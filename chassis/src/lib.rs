@@ -12,6 +12,9 @@ pub mod extract;
 pub mod health;
 pub mod logfile;
 pub mod metrics;
+pub mod openapi;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod problem;
 mod security;
 pub mod server;
@@ -20,3 +23,6 @@ pub mod telemetry;
 
 pub use exit::Exit;
 pub use problem::Problem;
+
+/// Version and git revision of the program, as logs, `--version` and the API description show them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("GIT_REVISION"));

@@ -181,7 +181,7 @@ impl App {
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<(Vec<Lane>, Arc<Catalogue>), Problem> {
-        let lanes = self.read_lanes(queries, newest_known).await.map_err(database::shared_problem)?;
+        let lanes = self.read_lanes(queries, newest_known).await?;
         let catalogue = self.catalogue_at(lanes[0].version).await?;
         let unknown: Vec<_> = queries
             .iter()
@@ -200,7 +200,7 @@ impl App {
             match replica.lanes(queries).await {
                 Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
                 Ok(_) => {}
-                Err(error) if database::is_outage(&error) => {
+                Err(error) if chassis::postgres::is_outage(&error) => {
                     tracing::warn!(error = %error, "a read replica failed; the primary answers");
                 }
                 Err(error) => return Err(error),
@@ -218,9 +218,9 @@ impl App {
         destinations: &[&str],
     ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let primary = &self.database.primary;
-        sql::retry(primary, || sql::rates::newest_days(primary, origins, destinations))
+        chassis::postgres::retry(primary, || sql::rates::newest_days(primary, origins, destinations))
             .await
-            .map_err(database::problem)
+            .map_err(Problem::from)
     }
 
     /// What the cache still holds while the database is away.
@@ -251,14 +251,13 @@ impl App {
             return Ok(catalogue);
         }
         let primary = &self.database.primary;
-        let version =
-            sql::retry(primary, || sql::version::current(primary)).await.map_err(database::problem)?;
+        let version = chassis::postgres::retry(primary, || sql::version::current(primary)).await?;
         self.freshness.observe(version.version);
         self.catalogue_at(version).await
     }
 
     async fn catalogue_at(&self, version: DataVersion) -> Result<Arc<Catalogue>, Problem> {
-        self.catalogues.at(&self.database.primary, version).await.map_err(database::problem)
+        self.catalogues.at(&self.database.primary, version).await.map_err(Problem::from)
     }
 
     /// Registers what only this service knows.

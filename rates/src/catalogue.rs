@@ -365,7 +365,7 @@ impl Catalogues {
         if let Some(catalogue) = self.found(wanted) {
             return Ok(catalogue);
         }
-        let (version, ports, regions) = sql::retry(pool, || sql::places::all(pool)).await?;
+        let (version, ports, regions) = chassis::postgres::retry(pool, || sql::places::all(pool)).await?;
         let catalogue = Arc::new(Catalogue::new(version.places_version, ports, &regions));
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) =
             (version.version, Arc::clone(&catalogue));

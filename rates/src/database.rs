@@ -1,14 +1,10 @@
 //! Connections, migrations, and which failures of the database mean "later" and which mean "never".
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use chassis::Problem;
 use sqlx::{
     ConnectOptions, PgExecutor, PgPool, Postgres,
     migrate::Migrator,
@@ -125,7 +121,7 @@ fn pool(
         .max_connections(size)
         .acquire_timeout(settings.acquire_timeout())
         // A ping before each use would double the round trips of a read. A connection that died in the pool costs one
-        // request a retry (see `sql::retry`).
+        // request a retry (see `chassis::postgres::retry`).
         .test_before_acquire(false)
         .max_lifetime(Duration::from_mins(30))
         .connect_lazy_with(options)
@@ -140,39 +136,4 @@ pub async fn pending_migrations(executor: impl PgExecutor<'_>) -> Result<Vec<Str
         .filter(|migration| !applied.contains(&migration.version))
         .map(|migration| format!("{} {}", migration.version, migration.description))
         .collect())
-}
-
-/// Whether the database is away or busy for now, so that the same request may succeed later.
-#[must_use]
-pub fn is_outage(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        // Connection exceptions, insufficient resources, operator intervention (shutdown, statement timeout), wrong
-        // or expired password, missing database, and a replica that cancelled a read to catch up.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            matches!(&code[..2], "08" | "53" | "57" | "28" | "3D") || code == "40001" || code == "25006"
-        }),
-        _ => false,
-    }
-}
-
-/// The answer to a request whose query failed.
-#[must_use]
-pub fn problem(error: sqlx::Error) -> Problem {
-    shared_problem(Arc::new(error))
-}
-
-/// The same where one query was to answer several requests.
-pub(crate) fn shared_problem(error: Arc<sqlx::Error>) -> Problem {
-    if is_outage(&error) {
-        Problem::unavailable("The database is away or busy; the same request may succeed later.", 2)
-            .cause(error)
-    } else {
-        Problem::internal(error)
-    }
 }

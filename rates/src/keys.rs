@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::{app::App, database, sql};
+use crate::{app::App, sql};
 
 const PREFIX: &str = "rates_";
 
@@ -63,7 +63,7 @@ impl Supplier {
             .and_then(|(_, key)| parse(key.trim()))
             .ok_or_else(|| unauthorized("This is not a key; Authorization: Bearer KEY is needed."))?;
         let pool = &app.database.primary;
-        let row = sql::retry(pool, || sql::keys::find(pool, id)).await.map_err(database::problem)?;
+        let row = chassis::postgres::retry(pool, || sql::keys::find(pool, id)).await?;
         // One answer for every way to be wrong: it tells nothing about keys that are there.
         let row = row
             .filter(|row| bool::from(row.secret_hash.ct_eq(&secret.hash())) && row.valid)
@@ -73,7 +73,7 @@ impl Supplier {
 
     /// Whether the key still holds: a long upload asks at its end.
     pub(crate) async fn still_valid(&self, connection: &mut sqlx::PgConnection) -> Result<(), Problem> {
-        let row = sql::keys::find(connection, self.key).await.map_err(database::problem)?;
+        let row = sql::keys::find(connection, self.key).await?;
         row.filter(|row| row.valid)
             .map(drop)
             .ok_or_else(|| unauthorized("The key was revoked or expired meanwhile."))
@@ -92,7 +92,7 @@ impl FromRequestParts<App> for Supplier {
         if writes {
             app.limits.write_by_key(supplier.key)?;
         }
-        sql::keys::touch(&app.database.primary, supplier.key).await.map_err(database::problem)?;
+        sql::keys::touch(&app.database.primary, supplier.key).await?;
         Ok(supplier)
     }
 }

@@ -82,10 +82,10 @@ impl Reader {
     async fn unshared(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
         let pool = self.pool();
         if let [query] = queries {
-            return Ok(vec![sql::retry(pool, || sql::rates::full(pool, query)).await?]);
+            return Ok(vec![chassis::postgres::retry(pool, || sql::rates::full(pool, query)).await?]);
         }
         let asked: Vec<Asked> = queries.iter().map(Asked::from).collect();
-        sql::retry(pool, || sql::rates::lanes(pool, &asked)).await
+        chassis::postgres::retry(pool, || sql::rates::lanes(pool, &asked)).await
     }
 
     /// The lane of a query, by a statement that begins after this call: it sees every commit that came before.
@@ -148,7 +148,7 @@ impl Reader {
     async fn answer(&self, batch: Vec<Waiting>, held: &Held) {
         let (asked, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.asked, one.answer)).unzip();
         // Nobody listens to a sender that fails.
-        match sql::retry(self.pool(), || held.lanes(self.pool(), &asked)).await {
+        match chassis::postgres::retry(self.pool(), || held.lanes(self.pool(), &asked)).await {
             Ok(lanes) => {
                 for (answer, lane) in answers.into_iter().zip(lanes) {
                     let _ = answer.send(Ok(lane));

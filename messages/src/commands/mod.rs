@@ -8,15 +8,12 @@ mod serve;
 use std::io::Write;
 
 use chassis::{
-    Exit,
+    Exit, VERSION,
     settings::{self, Loaded},
 };
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{router, settings::Settings};
-
-/// Version and git revision, as logs and `--version` show them.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("GIT_REVISION"));
 
 /// Store a message, get it back by its SHA-256
 ///

@@ -1,9 +1,8 @@
 //! `messages serve`.
 
-use chassis::{Exit, logfile::LogFile, server, settings::Loaded, telemetry};
+use chassis::{Exit, VERSION, logfile::LogFile, server, settings::Loaded, telemetry};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
-use super::VERSION;
 use crate::{certificate, router, settings::Settings, store};
 
 /// Starts the logs, then serves.

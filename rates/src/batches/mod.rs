@@ -21,10 +21,7 @@ use http::StatusCode;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 use tokio::{sync::mpsc, task};
 
-use crate::{
-    database,
-    sql::{self, batches::Batch},
-};
+use crate::sql::{self, batches::Batch};
 use parse::{Content, Format, LISTED_FAULTS, Stop};
 
 /// Pieces that wait between two stages: enough to keep both busy, few enough to be no memory.
@@ -61,7 +58,7 @@ impl From<Refused> for Problem {
             Refused::Database(error) if is_foreign_key_violation(&error) => {
                 Self::unavailable("The places changed meanwhile; send the batch again.", 1).cause(error)
             }
-            Refused::Database(error) => database::problem(error),
+            Refused::Database(error) => Self::from(error),
         }
     }
 }

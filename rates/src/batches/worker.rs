@@ -74,7 +74,7 @@ pub async fn work(app: App, stopping: Stopping) {
 /// Puts in the oldest batch that no other worker holds; false where there is none.
 async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
     let primary = &app.database.primary;
-    if !sql::retry(primary, || sql::jobs::any(primary)).await? {
+    if !chassis::postgres::retry(primary, || sql::jobs::any(primary)).await? {
         return Ok(false);
     }
     let mut connection = app.database.for_batch().await?;

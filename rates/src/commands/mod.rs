@@ -13,7 +13,7 @@ mod work;
 use std::io::Write;
 
 use chassis::{
-    Exit,
+    Exit, VERSION,
     settings::{self, Loaded},
     telemetry,
 };
@@ -21,9 +21,6 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 use sqlx::{Connection, PgConnection};
 
 use crate::{router, settings::Settings};
-
-/// Version and git revision, as logs and `--version` show them.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("GIT_REVISION"));
 
 /// What does a container cost per day between two places?
 ///
@@ -200,8 +197,8 @@ fn database_error(what: &str, error: &sqlx::Error) -> Exit {
                 eprintln!("rates:   {title}: {text}");
             }
         }
-        return if crate::database::is_outage(error) { Exit::Unavailable } else { Exit::Data };
+        return if chassis::postgres::is_outage(error) { Exit::Unavailable } else { Exit::Data };
     }
     eprintln!("rates: {what}: {error}");
-    if crate::database::is_outage(error) { Exit::Unavailable } else { Exit::Failure }
+    if chassis::postgres::is_outage(error) { Exit::Unavailable } else { Exit::Failure }
 }

@@ -1,8 +1,8 @@
 //! `rates serve`.
 
-use chassis::{Exit, server, settings::Loaded};
+use chassis::{Exit, VERSION, server, settings::Loaded};
 
-use super::{VERSION, work::Workers};
+use super::work::Workers;
 use crate::{
     app::App,
     database::{self, Database, MIGRATOR},
@@ -78,7 +78,7 @@ pub(super) async fn check_schema(database: &Database, settings: &Settings) -> Re
             );
             Err(Exit::Usage)
         }
-        Err(error) if database::is_outage(&error) => {
+        Err(error) if chassis::postgres::is_outage(&error) => {
             tracing::warn!(error = %error, "the database is away; answering 503 until it is back");
             Ok(())
         }

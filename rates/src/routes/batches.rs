@@ -17,7 +17,6 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    database,
     keys::Supplier,
     params::ListQuery,
     sql::{self, batches::Batch},
@@ -129,9 +128,8 @@ pub(crate) async fn list_batches(
     let pool = &app.database.primary;
     // One more than the page tells whether there is a next one.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-    let mut batches = sql::retry(pool, || sql::batches::list(pool, &supplier.name, before, wanted))
-        .await
-        .map_err(database::problem)?;
+    let mut batches =
+        chassis::postgres::retry(pool, || sql::batches::list(pool, &supplier.name, before, wanted)).await?;
     let more = batches.len() > limit;
     batches.truncate(limit);
     let next = batches.last().filter(|_| more).map(|last| {
@@ -188,9 +186,9 @@ pub(crate) async fn withdraw_batch(
         let mut transaction = connection.begin().await?;
         let batch = sql::batches::withdraw(&mut transaction, id).await?;
         transaction.commit().await?;
-        Ok(batch)
+        Ok::<_, sqlx::Error>(batch)
     };
-    let batch = match withdraw.await.map_err(database::problem)? {
+    let batch = match withdraw.await? {
         Some(withdrawn) => {
             if let Some(version) = withdrawn.data_version {
                 app.freshness.observe(version);
@@ -211,7 +209,7 @@ pub(crate) async fn withdraw_batch(
 
 async fn own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Problem> {
     let pool = &app.database.primary;
-    let batch = sql::retry(pool, || sql::batches::find(pool, id)).await.map_err(database::problem)?;
+    let batch = chassis::postgres::retry(pool, || sql::batches::find(pool, id)).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
     if batch.supplier != supplier.name {
         return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch is another supplier's."));

@@ -18,7 +18,6 @@ use super::batches::BatchBody;
 use crate::{
     app::App,
     batches::{self, Incoming, parse::Format},
-    database,
     keys::Supplier,
     sql::{
         self,
@@ -105,8 +104,8 @@ async fn take_in(
     body: Body,
 ) -> Result<Response, Problem> {
     let wishes = Wishes::parse(headers)?;
-    let mut connection = app.database.for_batch().await.map_err(database::problem)?;
-    let mut transaction = connection.begin().await.map_err(database::problem)?;
+    let mut connection = app.database.for_batch().await?;
+    let mut transaction = connection.begin().await?;
     let incoming = Incoming {
         pieces: body.into_data_stream(),
         gzip: wishes.gzip,
@@ -121,8 +120,7 @@ async fn take_in(
     let same_content_seconds = app.batches.same_content_seconds;
 
     if wishes.respond_async {
-        let job =
-            sql::jobs::create(&mut transaction, wishes.format.name()).await.map_err(database::problem)?;
+        let job = sql::jobs::create(&mut transaction, wishes.format.name()).await?;
         let (bytes, sha256) = incoming.store(&mut transaction, job).await?;
         supplier.still_valid(&mut transaction).await?;
         let identity = identity(&sha256, bytes);
@@ -130,16 +128,16 @@ async fn take_in(
             if let Some(first) =
                 sql::batches::find_same(&mut transaction, identity, same_content_seconds).await?
             {
-                return Ok(Err(first));
+                return Ok::<_, sqlx::Error>(Err(first));
             }
             let batch = sql::batches::insert(&mut transaction, identity, "queued").await?;
             sql::jobs::of_batch(&mut transaction, job, batch.id).await?;
             Ok(Ok(batch))
         };
-        return match stored.await.map_err(database::problem)? {
+        return match stored.await? {
             Err(first) => repeated(first, &sha256),
             Ok(batch) => {
-                transaction.commit().await.map_err(database::problem)?;
+                transaction.commit().await?;
                 app.bell.ring();
                 let mut response = located(StatusCode::ACCEPTED, batch);
                 let applied = HeaderValue::from_static("respond-async");
@@ -157,7 +155,7 @@ async fn take_in(
     }
     let identity = identity(&content.sha256, content.bytes);
     let first = sql::batches::find_same(&mut transaction, identity, same_content_seconds).await;
-    if let Some(first) = first.map_err(database::problem)? {
+    if let Some(first) = first? {
         return repeated(first, &content.sha256);
     }
     let put_in = async {

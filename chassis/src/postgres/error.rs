@@ -1,0 +1,43 @@
+//! Which failures of the database mean "later" and which mean "never".
+
+use std::sync::Arc;
+
+use crate::Problem;
+
+/// Whether the database is unreachable or busy for now, so that the same request may succeed later.
+#[must_use]
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        // Connection exceptions, insufficient resources, operator intervention (shutdown, statement timeout), wrong
+        // or expired password, missing database, and a replica that cancelled a read to catch up.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&code[..2], "08" | "53" | "57" | "28" | "3D") || code == "40001" || code == "25006"
+        }),
+        _ => false,
+    }
+}
+
+/// 503 while the database is unreachable or busy, else 500; the cause goes to the log only.
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// The same where one statement was to answer several requests.
+impl From<Arc<sqlx::Error>> for Problem {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        if is_outage(&error) {
+            Self::unavailable("The database is unreachable or busy; the same request may succeed later.", 2)
+                .cause(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
