@@ -1,5 +1,8 @@
 //! The one shape of an error on the wire: `application/problem+json` (RFC 9457).
 
+mod body;
+mod page;
+
 use std::{borrow::Cow, error::Error, sync::Arc};
 
 use axum::{
@@ -7,119 +10,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+
+use body::Wire;
+pub use body::{FieldError, ProblemBody};
+pub(crate) use page::POLICY as PAGE_POLICY;
+
+use crate::exit;
 
 /// The media type of every error body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
-
-/// One wrong field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FieldError {
-    /// The row of the content that it stands in, from 1; none for what is not in a row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(examples(17))]
-    pub row: Option<u64>,
-    /// The parameter or field that is wrong, as the client named it.
-    #[schema(examples("orig_code"))]
-    pub field: Cow<'static, str>,
-    /// The value that is wrong, cut where it is long; given for rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// What is wrong with it, for programs.
-    #[schema(examples("unknown"))]
-    pub code: Cow<'static, str>,
-    /// What is wrong with it and what would be right, for people.
-    #[schema(examples("no port has the code CNGGX; did you mean CNGGZ?"))]
-    pub detail: String,
-    /// Values that would have been accepted, the nearest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub suggestions: Vec<String>,
-}
-
-impl FieldError {
-    /// An error without suggestions.
-    pub fn new(
-        field: impl Into<Cow<'static, str>>,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self {
-            row: None,
-            field: field.into(),
-            value: None,
-            code: code.into(),
-            detail: detail.into(),
-            suggestions: Vec::new(),
-        }
-    }
-
-    /// The same in a row of the content.
-    #[must_use]
-    pub fn at(mut self, row: u64, value: Option<String>) -> Self {
-        self.row = Some(row);
-        self.value = value;
-        self
-    }
-
-    /// The same with values that would have been accepted.
-    #[must_use]
-    pub fn suggest(mut self, suggestions: Vec<String>) -> Self {
-        self.suggestions = suggestions;
-        self
-    }
-}
-
-/// The body of an error, for API documentation; [`Problem`] is what handlers return.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Problem)]
-pub struct ProblemBody {
-    /// `about:blank`, or a URN that names this kind of problem.
-    #[serde(rename = "type")]
-    #[schema(examples("urn:problem:invalid-parameters"))]
-    pub kind: String,
-    /// The kind of problem in words; the same for every problem of one type.
-    #[schema(examples("Invalid parameters"))]
-    pub title: String,
-    /// The HTTP status.
-    #[schema(minimum = 400, maximum = 599, examples(400))]
-    pub status: u16,
-    /// What happened this time, and what to do.
-    pub detail: Option<String>,
-    /// Each wrong field of the request.
-    #[serde(default)]
-    pub errors: Vec<FieldError>,
-    /// The id of the request; name it when you report the problem.
-    pub request_id: Option<String>,
-}
-
-/// A body as it is sent: what people look for comes first.
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    title: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(flatten)]
-    members: &'a Map<String, Value>,
-}
 
 /// An error as the client will see it, with the cause that only the log will.
 ///
 /// The response it turns into carries it as an extension, so that the [edge](crate::edge) can add the request id and
 /// log the cause once.
 #[derive(Debug, Clone)]
-pub struct Problem(Box<Inner>);
+pub struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
-struct Inner {
+struct Parts {
     status: StatusCode,
     kind: Cow<'static, str>,
     title: Cow<'static, str>,
@@ -134,7 +44,7 @@ impl Problem {
     /// A problem that says no more than its status does.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(Parts {
             status,
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("Error").into(),
@@ -239,56 +149,52 @@ impl Problem {
         self.0.status
     }
 
-    /// The wrong fields.
-    #[must_use]
-    pub fn field_errors(&self) -> &[FieldError] {
-        &self.0.errors
+    /// What the client is told, in one line.
+    pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
+        match self.0.errors.as_slice() {
+            [] | [_] => self.0.detail.as_deref().map(Cow::Borrowed),
+            errors => Some(errors.iter().map(|error| &*error.detail).collect::<Vec<_>>().join("; ").into()),
+        }
     }
 
     /// The cause and its causes in one line, outermost first.
     #[must_use]
     pub fn cause_chain(&self) -> Option<String> {
-        let first = self.0.cause.as_deref()?;
-        let mut chain = first.to_string();
-        let mut next = first.source();
-        while let Some(cause) = next {
-            let text = cause.to_string();
-            // Many errors print their cause themselves; the log need not say it twice.
-            if !chain.ends_with(&text) {
-                chain.push_str(": ");
-                chain.push_str(&text);
-            }
-            next = cause.source();
-        }
-        Some(chain)
+        self.0.cause.as_deref().map(|cause| exit::chain(cause))
     }
 
     /// The body as it is sent, naming the request when its id is known.
     #[must_use]
     pub fn json(&self, request_id: Option<&str>) -> Vec<u8> {
-        let inner = &self.0;
+        let parts = &self.0;
         let body = Wire {
-            kind: &inner.kind,
-            title: &inner.title,
-            status: inner.status.as_u16(),
-            detail: inner.detail.as_deref(),
-            errors: &inner.errors,
+            kind: &parts.kind,
+            title: &parts.title,
+            status: parts.status.as_u16(),
+            detail: parts.detail.as_deref(),
+            errors: &parts.errors,
             request_id,
-            members: &inner.members,
+            members: &parts.members,
         };
         serde_json::to_vec(&body).expect("texts and numbers are JSON")
+    }
+
+    /// The same for people, as a page.
+    pub(crate) fn page(&self, request_id: Option<&str>) -> String {
+        let parts = &self.0;
+        page::render(parts.status, &parts.title, parts.detail.as_deref(), &parts.errors, request_id)
     }
 
     /// The response, its body naming the request when its id is known.
     #[must_use]
     pub fn response(&self, request_id: Option<&str>) -> Response {
-        let inner = &self.0;
+        let parts = &self.0;
         let mut response = Response::new(Body::from(self.json(request_id)));
-        *response.status_mut() = inner.status;
+        *response.status_mut() = parts.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in &inner.headers {
+        for (name, value) in &parts.headers {
             headers.insert(name.clone(), value.clone());
         }
         response

@@ -11,29 +11,27 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use axum::{body::HttpBody, extract::Request, response::Response};
+use axum::extract::Request;
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
-use crate::logfile::Lines;
-
-/// The half of a line that is known before the answer.
-pub(crate) struct Entry {
+/// A line, as far as it is known.
+pub(super) struct Entry {
     line: Vec<u8>,
     tail: Vec<u8>,
 }
 
 impl Entry {
-    pub(crate) fn new(request: &Request, client: IpAddr) -> Self {
+    pub(super) fn new(request: &Request, client: IpAddr) -> Self {
         let mut line = Vec::with_capacity(256);
         // Writing to memory cannot fail.
         let _ = write!(line, "{client} - - [");
         put_time(&mut line, SystemTime::now());
         line.extend_from_slice(b"] \"");
-        quoted(&mut line, request.method().as_str().as_bytes());
+        push_quoted(&mut line, request.method().as_str().as_bytes());
         line.push(b' ');
         let path = request.uri().path_and_query().map_or("*", |path| path.as_str());
-        quoted(&mut line, path.as_bytes());
+        push_quoted(&mut line, path.as_bytes());
         let _ = write!(line, " {:?}\" ", request.version());
         let mut tail = Vec::with_capacity(64);
         tail.extend_from_slice(b" \"");
@@ -44,24 +42,26 @@ impl Entry {
         Self { line, tail }
     }
 
-    pub(crate) fn answered(mut self, response: &Response, lines: &Lines) {
-        let _ = write!(self.line, "{} ", response.status().as_u16());
-        // A body whose length is not known before it is sent (compressed, streamed) has a hyphen.
-        let _ = match response.body().size_hint().exact() {
-            Some(bytes) => write!(self.line, "{bytes}"),
-            None => write!(self.line, "-"),
-        };
+    /// The same with the status of the answer.
+    pub(super) fn answered(mut self, status: StatusCode) -> Self {
+        let _ = write!(self.line, "{} ", status.as_u16());
+        self
+    }
+
+    /// The whole line, once so many bytes of body were sent.
+    pub(super) fn line(mut self, bytes: u64) -> Vec<u8> {
+        let _ = write!(self.line, "{bytes}");
         self.line.extend_from_slice(&self.tail);
-        lines.put(&self.line);
+        self.line
     }
 }
 
 fn put_header(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
-    quoted(line, headers.get(name).map_or(b"-", |value| value.as_bytes()));
+    push_quoted(line, headers.get(name).map_or(b"-", |value| value.as_bytes()));
 }
 
-/// What a client sent must neither end its quotes nor begin a line of its own; nor need it be UTF-8, as the log is.
-fn quoted(line: &mut Vec<u8>, text: &[u8]) {
+/// Escapes what a client sent: it must neither end its quotes nor begin a line, and may not be UTF-8, which the log is.
+fn push_quoted(line: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         match byte {
             b'"' | b'\\' | 0..=31 | 127.. => {
@@ -72,7 +72,7 @@ fn quoted(line: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// A time is formatted once a second and thread: a calendar costs more than the rest of the line.
+/// A time is formatted once a second in each thread: a calendar costs more than the rest of the line.
 fn put_time(line: &mut Vec<u8>, now: SystemTime) {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
@@ -101,9 +101,8 @@ mod tests {
             .header(header::USER_AGENT, "me\" 200 \\ \t")
             .body(axum::body::Body::empty())
             .unwrap();
-        let lines = Lines::default();
-        Entry::new(&request, IpAddr::from([127, 0, 0, 1])).answered(&Response::new("four".into()), &lines);
-        let line = String::from_utf8(lines.taken()).unwrap();
+        let entry = Entry::new(&request, IpAddr::from([127, 0, 0, 1])).answered(StatusCode::OK);
+        let line = String::from_utf8(entry.line(4)).unwrap();
         let (head, rest) = line.split_once('[').unwrap();
         let (time, rest) = rest.split_once("] ").unwrap();
         assert_eq!(head, "127.0.0.1 - - ");
@@ -114,7 +113,7 @@ mod tests {
     #[test]
     fn a_line_is_one_line_of_ascii_whatever_bytes_come() {
         let mut line = Vec::new();
-        quoted(&mut line, &(0..=255).collect::<Vec<u8>>());
+        push_quoted(&mut line, &(0..=255).collect::<Vec<u8>>());
         assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)), "{line:?}");
         let agent = HeaderValue::from_bytes(b"caf\xE9 \xC3\xA9 \xE2\x80\xA8 \xC2\x85").unwrap();
         let headers = HeaderMap::from_iter([(header::USER_AGENT, agent)]);
@@ -125,10 +124,11 @@ mod tests {
 
     #[test]
     fn times_are_those_of_their_second() {
-        for (seconds, wanted) in [(0, "01/Jan/1970:00:00:00 +0000"), (86_399, "01/Jan/1970:23:59:59 +0000")] {
+        for (seconds, expected) in [(0, "01/Jan/1970:00:00:00 +0000"), (86_399, "01/Jan/1970:23:59:59 +0000")]
+        {
             let mut line = Vec::new();
             put_time(&mut line, UNIX_EPOCH + Duration::from_secs(seconds));
-            assert_eq!(String::from_utf8(line).unwrap(), wanted);
+            assert_eq!(String::from_utf8(line).unwrap(), expected);
         }
     }
 }
