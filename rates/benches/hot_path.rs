@@ -5,10 +5,12 @@ use std::fmt;
 
 use divan::{Bencher, black_box};
 use rates::{
-    body::{self, Lane, PricedDay},
-    cache::{Answer, Cache, Key},
-    form::Form,
-    params::RatesQuery,
+    http::answer::Form,
+    lanes::{
+        cache::{Answer, Cache, Key},
+        json::{self as body, Lane, PricedDay},
+        query::RatesQuery,
+    },
 };
 
 const MAX_DAYS: u32 = 3660;

@@ -15,17 +15,18 @@ use prometheus_client::{
 
 use crate::{
     batches::{limits::Limits, outcomes::Outcomes, worker::Bell},
-    body,
-    cache::{Answer, Cache, Key},
     catalogue::{Catalogue, Catalogues},
-    chart,
     database::{self, Database},
-    form::Form,
-    params::{PlaceName, RatesQuery, WrongRatesQuery},
-    reader::Shared,
+    http::answer::Form,
+    lanes::cache::{Answer, Cache, Key},
+    lanes::chart,
+    lanes::json as body,
+    lanes::query::{PlaceName, RatesQuery, WrongRatesQuery},
+    lanes::reader::Shared,
+    lanes::sql::Lane,
+    lanes::version::{Freshness, State},
     settings::{ApiSettings, BatchSettings, CacheSettings},
-    sql::{self, rates::Lane, version::DataVersion},
-    version::{Freshness, State},
+    sql::{self, version::DataVersion},
 };
 
 /// What every handler has; cheap to clone.
@@ -211,14 +212,14 @@ impl App {
         Ok(lanes)
     }
 
-    /// The newest day with prices of each of these lanes that has any; see [`sql::rates::newest_days`].
+    /// The newest day with prices of each of these lanes that has any; see [`crate::lanes::sql::newest_days`].
     pub(crate) async fn newest_days(
         &self,
         origins: &[&str],
         destinations: &[&str],
     ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let primary = &self.database.primary;
-        chassis::postgres::retry(primary, || sql::rates::newest_days(primary, origins, destinations))
+        chassis::postgres::retry(primary, || crate::lanes::sql::newest_days(primary, origins, destinations))
             .await
             .map_err(Problem::from)
     }

@@ -12,7 +12,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{reader::Reader, settings::DatabaseSettings, sql};
+use crate::{lanes::reader::Reader, settings::DatabaseSettings, sql};
 
 /// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
 pub static MIGRATOR: Migrator = {

@@ -20,7 +20,7 @@ use chassis::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 use sqlx::{Connection, PgConnection};
 
-use crate::{router, settings::Settings};
+use crate::{http::router, settings::Settings};
 
 /// What does a container cost per day between two places?
 ///

@@ -6,7 +6,7 @@ use super::work::Workers;
 use crate::{
     app::App,
     database::{self, Database, MIGRATOR},
-    router,
+    http::router,
     settings::Settings,
 };
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use chassis::{edge::Edged, settings::load};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use rates::{app::App, database::Database, router::routers, settings::Settings};
+use rates::{app::App, database::Database, http::router::routers, settings::Settings};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 
-use crate::params::Picture;
+use crate::lanes::query::Picture;
 
 /// How the rates of a lane are written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     keys::Supplier,
-    params::ListQuery,
+    lanes::query::ListQuery,
     sql::{self, batches::Batch},
 };
 

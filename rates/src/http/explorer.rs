@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::explorer;
-use crate::{app::App, form, keys};
+use crate::explorer::page as explorer;
+use crate::{app::App, http::answer as form, keys};
 
 /// A sign of life for people and programs.
 #[derive(Serialize, ToSchema)]

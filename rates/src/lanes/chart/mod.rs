@@ -17,11 +17,11 @@ use plotters::{
 };
 
 use crate::{
-    body,
     catalogue::Catalogue,
-    form::Form,
-    params::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
-    sql::rates::Lane,
+    http::answer::Form,
+    lanes::json as body,
+    lanes::query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    lanes::sql::Lane,
 };
 
 /// Room for the labels of prices, left of the plot, in pixels; the page's script counts on it.

@@ -3,8 +3,8 @@
 use chrono::NaiveDate;
 use sqlx::{PgExecutor, PgPool};
 
-use super::version::DataVersion;
-use crate::params::RatesQuery;
+use crate::lanes::query::RatesQuery;
+use crate::sql::version::DataVersion;
 
 /// The days of a lane that have prices, newest first, and the state of the data they were read from.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use chrono::{Datelike, NaiveDate};
 
-pub use crate::sql::rates::{Lane, PricedDay};
+pub use crate::lanes::sql::{Lane, PricedDay};
 use crate::{
-    params::{Order, PlaceName, RatesQuery},
-    sql::rates::Percentiles,
+    lanes::query::{Order, PlaceName, RatesQuery},
+    lanes::sql::Percentiles,
 };
 
 /// A day's mean is given only where at least this many prices make it.

@@ -16,11 +16,8 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
-    params::{RatesQuery, Statistics},
-    sql::{
-        self,
-        rates::{Asked, Lane},
-    },
+    lanes::query::{RatesQuery, Statistics},
+    lanes::sql::{self, Asked, Lane},
 };
 
 /// Statements at once. With one, PostgreSQL would idle while answers are written; with many, each would hold one request
@@ -82,10 +79,10 @@ impl Reader {
     async fn unshared(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
         let pool = self.pool();
         if let [query] = queries {
-            return Ok(vec![chassis::postgres::retry(pool, || sql::rates::full(pool, query)).await?]);
+            return Ok(vec![chassis::postgres::retry(pool, || sql::full(pool, query)).await?]);
         }
         let asked: Vec<Asked> = queries.iter().map(Asked::from).collect();
-        chassis::postgres::retry(pool, || sql::rates::lanes(pool, &asked)).await
+        chassis::postgres::retry(pool, || sql::lanes(pool, &asked)).await
     }
 
     /// The lane of a query, by a statement that begins after this call: it sees every commit that came before.
@@ -180,7 +177,7 @@ impl Held {
             Some(connection) => connection,
             None => pool.acquire().await?,
         };
-        let lanes = sql::rates::lanes(&mut *connection, asked).await?;
+        let lanes = sql::lanes(&mut *connection, asked).await?;
         let statements = self.statements.fetch_add(1, Ordering::Relaxed) + 1;
         // Now and then it goes back all the same: in a small pool others wait for it.
         if !statements.is_multiple_of(MOST_STATEMENTS) {

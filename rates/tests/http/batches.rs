@@ -67,7 +67,7 @@ impl Server {
                 .except("/prices", limits);
         let app = App::new(Database::of(pool.clone()), settings.api, &settings.cache, settings.batches);
         let readiness = Readiness::new(Duration::from_secs(1), || async { Ok(()) });
-        let router = edge.around(rates::router::routes(app.clone()), health::router(readiness));
+        let router = edge.around(rates::http::router::routes(app.clone()), health::router(readiness));
         Self { app, router, pool }
     }
 
@@ -622,7 +622,7 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     let settings = chassis::settings::load::<Settings>(environment).unwrap().settings;
     let (api, batches) = (settings.api.clone(), settings.batches.clone());
     let app = App::new(Database::of(as_app.clone()), api, &settings.cache, batches);
-    let (router, _) = rates::router::routers(&app, &settings, "test");
+    let (router, _) = rates::http::router::routers(&app, &settings, "test");
     let server = Server { app, router, ..server };
     let batch = server.post(CSV, ROWS).await.expect(201).body;
     server.post_with(CSV, ROWS.replace("300", "1"), &[("prefer", "respond-async")]).await.expect(202);

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use crate::{
     app::{App, Source},
-    cache::{Answer, Key},
-    form::{self, Form},
-    params::{Picture, RatesQuery},
+    http::answer::{self as form, Form},
+    lanes::cache::{Answer, Key},
+    lanes::query::{Picture, RatesQuery},
 };
 
 /// RFC 9211: how an answer was come by.

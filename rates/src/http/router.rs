@@ -25,8 +25,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::App,
+    explorer::assets,
+    http::{batches, explorer as greeting, openapi, places, prices, rates},
     keys,
-    routes::{assets, batches, greeting, openapi, places, prices, rates},
     settings::Settings,
 };
 

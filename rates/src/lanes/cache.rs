@@ -11,8 +11,8 @@ use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 
 use crate::{
-    form::Form,
-    params::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    http::answer::Form,
+    lanes::query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
 };
 
 /// A finished answer.

@@ -1,6 +1,6 @@
 use axum::body::Body;
 use http::Request;
-use rates::{form::Form, params::RatesQuery};
+use rates::{http::answer::Form, lanes::query::RatesQuery};
 use serde_json::json;
 use sqlx::PgPool;
 

@@ -12,12 +12,12 @@ use http::{HeaderValue, StatusCode, header};
 use super::assets::{ASSETS, Assets};
 use crate::{
     app::App,
-    body,
     catalogue::Catalogue,
-    chart::{self, thousands},
-    form::Form,
-    params::{Order, PageQuery, Picture, PlaceName, RatesQuery, Statistics, Theme},
-    sql::rates::Lane,
+    http::answer::Form,
+    lanes::chart::{self, thousands},
+    lanes::json as body,
+    lanes::query::{Order, PageQuery, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    lanes::sql::Lane,
 };
 
 /// The days shown where none are asked for: a quarter, up to the newest that has a price.
@@ -95,7 +95,7 @@ struct ShownLane {
 }
 
 /// The page as this query asks for it. What is wrong with the query is said on the page.
-pub(super) async fn page(app: &App, query: &str) -> Result<Response, Problem> {
+pub(crate) async fn page(app: &App, query: &str) -> Result<Response, Problem> {
     let asked = PageQuery::parse(query);
     let catalogue = app.catalogue().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
@@ -189,7 +189,7 @@ async fn days_of(
 ) -> Result<Option<(NaiveDate, NaiveDate)>, Problem> {
     let mut read = |text: &str, field: &'static str| {
         (!text.is_empty()).then(|| {
-            crate::params::parse_day(text)
+            crate::lanes::query::parse_day(text)
                 .map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
         })
     };

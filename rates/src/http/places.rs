@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     catalogue::{Catalogue, Place, Port, Region},
-    params::ListQuery,
+    lanes::query::ListQuery,
 };
 
 /// A page of ports.

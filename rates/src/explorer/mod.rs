@@ -1,0 +1,4 @@
+//! The page for people, and its files.
+
+pub(crate) mod assets;
+pub(crate) mod page;
