@@ -1,17 +1,13 @@
-//! `GET /assets/{name}`: script, style and icon of the page, compiled in. A name holds a hash of the content, so a file
-//! may be kept for ever and a new version has a new name.
+//! Script, style and icon of the page, compiled in. A name holds a hash of the content, so a new version of a file has a
+//! new name.
 
 use std::sync::LazyLock;
-
-use axum::response::{IntoResponse, Response};
-use chassis::{Problem, extract::Path};
-use http::header;
 
 /// A file of the page.
 pub(crate) struct Asset {
     name: String,
-    media_type: &'static str,
-    content: &'static [u8],
+    pub(crate) media_type: &'static str,
+    pub(crate) content: &'static [u8],
 }
 
 /// The files of the page.
@@ -29,7 +25,7 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 
 impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
-        // FNV-1a: it tells versions apart; nobody has to be kept from finding two files of one name.
+        // FNV-1a tells versions apart; nobody has to be kept from finding two files of one name.
         let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -42,6 +38,11 @@ impl Asset {
 }
 
 impl Assets {
+    /// The file of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Asset> {
+        [&self.script, &self.style, &self.icon].into_iter().find(|asset| asset.name == name)
+    }
+
     pub(crate) fn script(&self) -> String {
         self.script.path()
     }
@@ -53,19 +54,4 @@ impl Assets {
     pub(crate) fn icon(&self) -> String {
         self.icon.path()
     }
-}
-
-pub(crate) async fn get_asset(Path(name): Path<String>) -> Result<Response, Problem> {
-    let assets = &*ASSETS;
-    let asset = [&assets.script, &assets.style, &assets.icon]
-        .into_iter()
-        .find(|asset| asset.name == name)
-        .ok_or_else(|| {
-            Problem::not_found("There is no such file; a page of another version may have named it.")
-        })?;
-    let headers = [
-        (header::CONTENT_TYPE, asset.media_type),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
-    Ok((headers, asset.content).into_response())
 }

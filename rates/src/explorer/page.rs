@@ -9,15 +9,20 @@ use chassis::{Problem, problem::FieldError};
 use chrono::{Months, NaiveDate};
 use http::{HeaderValue, StatusCode, header};
 
-use super::assets::{ASSETS, Assets};
+use super::{
+    assets::{ASSETS, Assets},
+    query::PageQuery,
+};
 use crate::{
-    app::App,
     catalogue::Catalogue,
-    http::answer::Form,
-    lanes::chart::{self, thousands},
-    lanes::json as body,
-    lanes::query::{Order, PageQuery, Picture, PlaceName, RatesQuery, Statistics, Theme},
-    lanes::sql::Lane,
+    http::parameters::parse_day,
+    lanes::{
+        Lanes,
+        chart::{self, thousands},
+        query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+        reader::ReadError,
+        sql::{Day, Lane, Percentiles},
+    },
 };
 
 /// The days shown where none are asked for: a quarter, up to the newest that has a price.
@@ -95,9 +100,9 @@ struct ShownLane {
 }
 
 /// The page as this query asks for it. What is wrong with the query is said on the page.
-pub(crate) async fn page(app: &App, query: &str) -> Result<Response, Problem> {
+pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Problem> {
     let asked = PageQuery::parse(query);
-    let catalogue = app.catalogue().await?;
+    let catalogue = service.places.now().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
     let lanes = read_lanes(&asked, &catalogue, &mut page);
     page.from = asked.from.to_string();
@@ -106,16 +111,16 @@ pub(crate) async fn page(app: &App, query: &str) -> Result<Response, Problem> {
     let (mut days, mut examples) = (None, Vec::new());
     if page.faults.is_empty() {
         if lanes.is_empty() {
-            examples = find_examples(app, &catalogue).await?;
+            examples = find_examples(service, &catalogue).await?;
         } else {
-            days = days_of(app, &asked, &lanes, &mut page.faults).await?;
+            days = days_of(service, &asked, &lanes, &mut page.faults).await?;
         }
     }
     page.examples = examples;
     if let Some((from, to)) = days {
         (page.from, page.to) = (from.to_string(), to.to_string());
         page.presets = presets(&lanes, from, to);
-        page.shown = Some(show(app, &lanes, from, to).await?);
+        page.shown = Some(show(service, &lanes, from, to).await?);
     }
     for (index, row) in page.rows.iter_mut().enumerate() {
         row.number = index + 1;
@@ -130,7 +135,7 @@ pub(crate) async fn page(app: &App, query: &str) -> Result<Response, Problem> {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, app.cache_control.clone()),
+        (header::CACHE_CONTROL, service.cache_control.clone()),
     ];
     Ok((status, headers, html).into_response())
 }
@@ -182,15 +187,14 @@ fn read_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>)
 
 /// The range asked for, or the newest days of these lanes; none, with the faults, where it is wrong.
 async fn days_of(
-    app: &App,
+    service: &Lanes,
     asked: &PageQuery<'_>,
     lanes: &[Names],
     faults: &mut Vec<FieldError>,
 ) -> Result<Option<(NaiveDate, NaiveDate)>, Problem> {
     let mut read = |text: &str, field: &'static str| {
         (!text.is_empty()).then(|| {
-            crate::lanes::query::parse_day(text)
-                .map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
+            parse_day(text).map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
         })
     };
     let (from, to) = (read(&asked.from, "date_from"), read(&asked.to, "date_to"));
@@ -199,7 +203,7 @@ async fn days_of(
     } else {
         let (origins, destinations): (Vec<&str>, Vec<&str>) =
             lanes.iter().map(|(origin, destination)| (origin.as_str(), destination.as_str())).unzip();
-        let newest = app.newest_days(&origins, &destinations).await?;
+        let newest = service.newest_days(&origins, &destinations).await?;
         let newest = newest.into_iter().map(|(_, _, day)| day).max();
         // A lane without any price still has a page, which says so.
         newest.or_else(|| Some(chrono::Utc::now().date_naive()))
@@ -213,10 +217,10 @@ async fn days_of(
     let days = (to - from).num_days() + 1;
     let fault = if days < 1 {
         ("after_date_to", format!("The first day, {from}, is after the last, {to}."))
-    } else if days > i64::from(app.api.max_days) {
+    } else if days > i64::from(service.max_days) {
         (
             "range_too_long",
-            format!("{from} to {to} are {days} days; at most {} can be shown.", app.api.max_days),
+            format!("{from} to {to} are {days} days; at most {} can be shown.", service.max_days),
         )
     } else {
         return Ok(Some((from, to)));
@@ -226,7 +230,7 @@ async fn days_of(
 }
 
 /// Lanes between the outermost regions, for a page that was asked for nothing.
-async fn find_examples(app: &App, catalogue: &Catalogue) -> Result<Vec<Link>, Problem> {
+async fn find_examples(service: &Lanes, catalogue: &Catalogue) -> Result<Vec<Link>, Problem> {
     let roots: Vec<&str> = catalogue
         .regions()
         .iter()
@@ -237,7 +241,7 @@ async fn find_examples(app: &App, catalogue: &Catalogue) -> Result<Vec<Link>, Pr
     let pairs = roots.iter().flat_map(|origin| roots.iter().map(move |destination| (*origin, *destination)));
     let (origins, destinations): (Vec<&str>, Vec<&str>) =
         pairs.filter(|(origin, destination)| origin != destination).unzip();
-    let found = app.newest_days(&origins, &destinations).await?;
+    let found = service.newest_days(&origins, &destinations).await?;
     Ok(found
         .into_iter()
         .take(8)
@@ -285,7 +289,7 @@ fn address(lanes: &[Names], from: &str, to: &str) -> String {
     query.finish()
 }
 
-async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Result<Shown, Problem> {
+async fn show(service: &Lanes, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Result<Shown, Problem> {
     let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
     let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
         .iter()
@@ -301,11 +305,16 @@ async fn show(app: &App, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Res
         destination: destination.clone(),
         order: Order::OldestFirst,
         statistics: Statistics::Full,
-        place_parameters: ["orig_code", "dest_code"],
     };
     let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    let queries = chart::queries(&first, &Form::Svg(picture));
-    let (read, catalogue) = app.lanes(&queries, app.freshness.current().unwrap_or(0)).await?;
+    let queries = picture.lanes(&first);
+    let newest_known = service.freshness.current().unwrap_or(0);
+    let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
+        ReadError::Database(error) => error.into(),
+        // They were there a moment ago.
+        ReadError::UnknownPlaces(_) => Problem::unavailable("The places changed meanwhile; try again.", 1),
+    })?;
+    let catalogue = service.places.at(read[0].version).await?;
     let series = chart::describe(&queries, &read, &catalogue);
     let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
     for (origin, destination) in compare {
@@ -346,17 +355,18 @@ fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (query, lane) in queries.iter().zip(lanes) {
         let newest_first = RatesQuery { order: Order::NewestFirst, ..query.clone() };
-        for (index, (day, found)) in body::each_day(&newest_first, lane).take(TABLE_DAYS).enumerate() {
+        for (index, (day, priced)) in lane.each_day(&newest_first).take(TABLE_DAYS).enumerate() {
             if rows.len() <= index {
                 rows.push(vec![day.to_string()]);
             }
             let dollars = |value: Option<f64>| value.map(thousands).unwrap_or_default();
             let row = &mut rows[index];
-            row.push(dollars(found.and_then(|at| body::mean(lane, at))));
-            for (_, values) in lane.percentiles.iter().flat_map(body::named) {
-                row.push(dollars(found.and_then(|at| values[at])));
+            row.push(dollars(priced.and_then(Day::mean)));
+            if query.statistics == Statistics::Full {
+                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
+                row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
             }
-            row.push(found.map(|at| lane.days[at].count.to_string()).unwrap_or_default());
+            row.push(priced.map(|day| day.count.to_string()).unwrap_or_default());
         }
     }
     rows

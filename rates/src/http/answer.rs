@@ -1,19 +1,17 @@
-//! The forms an answer comes in, and which of them a client wants.
+//! What an answer says of itself in its headers: its form, its tag, and where it came from.
 
-use http::{HeaderMap, header};
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::lanes::query::Picture;
+use crate::lanes::cache::Source;
 
-/// How the rates of a lane are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form<'a> {
-    /// `/rates`.
-    Json,
-    /// `/rates.csv`.
-    Csv,
-    /// `/rates.svg`.
-    Svg(Picture<'a>),
-}
+/// RFC 9211: where an answer came from.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Room for the headers that are added on the way out as well: a map that grows is made anew.
+const HEADERS: usize = 12;
 
 /// The media types of `/rates`, the default first.
 pub(crate) const JSON: &str = "application/json";
@@ -60,6 +58,62 @@ fn specificity(range: &str, offer: &str) -> Option<u8> {
     range.strip_suffix("/*").filter(|range| range.eq_ignore_ascii_case(kind)).map(|_| 1)
 }
 
+/// Tells caches that `Accept` chose the form.
+pub(crate) fn vary_by_accept(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// A response with this body and what caches must know of it. A stale one is not to be kept.
+pub(crate) fn cached(
+    body: Bytes,
+    etag: Option<HeaderValue>,
+    source: Source,
+    cache_control: &HeaderValue,
+) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    let headers = response.headers_mut();
+    if let Some(etag) = etag {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(
+        CACHE_STATUS,
+        match source {
+            Source::Hit => HeaderValue::from_static("rates; hit"),
+            Source::Miss => HeaderValue::from_static("rates; fwd=miss"),
+            Source::Stale { seconds } => {
+                HeaderValue::from_str(&format!("rates; hit; ttl=-{seconds}; detail=stale"))
+                    .expect("digits are a header value")
+            }
+        },
+    );
+    if let Source::Stale { seconds } = source {
+        headers.insert(header::AGE, seconds.into());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    } else {
+        headers.insert(header::CACHE_CONTROL, cache_control.clone());
+    }
+    response
+}
+
+/// The response to a client that has the answer of this tag already.
+pub(crate) fn not_modified(etag: HeaderValue, source: Source, cache_control: &HeaderValue) -> Response {
+    let mut response = cached(Bytes::new(), Some(etag), source, cache_control);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// Whether an `If-None-Match` names this tag, by the weak comparison that RFC 9110 asks for here.
+pub(crate) fn names_tag(if_none_match: &HeaderValue, tag: &HeaderValue) -> bool {
+    let Ok(tags) = if_none_match.to_str() else {
+        return false;
+    };
+    tags.split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +146,20 @@ mod tests {
         two.append(header::ACCEPT, SVG.parse().unwrap());
         assert_eq!(preferred(&two, &[JSON, CSV, SVG]), SVG);
         assert_eq!(preferred(&HeaderMap::new(), &[JSON, HTML]), JSON);
+    }
+
+    #[test]
+    fn if_none_match_is_a_list_of_tags_weak_or_strong() {
+        let tag = HeaderValue::from_static("\"a\"");
+        for (tags, same) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+        ] {
+            assert_eq!(names_tag(&HeaderValue::from_static(tags), &tag), same, "{tags}");
+        }
     }
 }

@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
+    http::list_query::ListQuery,
     keys::Supplier,
-    lanes::query::ListQuery,
     sql::{self, batches::Batch},
 };
 

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     catalogue::{Catalogue, Place, Port, Region},
-    lanes::query::ListQuery,
+    http::list_query::ListQuery,
 };
 
 /// A page of ports.

@@ -1,32 +1,30 @@
-//! `GET /rates`.
+//! `GET /rates`, `/rates.csv` and `/rates.svg`.
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     response::Response,
 };
-use chassis::{Problem, problem::ProblemBody};
+use chassis::{Problem, problem::FieldError};
 use chrono::NaiveDate;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, header, request::Parts};
 use utoipa::ToSchema;
 
-use crate::{
-    app::{App, Source},
-    http::answer::{self as form, Form},
-    lanes::cache::{Answer, Key},
-    lanes::query::{Picture, RatesQuery},
+use super::answer;
+use crate::lanes::{
+    Lanes,
+    cache::{CachedAnswer, Source},
+    chart, csv, json,
+    places::UnknownPlace,
+    query::{Form, Picture, RatesQuery, Role, WrongQuery},
+    reader::ReadError,
 };
 
-/// RFC 9211: how an answer was come by.
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The media types that `Accept` chooses from, the default first.
-const NEGOTIATED: &[&str] = &[form::JSON, form::CSV, form::SVG];
-/// How many headers an answer has, at most and usually.
-const HEADERS: usize = 12;
+const NEGOTIATED: &[&str] = &[answer::JSON, answer::CSV, answer::SVG];
 
 /// The rates of a lane.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body that `body::rates` writes")]
+#[expect(dead_code, reason = "describes the body that `lanes::json` writes")]
 pub(crate) struct Rates {
     /// One for each day of the range.
     rates: Vec<DailyRate>,
@@ -34,8 +32,9 @@ pub(crate) struct Rates {
 
 /// The rate of one day.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body that `body::rates` writes")]
+#[expect(dead_code, reason = "describes the body that `lanes::json` writes")]
 pub(crate) struct DailyRate {
+    /// The day.
     #[schema(examples("2021-01-31"))]
     day: NaiveDate,
     /// The mean of the day's prices in US dollars; null where there are fewer than three.
@@ -44,19 +43,19 @@ pub(crate) struct DailyRate {
     /// How many prices there are; null where there is none.
     #[schema(required, minimum = 1, examples(3))]
     count: Option<i32>,
-    /// With `statistics=full`: the 2.5 percentile of the day's prices; null where `price` is.
+    /// With `statistics=full`: the 2.5th percentile of the day's prices; null where `price` is.
     #[schema(minimum = 0, examples(980))]
     low: Option<f64>,
-    /// With `statistics=full`: the 25 percentile.
+    /// With `statistics=full`: the 25th percentile.
     #[schema(minimum = 0, examples(1100))]
     midlow: Option<f64>,
     /// With `statistics=full`: the median.
     #[schema(minimum = 0, examples(1150))]
     median: Option<f64>,
-    /// With `statistics=full`: the 75 percentile.
+    /// With `statistics=full`: the 75th percentile.
     #[schema(minimum = 0, examples(1200))]
     midhigh: Option<f64>,
-    /// With `statistics=full`: the 97.5 percentile.
+    /// With `statistics=full`: the 97.5th percentile.
     #[schema(minimum = 0, examples(1390))]
     high: Option<f64>,
 }
@@ -67,29 +66,26 @@ pub(crate) struct DailyRate {
 #[utoipa::path(
     get, path = "/rates", tag = "rates",
     params(
-        ("date_from" = NaiveDate, Query, description = "The first day", example = "2021-01-01"),
-        ("date_to" = NaiveDate, Query, description = "The last day; at most 3,660 days in all, unless configured otherwise", example = "2021-01-31"),
-        ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("order" = Option<String>, Query, description = "`desc` (the default) for newest first, or `asc`", example = "desc", pattern = "^(asc|desc)$"),
-        ("statistics" = Option<String>, Query, description = "`full` adds percentiles to each day; `mean` is the default", example = "mean", pattern = "^(mean|full)$"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that you hold"),
+        RatesQuery,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that you have"),
     ),
     responses(
-        (status = 200, description = "As `Accept` prefers: JSON, or `text/csv` as `/rates.csv`, or `image/svg+xml` as `/rates.svg`", body = Rates, headers(
+        (status = 200, description = "The form that `Accept` prefers: JSON, CSV as at `/rates.csv`, or SVG as at `/rates.svg`", content(
+            (Rates = "application/json"), (String = "text/csv"), (String = "image/svg+xml"),
+        ), headers(
             ("ETag" = String, description = "Changes when the data does"),
-            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or stale while the database is away"),
+            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is away"),
         )),
-        (status = 304, description = "What you hold is still right"),
-        (status = 400, description = "Parameters are wrong; `errors` names each", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to come back", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 304, description = "The answer that you have is still right"),
+        (status = 400, description = "Parameters are wrong; `errors` lists each"),
+        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
     ),
 )]
-pub(crate) async fn get_rates(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
     // Taken apart and not extracted, which would copy query and headers.
-    let (asked, _) = request.into_parts();
-    let media_type = form::preferred(&asked.headers, NEGOTIATED);
-    Ok(negotiated(answer(&app, &asked, media_type).await?))
+    let (request, _) = request.into_parts();
+    let media_type = answer::preferred(&request.headers, NEGOTIATED);
+    Ok(answer::vary_by_accept(answer(&lanes, &request, media_type).await?))
 }
 
 /// The rates of a lane for a spreadsheet.
@@ -97,114 +93,127 @@ pub(crate) async fn get_rates(State(app): State<App>, request: Request) -> Resul
 /// RFC 4180: a header, then a row for each day; empty where JSON has null.
 #[utoipa::path(
     get, path = "/rates.csv", tag = "rates",
-    params(
-        ("date_from" = NaiveDate, Query, description = "The first day", example = "2021-01-01"),
-        ("date_to" = NaiveDate, Query, description = "The last day", example = "2021-01-31"),
-        ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("order" = Option<String>, Query, description = "`desc` (the default) for newest first, or `asc`", example = "desc", pattern = "^(asc|desc)$"),
-        ("statistics" = Option<String>, Query, description = "`full` adds percentiles to each day; `mean` is the default", example = "full", pattern = "^(mean|full)$"),
-    ),
+    params(RatesQuery),
     responses(
-        (status = 200, body = String, content_type = "text/csv"),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "A row for each day of the range", body = String, content_type = "text/csv"),
+        (status = 400, description = "Parameters are wrong; `errors` lists each"),
+        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
     ),
 )]
-pub(crate) async fn get_csv(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    answer(&app, &request.into_parts().0, form::CSV).await
+pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
+    answer(&lanes, &request.into_parts().0, answer::CSV).await
 }
 
 /// A picture of the rates of a lane, or of up to four.
 ///
 /// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
-/// of prices a day. What is wrong is told as a problem here too.
+/// of prices per day. Errors are problems as everywhere.
 #[utoipa::path(
     get, path = "/rates.svg", tag = "rates",
-    params(
-        ("date_from" = NaiveDate, Query, description = "The first day", example = "2021-01-01"),
-        ("date_to" = NaiveDate, Query, description = "The last day", example = "2021-01-31"),
-        ("orig_code" = Option<String>, Query, description = "Port code or region slug; also `origin`", example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("dest_code" = Option<String>, Query, description = "Port code or region slug; also `destination`", example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("compare" = Option<Vec<String>>, Query, description = "A further lane, `ORIGIN:DESTINATION`; up to three times", max_items = 3),
-        ("width" = Option<u16>, Query, description = "In pixels", example = 960, minimum = 320, maximum = 3840),
-        ("height" = Option<u16>, Query, description = "In pixels", example = 480, minimum = 240, maximum = 2160),
-        ("theme" = Option<String>, Query, description = "`light` (the default) or `dark`", example = "light", pattern = "^(light|dark)$"),
-    ),
+    params(RatesQuery, Picture),
     responses(
-        (status = 200, body = String, content_type = "image/svg+xml"),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The picture", body = String, content_type = "image/svg+xml"),
+        (status = 400, description = "Parameters are wrong; `errors` lists each"),
+        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
     ),
 )]
-pub(crate) async fn get_svg(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    answer(&app, &request.into_parts().0, form::SVG).await
+pub(crate) async fn get_svg(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
+    answer(&lanes, &request.into_parts().0, answer::SVG).await
 }
 
 /// The answer to `GET /rates` if it is in the cache: the same as [`get_rates`] would give, found before the request is
 /// routed.
-pub(crate) fn ready(app: &App, request: &Request) -> Option<Response> {
-    if form::preferred(request.headers(), NEGOTIATED) != form::JSON {
+pub(crate) fn ready(lanes: &Lanes, request: &Request) -> Option<Response> {
+    if answer::preferred(request.headers(), NEGOTIATED) != answer::JSON {
         return None;
     }
-    let query = RatesQuery::parse(request.uri().query()?, app.api.max_days).ok()?;
-    let answer = app.held(&query, &Form::Json)?;
-    let held = request.headers().get(header::IF_NONE_MATCH);
-    Some(negotiated(respond(app, held, &query, &Form::Json, answer, Source::Hit)))
+    let query = RatesQuery::parse(request.uri().query()?, lanes.max_days).ok()?;
+    let cached = lanes.cache.find(&query.key(&Form::Json))?;
+    let if_none_match = request.headers().get(header::IF_NONE_MATCH);
+    Some(answer::vary_by_accept(respond(lanes, if_none_match, &query, &Form::Json, cached, Source::Hit)))
 }
 
-/// Tells caches that `Accept` chose the form.
-fn negotiated(mut response: Response) -> Response {
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
-    response
-}
-
-async fn answer(app: &App, asked: &Parts, media_type: &'static str) -> Result<Response, Problem> {
-    let query = asked.uri.query().unwrap_or_default();
-    let picture = if media_type == form::SVG { Picture::parse(query).map(Some) } else { Ok(None) };
-    let (query, picture) = match (RatesQuery::parse(query, app.api.max_days), picture) {
-        (Ok(query), Ok(picture)) => (query, picture),
-        (Ok(_), Err(faults)) => return Err(Problem::invalid_parameters(faults)),
-        (Err(mut wrong), picture) => {
-            wrong.faults.extend(picture.err().into_iter().flatten());
-            return Err(Box::pin(app.explain(wrong)).await);
-        }
+async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Result<Response, Problem> {
+    let text = request.uri.query().unwrap_or_default();
+    let (query, form) = match parse(text, lanes.max_days, media_type) {
+        Ok(parsed) => parsed,
+        Err(wrong) => return Err(Box::pin(explain(lanes, wrong)).await),
     };
-    let form = match picture {
-        Some(picture) => Form::Svg(picture),
-        None if media_type == form::CSV => Form::Csv,
-        None => Form::Json,
-    };
-    let held = asked.headers.get(header::IF_NONE_MATCH);
-    if let Some(held) = held
-        && let Some(version) = app.freshness.current()
+    let key = query.key(&form);
+    let if_none_match = request.headers.get(header::IF_NONE_MATCH);
+    if let Some(if_none_match) = if_none_match
+        && let Some(current) = lanes.cache.current_etag(&key)
+        && answer::names_tag(if_none_match, &current)
     {
-        let current = Key::new(version, &query, &form).etag();
-        if names(held, &current) {
-            return Ok(head(app, StatusCode::NOT_MODIFIED, current, Source::Hit, Body::empty()));
+        return Ok(answer::not_modified(current, Source::Hit, &lanes.cache_control));
+    }
+    let make = |newest_known| make(lanes, text, &query, &form, newest_known);
+    let (cached, source) = lanes.cache.find_or_make(&key, make).await?;
+    Ok(respond(lanes, if_none_match, &query, &form, cached, source))
+}
+
+/// What the query string asks, in the form of this media type.
+fn parse<'a>(
+    text: &'a str,
+    max_days: u32,
+    media_type: &'static str,
+) -> Result<(RatesQuery<'a>, Form<'a>), WrongQuery<'a>> {
+    let query = RatesQuery::parse(text, max_days);
+    let form = match media_type {
+        answer::SVG => Picture::parse(text).map(Form::Svg),
+        answer::CSV => Ok(Form::Csv),
+        _ => Ok(Form::Json),
+    };
+    match (query, form) {
+        (Ok(query), Ok(form)) => Ok((query, form)),
+        (Ok(_), Err(faults)) => Err(WrongQuery { faults, places: Vec::new() }),
+        (Err(mut wrong), form) => {
+            wrong.faults.extend(form.err().into_iter().flatten());
+            Err(wrong)
         }
     }
-    let (answer, source) = app.rates(&query, &form).await?;
-    Ok(respond(app, held, &query, &form, answer, source))
 }
 
-/// The answer, or that the client holds it already.
-fn respond(
-    app: &App,
-    held: Option<&HeaderValue>,
+/// Reads an answer's lanes and writes it: the body, and the version of the data it was made of.
+async fn make(
+    lanes: &Lanes,
+    text: &str,
     query: &RatesQuery<'_>,
     form: &Form<'_>,
-    answer: Answer,
+    newest_known: i64,
+) -> Result<(Vec<u8>, i64), Problem> {
+    let problem = |error| read_problem(error, text);
+    if let Form::Svg(picture) = form {
+        let queries = picture.lanes(query);
+        let read = lanes.reader.read_all(&queries, newest_known).await.map_err(problem)?;
+        let version = read[0].version;
+        let catalogue = lanes.places.at(version).await?;
+        let svg = chart::draw(picture, &queries, &read, &catalogue).map_err(Problem::internal)?;
+        return Ok((svg, version.version));
+    }
+    let lane = lanes.reader.read(query, newest_known).await.map_err(problem)?;
+    let body = if *form == Form::Csv { csv::write(query, &lane) } else { json::write(query, &lane) };
+    Ok((body, lane.version.version))
+}
+
+/// The answer, or that the client has it already.
+fn respond(
+    lanes: &Lanes,
+    if_none_match: Option<&HeaderValue>,
+    query: &RatesQuery<'_>,
+    form: &Form<'_>,
+    cached: CachedAnswer,
     source: Source,
 ) -> Response {
-    if held.is_some_and(|held| names(held, &answer.etag)) {
-        return head(app, StatusCode::NOT_MODIFIED, answer.etag, source, Body::empty());
+    let CachedAnswer { body, etag, .. } = cached;
+    if if_none_match.is_some_and(|tags| answer::names_tag(tags, &etag)) {
+        return answer::not_modified(etag, source, &lanes.cache_control);
     }
-    let mut response = head(app, StatusCode::OK, answer.etag, source, Body::from(answer.body));
+    let mut response = answer::cached(body, Some(etag), source, &lanes.cache_control);
     let (content_type, disposition) = match form {
-        Form::Json => (form::JSON, None),
+        Form::Json => (answer::JSON, None),
         Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
-        Form::Svg(_) => (form::SVG, Some(("inline", "svg"))),
+        Form::Svg(_) => (answer::SVG, Some(("inline", "svg"))),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some((disposition, extension)) = disposition {
@@ -221,59 +230,42 @@ fn respond(
     response
 }
 
-fn head(app: &App, status: StatusCode, etag: HeaderValue, source: Source, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    // Room for those that are added on the way out: a map that grows is made anew.
-    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, etag);
-    headers.insert(
-        CACHE_STATUS,
-        match source {
-            Source::Hit => HeaderValue::from_static("rates; hit"),
-            Source::Miss => HeaderValue::from_static("rates; fwd=miss"),
-            Source::Stale { seconds } => {
-                HeaderValue::from_str(&format!("rates; hit; ttl=-{seconds}; detail=stale"))
-                    .expect("digits are a header value")
-            }
-        },
-    );
-    if let Source::Stale { seconds } = source {
-        headers.insert(header::AGE, seconds.into());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// All that is wrong with a query: to the faults of its form adds the places that are not there. While the database is
+/// away the client learns of the former alone.
+async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
+    let WrongQuery { mut faults, places } = wrong;
+    if let Ok(catalogue) = lanes.places.now().await {
+        faults.extend(places.iter().filter_map(|(name, place)| {
+            UnknownPlace::check(&catalogue, 0, Role::Origin, place)
+                .map(|unknown| unknown_place(name, unknown))
+        }));
+    }
+    Problem::invalid_parameters(faults)
+}
+
+/// Unknown places are faults of the parameters that the client named them by in the query string `text`.
+fn read_problem(error: ReadError, text: &str) -> Problem {
+    match error {
+        ReadError::Database(error) => error.into(),
+        ReadError::UnknownPlaces(places) => Problem::invalid_parameters(
+            places
+                .into_iter()
+                .map(|place| {
+                    let name =
+                        if place.lane == 0 { RatesQuery::name_of(place.role, text) } else { "compare" };
+                    unknown_place(name, place)
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn unknown_place(parameter: &'static str, place: UnknownPlace) -> FieldError {
+    let UnknownPlace { name, nearest, .. } = place;
+    let detail = if nearest.is_empty() {
+        format!("there is no port or region {name}; GET /ports and GET /regions list them")
     } else {
-        headers.insert(header::CACHE_CONTROL, app.cache_control.clone());
-    }
-    response
-}
-
-/// Whether an `If-None-Match` names this tag, by the weak comparison that RFC 9110 asks for here.
-pub(crate) fn names(held: &HeaderValue, tag: &HeaderValue) -> bool {
-    let Ok(held) = held.to_str() else {
-        return false;
+        format!("there is no port or region {name}; did you mean {}?", nearest.join(" or "))
     };
-    held.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn if_none_match_is_a_list_of_tags_weak_or_strong() {
-        let tag = HeaderValue::from_static("\"a\"");
-        for (held, same) in [
-            ("\"a\"", true),
-            ("W/\"a\"", true),
-            ("\"b\", \"a\"", true),
-            ("*", true),
-            ("\"b\"", false),
-            ("a", false),
-        ] {
-            assert_eq!(names(&HeaderValue::from_static(held), &tag), same, "{held}");
-        }
-    }
+    FieldError::new(parameter, "unknown", detail).suggest(nearest)
 }

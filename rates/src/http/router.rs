@@ -1,10 +1,9 @@
-//! Every route, where its handler is, and what describes it.
+//! Every route, and where its handler is.
 
 use std::time::Duration;
 
 use axum::{
     Router, middleware,
-    response::Response,
     routing::{get, post},
 };
 use chassis::{
@@ -12,24 +11,10 @@ use chassis::{
     health::{self, Readiness},
     metrics::{self, RequestMetrics},
 };
-use http::{HeaderValue, header};
 use prometheus_client::registry::Registry;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::{
-        OpenApi as Description,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{
-    app::App,
-    explorer::assets,
-    http::{batches, explorer as greeting, openapi, places, prices, rates},
-    keys,
-    settings::Settings,
-};
+use super::{batches, explorer, openapi, places, prices, rates};
+use crate::{app::App, keys, settings::Settings};
 
 /// `/readyz` gives up on the database after this time.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,8 +32,8 @@ pub fn routers(app: &App, settings: &Settings, version: &'static str) -> (Edged,
     let mut edge = edge.except("/prices", batches).except("/batches/{id}", batches);
     // Without a cache nothing is ever ready.
     if settings.cache.size_bytes > 0 && !app.api.reads_need_key {
-        let app = app.clone();
-        edge = edge.try_first("/rates", move |request| rates::ready(&app, request));
+        let lanes = app.lanes.clone();
+        edge = edge.try_first("/rates", move |request| rates::ready(&lanes, request));
     }
     let readiness = Readiness::new(READY_TIMEOUT, {
         let app = app.clone();
@@ -76,79 +61,12 @@ pub fn routes(app: App) -> Router {
         reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads));
     }
     reads
-        .route("/", get(greeting::greet))
+        .route("/", get(explorer::greet))
         .route("/prices", post(prices::post_prices))
         .route("/batches", get(batches::list_batches))
         .route("/batches/{id}", get(batches::get_batch).delete(batches::withdraw_batch))
-        .route("/assets/{name}", get(assets::get_asset))
+        .route("/assets/{name}", get(explorer::get_asset))
         .route("/openapi.json", get(openapi::get_openapi))
         .with_state(app)
-        .merge(documentation())
-}
-
-/// Swagger UI. It styles its elements inline and holds its icons as data.
-fn documentation() -> Router {
-    const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
-    );
-    Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))).layer(
-        middleware::map_response(async |mut response: Response| {
-            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-            response
-        }),
-    )
-}
-
-/// What the API is, for `/openapi.json`.
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Freight rates",
-        description = "What does a container cost per day between two places? Prices are US dollars; places are ports \
-                       (UN/LOCODE) and regions, and a region stands for every port below it. Every error is a problem \
-                       (RFC 9457) with media type application/problem+json."
-    ),
-    paths(
-        greeting::greet,
-        rates::get_rates,
-        rates::get_csv,
-        rates::get_svg,
-        places::find_places,
-        places::list_ports,
-        places::get_port,
-        places::list_regions,
-        places::get_region,
-        prices::post_prices,
-        batches::list_batches,
-        batches::get_batch,
-        batches::withdraw_batch,
-    ),
-    modifiers(&Keys),
-    tags(
-        (name = "rates", description = "Daily means"),
-        (name = "places", description = "The names that rates take"),
-        (name = "batches", description = "Prices come in, all of a batch or none; a key is needed"),
-        (name = "service", description = "The service itself"),
-    ),
-)]
-pub struct Api;
-
-struct Keys;
-
-impl Modify for Keys {
-    fn modify(&self, description: &mut Description) {
-        let bearer =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rates_NUMBER_SECRET").build();
-        let components = description.components.get_or_insert_default();
-        components.add_security_scheme("key", SecurityScheme::Http(bearer));
-    }
-}
-
-/// The description as text, as `rates openapi` prints and `/openapi.json` serves it.
-#[must_use]
-pub fn openapi_json() -> String {
-    let mut text = Api::openapi().to_pretty_json().expect("the description is plain data");
-    text.push('\n');
-    text
+        .merge(openapi::documentation())
 }

@@ -1,42 +1,94 @@
-//! The rates of a lane.
+//! A lane as the database gives it: the shape of its days, and the statements that read them.
 
 use chrono::NaiveDate;
 use sqlx::{PgExecutor, PgPool};
 
-use crate::lanes::query::RatesQuery;
-use crate::sql::version::DataVersion;
+use super::query::{Order, RatesQuery};
 
-/// The days of a lane that have prices, newest first, and the state of the data they were read from.
+/// A state of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataVersion {
+    /// Moves with every change of prices or places.
+    pub(crate) version: i64,
+    /// The version at which ports or regions last changed.
+    pub(crate) places_version: i64,
+}
+
+/// The days of a lane that have prices, and the state of the data they were read from.
 #[derive(Debug)]
 pub struct Lane {
     pub(crate) version: DataVersion,
-    pub(crate) days: Vec<PricedDay>,
-    /// With `statistics=full`: by day as above, none where a day has fewer than three prices.
-    pub(crate) percentiles: Option<Percentiles>,
+    /// Newest first.
+    pub(crate) days: Vec<Day>,
+}
+
+/// A day of a lane that has prices.
+#[derive(Debug, Clone)]
+pub struct Day {
+    /// The day.
+    pub day: NaiveDate,
+    /// The sum of its prices in US dollars.
+    pub sum: i64,
+    /// How many prices.
+    pub count: i32,
+    /// Only where they were asked for and the day has enough prices for a mean. Boxed, since most reads have none.
+    pub percentiles: Option<Box<Percentiles>>,
+}
+
+/// Percentiles of a day's prices in US dollars, interpolated between neighbours as `percentile_cont` does.
+#[derive(Debug, Clone, Copy)]
+pub struct Percentiles {
+    /// 2.5 percent of the prices are below.
+    pub low: f64,
+    /// 25 percent.
+    pub midlow: f64,
+    /// 50 percent.
+    pub median: f64,
+    /// 75 percent.
+    pub midhigh: f64,
+    /// 97.5 percent.
+    pub high: f64,
 }
 
 impl Lane {
     /// A lane that was read from no database, for tests and benchmarks. Its days are newest first.
     #[must_use]
-    pub fn of(days: Vec<PricedDay>) -> Self {
-        Self { version: DataVersion { version: 1, places_version: 1 }, days, percentiles: None }
+    pub fn of(days: Vec<Day>) -> Self {
+        Self { version: DataVersion { version: 1, places_version: 1 }, days }
+    }
+
+    /// Every day of the query's range in its order, with its prices where it has any.
+    pub(crate) fn each_day(
+        &self,
+        query: &RatesQuery<'_>,
+    ) -> impl Iterator<Item = (NaiveDate, Option<&Day>)> + use<'_> {
+        let newest_first = query.order == Order::NewestFirst;
+        let mut day = if newest_first { query.to } else { query.from };
+        let mut left = self.days.as_slice();
+        (0..query.days()).map(move |_| {
+            let today = day;
+            // Years have four digits, and the calendar goes on beyond them.
+            day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
+            let (next, rest) = match left {
+                [next, rest @ ..] if newest_first => (next, rest),
+                [rest @ .., next] => (next, rest),
+                [] => return (today, None),
+            };
+            if next.day != today {
+                return (today, None);
+            }
+            left = rest;
+            (today, Some(next))
+        })
     }
 }
 
-/// A day of a lane that has prices.
-#[derive(Debug, Clone, Copy)]
-pub struct PricedDay {
-    /// The day.
-    pub day: NaiveDate,
-    /// How many prices.
-    pub count: i32,
-    /// Their sum in US dollars.
-    pub sum: i64,
-}
+impl Day {
+    /// A mean is given only where at least this many prices make it.
+    const PRICES_FOR_A_MEAN: i32 = 3;
 
-impl PricedDay {
-    /// How many bytes `lanes` reads of a day: day since 1970-01-01 and count in four each, sum in eight, as PostgreSQL
-    /// sends them.
+    /// How many bytes [`read_lanes`] reads of a day: day since 1970-01-01 and count in four each, sum in eight, as
+    /// PostgreSQL sends them.
     const BYTES: usize = 16;
 
     fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
@@ -44,44 +96,51 @@ impl PricedDay {
         Self {
             day: NaiveDate::from_epoch_days(i32::from_be_bytes([d0, d1, d2, d3]))
                 .expect("a date of the database"),
-            count: i32::from_be_bytes([c0, c1, c2, c3]),
             sum: i64::from_be_bytes(sum),
+            count: i32::from_be_bytes([c0, c1, c2, c3]),
+            percentiles: None,
         }
+    }
+
+    /// The mean of the day's prices, where there are enough.
+    ///
+    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once: a day would need four million prices of
+    /// 2^31 dollars to pass that.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count >= Self::PRICES_FOR_A_MEAN).then(|| self.sum as f64 / f64::from(self.count))
     }
 }
 
-/// Percentiles of each day's prices in US dollars, interpolated between neighbours as `percentile_cont` does.
-#[derive(Debug)]
-pub(crate) struct Percentiles {
-    /// 2.5 percent of the prices are below.
-    pub(crate) low: Vec<Option<f64>>,
-    /// 25 percent.
-    pub(crate) midlow: Vec<Option<f64>>,
-    /// 50 percent.
-    pub(crate) median: Vec<Option<f64>>,
-    /// 75 percent.
-    pub(crate) midhigh: Vec<Option<f64>>,
-    /// 97.5 percent.
-    pub(crate) high: Vec<Option<f64>>,
+impl Percentiles {
+    /// Their names in answers, from the lowest.
+    pub(crate) const NAMES: [&str; 5] = ["low", "midlow", "median", "midhigh", "high"];
+
+    /// In the order of their names.
+    pub(crate) fn values(&self) -> [f64; 5] {
+        let Self { low, midlow, median, midhigh, high } = *self;
+        [low, midlow, median, midhigh, high]
+    }
 }
 
-/// What a lane is asked of.
+/// Where and when a statement looks: what [`read_lanes`] needs of a query, kept while it waits for its turn.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct LaneRange {
     origin: String,
     destination: String,
     from: NaiveDate,
     to: NaiveDate,
 }
 
-impl Asked {
+impl LaneRange {
     /// How many days, both ends included.
     pub(crate) fn days(&self) -> i64 {
         (self.to - self.from).num_days() + 1
     }
 }
 
-impl From<&RatesQuery<'_>> for Asked {
+impl From<&RatesQuery<'_>> for LaneRange {
     fn from(query: &RatesQuery<'_>) -> Self {
         Self {
             origin: query.origin.as_ref().to_owned(),
@@ -92,14 +151,22 @@ impl From<&RatesQuery<'_>> for Asked {
     }
 }
 
-/// The lane of each question, in their order. For each one scan of the primary key of `daily_rates`, at most one row a
-/// day, whatever the places are. One statement, so the version is that of the same snapshot; one value for all days of a
-/// lane, since a row, or an element of an array, for each day costs both sides more.
-pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Result<Vec<Lane>, sqlx::Error> {
-    let origins: Vec<&str> = asked.iter().map(|one| one.origin.as_str()).collect();
-    let destinations: Vec<&str> = asked.iter().map(|one| one.destination.as_str()).collect();
-    let first_days: Vec<NaiveDate> = asked.iter().map(|one| one.from).collect();
-    let last_days: Vec<NaiveDate> = asked.iter().map(|one| one.to).collect();
+/// The newest state of the data.
+pub(crate) async fn current_version(executor: impl PgExecutor<'_>) -> Result<DataVersion, sqlx::Error> {
+    sqlx::query_as!(DataVersion, "select version, places_version from data_version").fetch_one(executor).await
+}
+
+/// The lanes of these ranges, in their order. For each, one scan of the primary key of `daily_rates`: at most one row a
+/// day, whatever the places are. One statement, so the version is that of the same snapshot; one value for all days of
+/// a lane, since a row, or an element of an array, for each day costs both sides more.
+pub(crate) async fn read_lanes(
+    executor: impl PgExecutor<'_>,
+    ranges: &[LaneRange],
+) -> Result<Vec<Lane>, sqlx::Error> {
+    let origins: Vec<&str> = ranges.iter().map(|range| range.origin.as_str()).collect();
+    let destinations: Vec<&str> = ranges.iter().map(|range| range.destination.as_str()).collect();
+    let first_days: Vec<NaiveDate> = ranges.iter().map(|range| range.from).collect();
+    let last_days: Vec<NaiveDate> = ranges.iter().map(|range| range.to).collect();
     let rows = sqlx::query!(
         r#"
         select v.version, v.places_version, lane.days as "days!"
@@ -133,8 +200,7 @@ pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Res
         .into_iter()
         .map(|row| Lane {
             version: DataVersion { version: row.version, places_version: row.places_version },
-            days: row.days.as_chunks().0.iter().map(PricedDay::of_bytes).collect(),
-            percentiles: None,
+            days: row.days.as_chunks().0.iter().map(Day::of_bytes).collect(),
         })
         .collect())
 }
@@ -142,67 +208,51 @@ pub(crate) async fn lanes(executor: impl PgExecutor<'_>, asked: &[Asked]) -> Res
 /// One lane with percentiles. They cannot be summed up from smaller places, so every price of the range is read: by
 /// `prices_lane_day`, which holds the price itself, once for each pair of ports.
 ///
-/// Planned for the places asked for: between continents over ten years the plan that fits all took 9 s with the sample,
-/// this one 35 ms.
-pub(crate) async fn full(pool: &PgPool, query: &RatesQuery<'_>) -> Result<Lane, sqlx::Error> {
+/// Planned for the places asked for: a plan that fits all places is far slower between continents.
+pub(crate) async fn read_lane_with_percentiles(
+    pool: &PgPool,
+    query: &RatesQuery<'_>,
+) -> Result<Lane, sqlx::Error> {
     let begin = "begin read only; set local plan_cache_mode = force_custom_plan";
     let mut transaction = pool.begin_with(begin).await?;
-    let row = sqlx::query!(
+    let rows = sqlx::query!(
         r#"
-        select v.version, v.places_version,
-               lane.days as "days!", lane.price_sums as "price_sums!", lane.price_counts as "price_counts!",
-               lane.low as "low!: Vec<Option<f64>>", lane.midlow as "midlow!: Vec<Option<f64>>",
-               lane.median as "median!: Vec<Option<f64>>", lane.midhigh as "midhigh!: Vec<Option<f64>>",
-               lane.high as "high!: Vec<Option<f64>>"
+        select v.version, v.places_version, r.day as "day?", r.price_sum as "price_sum?",
+               r.price_count as "price_count?", p.percentiles as "percentiles?: Vec<f64>"
         from data_version v
-        cross join (
-            select coalesce(array_agg(day), '{}') as days,
-                   coalesce(array_agg(price_sum), '{}') as price_sums,
-                   coalesce(array_agg(price_count), '{}') as price_counts,
-                   coalesce(array_agg(percentiles[1]), '{}') as low,
-                   coalesce(array_agg(percentiles[2]), '{}') as midlow,
-                   coalesce(array_agg(percentiles[3]), '{}') as median,
-                   coalesce(array_agg(percentiles[4]), '{}') as midhigh,
-                   coalesce(array_agg(percentiles[5]), '{}') as high
-            from (
-                select r.day, r.price_sum, r.price_count, p.percentiles
-                from daily_rates r
-                left join (
-                    select prices.day,
-                           percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
-                               within group (order by prices.price) as percentiles
-                    from port_places o
-                    cross join port_places d
-                    join prices on prices.orig_code = o.port and prices.dest_code = d.port
-                    where o.place = $1 and d.place = $2 and prices.day between $3 and $4
-                    group by prices.day
-                    having count(*) >= 3
-                ) p using (day)
-                where r.origin = $1 and r.destination = $2 and r.day between $3 and $4
-                order by r.day desc
-            ) newest_first
-        ) lane
+        left join daily_rates r on r.origin = $1 and r.destination = $2 and r.day between $3 and $4
+        left join (
+            select prices.day,
+                   percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
+                       within group (order by prices.price) as percentiles
+            from port_places o
+            cross join port_places d
+            join prices on prices.orig_code = o.port and prices.dest_code = d.port
+            where o.place = $1 and d.place = $2 and prices.day between $3 and $4
+            group by prices.day
+            having count(*) >= 3
+        ) p on p.day = r.day
+        order by r.day desc
         "#,
         query.origin.as_ref(),
         query.destination.as_ref(),
         query.from,
         query.to,
     )
-    .fetch_one(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    let days = row.days.into_iter().zip(row.price_sums).zip(row.price_counts);
-    Ok(Lane {
-        version: DataVersion { version: row.version, places_version: row.places_version },
-        days: days.map(|((day, sum), count)| PricedDay { day, count, sum }).collect(),
-        percentiles: Some(Percentiles {
-            low: row.low,
-            midlow: row.midlow,
-            median: row.median,
-            midhigh: row.midhigh,
-            high: row.high,
-        }),
-    })
+    // A lane without prices is a row without a day.
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let version = DataVersion { version: first.version, places_version: first.places_version };
+    let days = rows.into_iter().filter_map(|row| {
+        let percentiles = row.percentiles.and_then(|values| {
+            let [low, midlow, median, midhigh, high] = values.try_into().ok()?;
+            Some(Box::new(Percentiles { low, midlow, median, midhigh, high }))
+        });
+        Some(Day { day: row.day?, sum: row.price_sum?, count: row.price_count?, percentiles })
+    });
+    Ok(Lane { version, days: days.collect() })
 }
 
 /// For each pair of places that has prices, in the order given, the newest day that has any. One backward step into

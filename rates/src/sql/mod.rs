@@ -8,4 +8,3 @@ pub(crate) mod places;
 pub(crate) mod prices;
 pub(crate) mod rollup;
 pub(crate) mod staging;
-pub(crate) mod version;

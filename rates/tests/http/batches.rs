@@ -207,7 +207,7 @@ async fn a_read_after_the_answer_sees_the_batch_and_not_after_its_withdrawal(poo
     let server = Server::start(pool).await;
     let listening = tokio::spawn({
         let app = server.app.clone();
-        async move { app.freshness.listen(app.database.primary.clone()).await }
+        async move { app.lanes.listen().await }
     });
     while server.app.freshness.current().is_none() {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! A module for each area of routes, by the same name; and what holds for all of them.
+//! A module for each file of handlers in `src/http`, by the same name; and `every_route` for what holds for all of them.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,7 +6,6 @@ mod support;
 mod batches;
 mod every_route;
 mod explorer;
-mod greeting;
 mod openapi;
 mod places;
 mod rates;

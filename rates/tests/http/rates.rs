@@ -1,6 +1,7 @@
 use axum::body::Body;
+use chassis::Problem;
 use http::Request;
-use rates::{http::answer::Form, lanes::query::RatesQuery};
+use rates::lanes::query::{Form, RatesQuery};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -166,7 +167,7 @@ async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
         headers
     };
     assert_eq!(but_own(&made), but_own(&held));
-    assert_eq!((instance.app.cache.hits(), instance.app.cache.misses()), (1, 1));
+    assert_eq!((instance.app.lanes.cache.hits(), instance.app.lanes.cache.misses()), (1, 1));
     let off = Instance::with(rates::database::Database::of(pool), &[("RATES__CACHE__SIZE_BYTES", "0")])
         .listening()
         .await;
@@ -195,8 +196,9 @@ async fn what_the_cache_holds_is_told_as_asked_for_and_to_those_who_may(pool: Pg
     let variables = [("RATES__API__READS_NEED_KEY", "true")];
     let closed = Instance::with(rates::database::Database::of(pool), &variables).listening().await;
     let query = RatesQuery::parse(uri.split_once('?').unwrap().1, 3660).unwrap();
-    closed.app.rates(&query, &Form::Json).await.unwrap();
-    assert!(closed.app.held(&query, &Form::Json).is_some());
+    let (key, cache) = (query.key(&Form::Json), &closed.app.lanes.cache);
+    cache.find_or_make(&key, async |version| Ok::<_, Problem>((Vec::new(), version))).await.unwrap();
+    assert!(cache.find(&key).is_some());
     closed.get(&uri).await.expect_problem(401, &[]);
 }
 
@@ -372,7 +374,7 @@ async fn the_picture_says_in_words_what_it_shows(pool: PgPool) {
         "{text}"
     );
     assert!(
-        text.contains("2 of 5 days have a mean, from 1,001 on 2021-01-01 to 250 on 2021-01-05"),
+        text.contains("2 of 5 days have an average, from 1,001 on 2021-01-01 to 250 on 2021-01-05"),
         "{text}"
     );
     assert!(!text.contains("<b>") && !text.contains('\u{1}'), "{text}");

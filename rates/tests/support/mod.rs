@@ -55,8 +55,7 @@ impl Instance {
     /// The same, listening to changes of the data. Returns when it does.
     pub async fn listening(mut self) -> Self {
         let app = self.app.clone();
-        self.listening =
-            Some(tokio::spawn(async move { app.freshness.listen(app.database.primary.clone()).await }));
+        self.listening = Some(tokio::spawn(async move { app.lanes.listen().await }));
         self.until(|instance| instance.app.freshness.current().is_some()).await;
         self
     }
