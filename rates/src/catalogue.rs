@@ -10,10 +10,12 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use crate::sql::{
-    self,
-    places::{PortRow, RegionRow},
-    version::DataVersion,
+use crate::{
+    lanes::sql::DataVersion,
+    sql::{
+        self,
+        places::{PortRow, RegionRow},
+    },
 };
 
 /// A port.

@@ -1,9 +1,6 @@
 //! Connections, migrations, and which failures of the database mean "later" and which mean "never".
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use sqlx::{
     ConnectOptions, PgExecutor, PgPool, Postgres,
@@ -12,7 +9,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{reader::Reader, settings::DatabaseSettings, sql};
+use crate::{settings::DatabaseSettings, sql};
 
 /// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
 pub static MIGRATOR: Migrator = {
@@ -26,12 +23,10 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// Takes writes, and the reads that must not lag.
     pub primary: PgPool,
-    /// The lanes of the primary.
-    pub(crate) reader: Reader,
     /// To the primary as well, for batches: long transactions, some as long as a client sends.
     pub batches: PgPool,
-    replicas: Vec<Reader>,
-    next: AtomicUsize,
+    /// Take reads of lanes.
+    pub replicas: Vec<PgPool>,
 }
 
 impl Database {
@@ -45,7 +40,6 @@ impl Database {
             settings.statement_timeout_seconds,
         );
         Ok(Self {
-            reader: Reader::new(primary.clone()),
             primary,
             batches: pool(
                 settings,
@@ -60,29 +54,22 @@ impl Database {
                 .map(|options| {
                     let options = options.application_name("rates").options(SAME_PLAN);
                     let size = settings.pool_size;
-                    Reader::new(pool(settings, options, size, settings.statement_timeout_seconds))
+                    pool(settings, options, size, settings.statement_timeout_seconds)
                 })
                 .collect(),
-            next: AtomicUsize::new(0),
         })
     }
 
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self {
-            batches: primary.clone(),
-            reader: Reader::new(primary.clone()),
-            primary,
-            replicas: Vec::new(),
-            next: AtomicUsize::new(0),
-        }
+        Self { batches: primary.clone(), primary, replicas: Vec::new() }
     }
 
     /// The same with these replicas.
     #[must_use]
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
-        Self { replicas: replicas.into_iter().map(Reader::new).collect(), ..self }
+        Self { replicas, ..self }
     }
 
     /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement, since
@@ -91,13 +78,6 @@ impl Database {
         let mut connection = self.batches.acquire().await?;
         connection.close_on_drop();
         Ok(connection)
-    }
-
-    /// The replica whose turn it is, if there is any.
-    #[must_use]
-    pub(crate) fn replica(&self) -> Option<&Reader> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.replicas.get(turn.checked_rem(self.replicas.len())?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Prices that come in: read on a thread of its own, staged by COPY while they come, checked as a set, put in by one
 //! statement. All of a batch goes in, or nothing.
 
+pub(crate) mod bell;
 pub mod limits;
 pub mod outcomes;
 pub mod parse;

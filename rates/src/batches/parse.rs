@@ -16,7 +16,7 @@ use serde::de::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::params::{PlaceName, parse_day, quoted};
+use crate::http::parameters::{PlaceName, parse_day, quoted};
 
 /// So many faults are listed; the rest are counted.
 pub const LISTED_FAULTS: usize = 100;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chassis::Problem;
 use futures_util::stream;
 use sqlx::Connection;
-use tokio::{sync::Notify, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::{Incoming, Refused, parse::Format, put_in, unacceptable};
@@ -27,17 +27,6 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How often `GET /batches/{id}` learns how many rows were read.
 const PROGRESS: Duration = Duration::from_secs(1);
-
-/// Rings when a batch was put aside on this instance.
-#[derive(Debug, Default)]
-pub struct Bell(Notify);
-
-impl Bell {
-    /// A batch waits.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// How workers are stopped.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +45,7 @@ pub async fn work(app: App, stopping: Stopping) {
             Ok(false) => {
                 tokio::select! {
                     () = stopping.gently.cancelled() => {}
-                    () = app.bell.0.notified() => {}
+                    () = app.bell.rang() => {}
                     () = time::sleep(POLL) => {}
                 }
             }

@@ -20,7 +20,7 @@ use chassis::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 use sqlx::{Connection, PgConnection};
 
-use crate::{router, settings::Settings};
+use crate::{http::openapi, settings::Settings};
 
 /// What does a container cost per day between two places?
 ///
@@ -96,7 +96,7 @@ pub fn run() -> Exit {
     };
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Openapi = command {
-        return print(&router::openapi_json());
+        return print(&openapi::openapi_json());
     }
     let loaded = match settings::load::<Settings>(std::env::vars_os().filter_map(|(name, value)| {
         // A variable that is not text cannot be one of ours.

@@ -6,7 +6,7 @@ use super::work::Workers;
 use crate::{
     app::App,
     database::{self, Database, MIGRATOR},
-    router,
+    http::router,
     settings::Settings,
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn serve(loaded: &Loaded<Settings>) -> Exit {
     let app = App::new(database, settings.api.clone(), &settings.cache, settings.batches.clone());
     let listening = tokio::spawn({
         let app = app.clone();
-        async move { app.freshness.listen(app.database.primary.clone()).await }
+        async move { app.lanes.listen().await }
     });
 
     let (public, private) = router::routers(&app, settings, VERSION);

@@ -6,7 +6,5 @@ pub(crate) mod keys;
 pub(crate) mod migrations;
 pub(crate) mod places;
 pub(crate) mod prices;
-pub(crate) mod rates;
 pub(crate) mod rollup;
 pub(crate) mod staging;
-pub(crate) mod version;

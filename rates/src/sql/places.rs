@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::version::{self, DataVersion};
+use crate::lanes::sql::{DataVersion, current_version};
 
 #[derive(Debug)]
 pub(crate) struct PortRow {
@@ -22,7 +22,7 @@ pub(crate) struct RegionRow {
 /// UN/LOCODE would be some 20,000.
 pub(crate) async fn all(pool: &PgPool) -> Result<(DataVersion, Vec<PortRow>, Vec<RegionRow>), sqlx::Error> {
     let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let version = version::current(&mut *transaction).await?;
+    let version = current_version(&mut *transaction).await?;
     let ports =
         sqlx::query_as!(PortRow, r#"select code, name, parent_slug from ports order by code collate "C""#)
             .fetch_all(&mut *transaction)
