@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use chassis::Problem;
+use chassis::{Problem, postgres, worker::Queue};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -12,11 +12,11 @@ use prometheus_client::{
 };
 
 use crate::{
-    batches::{bell::Bell, limits::Limits, outcomes::Outcomes},
+    batches::{limits::Limits, outcomes::Outcomes, worker::QUEUE},
     catalogue::Catalogue,
-    database::{self, Database},
+    database::{Database, MIGRATOR},
     lanes::{Lanes, cache::Freshness},
-    settings::{ApiSettings, BatchSettings, CacheSettings},
+    settings::{ApiSettings, BatchSettings, Settings},
 };
 
 /// The state of the service; cheap to clone. A handler of lanes takes [`Lanes`] alone.
@@ -40,8 +40,8 @@ pub struct AppState {
     pub limits: Limits,
     /// How batches ended.
     pub outcomes: Outcomes,
-    /// Rings when a batch waits.
-    pub bell: Bell,
+    /// Batches that wait.
+    pub queue: Queue,
 }
 
 impl std::ops::Deref for App {
@@ -61,17 +61,18 @@ impl FromRef<App> for Lanes {
 impl App {
     /// State over this database. Nothing is read yet.
     #[must_use]
-    pub fn new(database: Database, api: ApiSettings, cache: &CacheSettings, batches: BatchSettings) -> Self {
-        let lanes = Lanes::new(&database, &api, cache);
+    pub fn new(database: Database, settings: &Settings) -> Self {
+        let Settings { api, cache, batches, .. } = settings;
+        let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
             freshness: Arc::clone(&lanes.freshness),
             lanes,
+            queue: Queue::new(QUEUE, database.primary.clone()),
             database,
-            api,
+            api: api.clone(),
             outcomes: Outcomes::default(),
             limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
-            bell: Bell::default(),
-            batches,
+            batches: batches.clone(),
         }))
     }
 
@@ -88,7 +89,7 @@ impl App {
 
     /// What `/readyz` says: the database answers and has the schema that this program was built for.
     pub async fn ready(&self) -> Result<(), String> {
-        match database::pending_migrations(&self.database.primary).await {
+        match postgres::pending_migrations(&self.database.primary, &MIGRATOR).await {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(pending) => Err(format!("{} migrations are pending; run `rates migrate`", pending.len())),
             Err(error) => {

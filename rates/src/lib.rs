@@ -13,5 +13,8 @@ pub mod http;
 mod keys;
 pub mod lanes;
 pub mod load;
+mod service;
 pub mod settings;
 mod sql;
+
+pub use service::{Rates, parts};

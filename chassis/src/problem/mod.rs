@@ -150,7 +150,8 @@ impl Problem {
     }
 
     /// What the client is told, in one line.
-    pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
+    #[must_use]
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
         match self.0.errors.as_slice() {
             [] | [_] => self.0.detail.as_deref().map(Cow::Borrowed),
             errors => Some(errors.iter().map(|error| &*error.detail).collect::<Vec<_>>().join("; ").into()),

@@ -48,16 +48,19 @@ pub enum GivenUp {
 
 /// What workers do with the jobs of a queue.
 pub trait Handler: Send + Sync + 'static {
+    /// What is known of a job that was done.
+    type Done: Send;
+
     /// Does a job in `transaction`, which is committed afterwards, together with the job's end. An attempt that fails is
     /// rolled back, and repeated later.
     fn handle(
         &self,
         job: &Job,
         transaction: &mut PgConnection,
-    ) -> impl Future<Output = Result<(), Failed>> + Send;
+    ) -> impl Future<Output = Result<Self::Done, Failed>> + Send;
 
     /// A job is done and committed.
-    fn committed(&self, _job: &Job) {}
+    fn committed(&self, job: &Job, done: Self::Done);
 
     /// A job goes back to the queue, since its worker must stop or its attempt failed.
     fn returned(&self, _job: &Job) -> impl Future<Output = ()> + Send {
@@ -160,11 +163,11 @@ impl<H: Handler> Workers<H> {
             return self.give_up(job, transaction).await;
         }
         match self.handler.handle(job, &mut transaction).await {
-            Ok(()) => {
+            Ok(done) => {
                 Queue::remove(&mut transaction, job.id).await?;
                 transaction.commit().await?;
                 self.queue.metrics().done();
-                self.handler.committed(job);
+                self.handler.committed(job, done);
             }
             Err(Failed(error)) => {
                 drop(transaction);

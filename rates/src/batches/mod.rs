@@ -5,7 +5,7 @@ pub(crate) mod bell;
 pub mod limits;
 pub mod outcomes;
 pub mod parse;
-pub mod worker;
+pub(crate) mod worker;
 
 use std::{
     io::{self, Read},

@@ -1,152 +1,181 @@
-//! Puts in the batches that wait. The job's row is locked by the transaction that also puts the prices in and removes
-//! the job: whatever dies, either all of it happened or the next worker finds the job as it was.
+//! Stores the batches that are queued.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use chassis::Problem;
+use chassis::{
+    Problem,
+    worker::{Failed, GivenUp, Handler, Job},
+};
 use futures_util::stream;
-use sqlx::Connection;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use tokio::time;
-use tokio_util::sync::CancellationToken;
 
 use super::{Incoming, Refused, parse::Format, put_in, unacceptable};
 use crate::{
     app::App,
-    sql::{self, jobs::Job},
+    sql::{self, batches::Batch, jobs},
 };
 
-/// A job of another instance is found within this time; those of this one ring.
-const POLL: Duration = Duration::from_secs(1);
+/// The name of the queue.
+pub(crate) const QUEUE: &str = "batches";
 
 /// How often `GET /batches/{id}` learns how many rows were read.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// How workers are stopped.
-#[derive(Debug, Clone, Default)]
-pub struct Stopping {
-    /// Begin nothing new.
-    pub gently: CancellationToken,
-    /// Give back what is not done.
-    pub now: CancellationToken,
+/// A batch that is queued.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct QueuedBatch {
+    /// Its id.
+    pub(crate) batch: i64,
+    /// The number of its content, which is kept in pieces.
+    pub(crate) content: i64,
+    /// How its rows are written.
+    pub(crate) format: String,
 }
 
-/// Puts in one batch after another until it is told to stop.
-pub async fn work(app: App, stopping: Stopping) {
-    while !stopping.gently.is_cancelled() {
-        match next(&app, &stopping).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tokio::select! {
-                    () = stopping.gently.cancelled() => {}
-                    () = app.bell.rang() => {}
-                    () = time::sleep(POLL) => {}
+impl QueuedBatch {
+    fn of(job: &Job) -> Result<Self, serde_json::Error> {
+        Self::deserialize(&job.payload)
+    }
+
+    /// The payload of its job.
+    pub(crate) fn payload(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+}
+
+/// Stores one batch after another.
+pub(crate) struct BatchHandler {
+    app: App,
+}
+
+impl BatchHandler {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Reads the content and stores its prices.
+    async fn store(
+        &self,
+        transaction: &mut PgConnection,
+        queued: &QueuedBatch,
+        rows_read: &Arc<AtomicU64>,
+    ) -> Result<Batch, Refused> {
+        let format = Format::named(&queued.format)
+            .ok_or_else(|| Refused::Content(Problem::internal(format!("format {}", queued.format))))?;
+        // By other connections, one piece each: this one is in COPY.
+        let primary = &self.app.database.primary;
+        let pieces = stream::unfold(1, |number| async move {
+            match jobs::piece(primary, queued.content, number).await {
+                Ok(None) => None,
+                Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
+                Err(error) => Some((Err(error), number)),
+            }
+        });
+        let incoming = Incoming { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
+        let content = incoming.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
+        if content.total_faults > 0 {
+            return Err(Refused::Content(unacceptable(content)));
+        }
+        Ok(put_in(transaction, queued.batch, content.rows).await?)
+    }
+
+    /// Records how far a batch is, for as long as it is worked at. A write that fails only makes the number older.
+    async fn record_progress(&self, batch: i64, rows_read: &AtomicU64) -> Infallible {
+        let mut recorded = 0;
+        loop {
+            time::sleep(PROGRESS).await;
+            let rows = rows_read.load(Ordering::Relaxed);
+            if rows != recorded && jobs::progress(&self.app.database.primary, batch, rows).await.is_ok() {
+                recorded = rows;
+            }
+        }
+    }
+
+    /// Records that a batch is not stored, and why. Its rows were only staged.
+    async fn fail(
+        &self,
+        transaction: &mut PgConnection,
+        queued: &QueuedBatch,
+        rows: u64,
+        problem: &Problem,
+    ) -> Result<(), sqlx::Error> {
+        let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
+        sql::batches::failed(&mut *transaction, queued.batch, rows, &body).await?;
+        jobs::delete_pieces(transaction, queued.content).await?;
+        tracing::info!(
+            batch = queued.batch,
+            reason = problem.reason().as_deref(),
+            cause = problem.cause_chain(),
+            "batch rejected; nothing was stored"
+        );
+        Ok(())
+    }
+}
+
+impl Handler for BatchHandler {
+    /// The batch whose prices were stored, or why they were not.
+    type Done = Result<Batch, Problem>;
+
+    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, Failed> {
+        let queued = QueuedBatch::of(job)?;
+        jobs::begin(&self.app.database.primary, queued.batch).await?;
+        let rows_read = Arc::new(AtomicU64::new(0));
+        let outcome = tokio::select! {
+            outcome = self.store(&mut *transaction, &queued, &rows_read) => outcome,
+            never = self.record_progress(queued.batch, &rows_read) => match never {},
+        };
+        match outcome {
+            Ok(batch) => {
+                jobs::delete_pieces(transaction, queued.content).await?;
+                Ok(Ok(batch))
+            }
+            Err(Refused::Content(problem)) => {
+                let rows = rows_read.load(Ordering::Relaxed);
+                self.fail(transaction, &queued, rows, &problem).await?;
+                Ok(Err(problem))
+            }
+            Err(Refused::Cut(why)) => Err(why.into()),
+            Err(Refused::Database(error)) => Err(error.into()),
+        }
+    }
+
+    fn committed(&self, _: &Job, done: Self::Done) {
+        match done {
+            Ok(batch) => {
+                if let Some(version) = batch.data_version {
+                    self.app.freshness.observe(version);
                 }
+                self.app.outcomes.done();
+                tracing::info!(batch = batch.id, supplier = batch.supplier, rows = batch.rows, "batch stored");
             }
-            Err(error) => {
-                tracing::warn!(error = %error, "a batch that waits could not be put in; it is tried again");
-                tokio::select! {
-                    () = stopping.gently.cancelled() => {}
-                    () = time::sleep(POLL) => {}
-                }
-            }
+            Err(problem) => self.app.outcomes.ended_by(&problem),
         }
     }
-}
 
-/// Puts in the oldest batch that no other worker holds; false where there is none.
-async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
-    let primary = &app.database.primary;
-    if !chassis::postgres::retry(primary, || sql::jobs::any(primary)).await? {
-        return Ok(false);
+    async fn returned(&self, job: &Job) {
+        if let Ok(queued) = QueuedBatch::of(job) {
+            // A write that fails leaves the batch as "processing" until the next worker takes it.
+            let _ = jobs::give_back(&self.app.database.primary, queued.batch).await;
+        }
     }
-    let mut connection = app.database.for_batch().await?;
-    let mut transaction = connection.begin().await?;
-    let Some(job) = sql::jobs::take(&mut transaction).await? else {
-        return Ok(false);
-    };
-    let attempts = sql::jobs::begun(&app.database.primary, job.batch_id).await?;
-    let rows_read = Arc::new(AtomicU64::new(0));
-    let outcome = if attempts > app.batches.max_attempts {
-        let died = format!("workers died at it {} times", app.batches.max_attempts);
-        Err(Refused::Content(Problem::internal(died)))
-    } else {
-        tokio::select! {
-            outcome = put_in_job(app, &mut transaction, &job, &rows_read) => outcome,
-            never = tell_progress(app, job.batch_id, &rows_read) => match never {},
-            () = stopping.now.cancelled() => {
-                // Without a farewell, for which a long statement would have to end first.
-                drop(transaction);
-                connection.detach().close_hard().await.ok();
-                sql::jobs::give_back(&app.database.primary, job.batch_id).await?;
-                tracing::info!(batch = job.batch_id, "stopping: the batch waits for the next worker");
-                return Ok(false);
-            }
-        }
-    };
-    let problem = match outcome {
-        Ok(batch) => {
-            sql::jobs::remove(&mut transaction, job.id).await?;
-            transaction.commit().await?;
-            if let Some(version) = batch.data_version {
-                app.freshness.observe(version);
-            }
-            app.outcomes.done();
-            tracing::info!(batch = batch.id, rows = batch.rows, "batch put in");
-            return Ok(true);
-        }
-        Err(Refused::Database(error)) => return Err(error),
-        Err(Refused::Cut(why)) => return Err(sqlx::Error::Protocol(why)),
-        Err(Refused::Content(problem)) => problem,
-    };
-    // Nothing of it was put in: what was refused was only staged. A broken transaction cannot come here.
-    let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-    sql::batches::failed(&mut transaction, job.batch_id, rows_read.load(Ordering::Relaxed), &body).await?;
-    sql::jobs::remove(&mut transaction, job.id).await?;
-    transaction.commit().await?;
-    app.outcomes.ended_by(&problem);
-    tracing::info!(batch = job.batch_id, cause = problem.cause_chain(), "batch failed");
-    Ok(true)
-}
 
-async fn put_in_job(
-    app: &App,
-    transaction: &mut sqlx::PgConnection,
-    job: &Job,
-    rows_read: &Arc<AtomicU64>,
-) -> Result<sql::batches::Batch, Refused> {
-    let format = Format::named(&job.format)
-        .ok_or_else(|| Refused::Content(Problem::internal(format!("format {}", job.format))))?;
-    // By other connections, one piece each: this one is in COPY.
-    let pieces = stream::unfold(1, |number| async move {
-        match sql::jobs::piece(&app.database.primary, job.id, number).await {
-            Ok(None) => None,
-            Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
-            Err(error) => Some((Err(error), number)),
-        }
-    });
-    let incoming = Incoming { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
-    let content = incoming.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
-    if content.total_faults > 0 {
-        return Err(Refused::Content(unacceptable(content)));
-    }
-    Ok(put_in(transaction, job.batch_id, content.rows).await?)
-}
-
-/// Writes how far a batch is, for as long as it is worked at; a write that fails only makes the number older.
-async fn tell_progress(app: &App, batch: i64, rows_read: &AtomicU64) -> std::convert::Infallible {
-    let mut told = 0;
-    loop {
-        time::sleep(PROGRESS).await;
-        let rows = rows_read.load(Ordering::Relaxed);
-        if rows != told && sql::jobs::progress(&app.database.primary, batch, rows).await.is_ok() {
-            told = rows;
-        }
+    async fn give_up(
+        &self,
+        job: &Job,
+        transaction: &mut PgConnection,
+        reason: &str,
+    ) -> Result<GivenUp, Failed> {
+        let queued = QueuedBatch::of(job)?;
+        let problem = Problem::internal(reason);
+        self.fail(transaction, &queued, 0, &problem).await?;
+        self.app.outcomes.ended_by(&problem);
+        Ok(GivenUp::Remove)
     }
 }

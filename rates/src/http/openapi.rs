@@ -1,11 +1,6 @@
-//! `GET /openapi.json` and `/docs/`: the description of the API, derived from the handlers.
+//! The description of the API, and `/docs/`, which shows it.
 
-use std::sync::LazyLock;
-
-use axum::{
-    Router, middleware,
-    response::{IntoResponse, Response},
-};
+use axum::{Router, middleware, response::Response};
 use http::{HeaderValue, header};
 use utoipa::{
     Modify, OpenApi,
@@ -63,16 +58,9 @@ impl Modify for Keys {
     }
 }
 
-/// The description as text, as `rates openapi` prints and `/openapi.json` serves it.
-#[must_use]
-pub(crate) fn openapi_json() -> String {
-    chassis::openapi::to_json(&chassis::openapi::complete(Api::openapi()))
-}
-
-static DOCUMENT: LazyLock<String> = LazyLock::new(openapi_json);
-
-pub(crate) async fn get_openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+/// The description, derived from the handlers.
+pub(crate) fn description() -> Description {
+    Api::openapi()
 }
 
 /// Swagger UI. It styles its elements inline and holds its icons as data.

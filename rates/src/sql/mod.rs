@@ -3,7 +3,6 @@
 pub(crate) mod batches;
 pub(crate) mod jobs;
 pub(crate) mod keys;
-pub(crate) mod migrations;
 pub(crate) mod places;
 pub(crate) mod prices;
 pub(crate) mod rollup;
