@@ -14,17 +14,18 @@ use prometheus_client::{
 };
 
 use crate::{
-    batches::{limits::Limits, outcomes::Outcomes, worker::Bell},
+    batches::{outcomes::Outcomes, worker::Bell},
     body,
     cache::{Answer, Cache, Key},
-    catalogue::{Catalogue, Catalogues},
     chart,
     database::{self, Database},
     form::Form,
     params::{PlaceName, RatesQuery, WrongRatesQuery},
+    places::{Catalogue, CatalogueStore},
     reader::Shared,
     settings::{ApiSettings, BatchSettings, CacheSettings},
     sql::{self, rates::Lane, version::DataVersion},
+    suppliers::limits::WriteLimits,
     version::{Freshness, State},
 };
 
@@ -46,12 +47,12 @@ pub struct Inner {
     /// How prices come in.
     pub batches: BatchSettings,
     /// How often one may write.
-    pub limits: Limits,
+    pub limits: WriteLimits,
     /// How batches ended.
     pub outcomes: Outcomes,
     /// Rings when a batch waits.
     pub bell: Bell,
-    catalogues: Catalogues,
+    catalogues: CatalogueStore,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
     /// How long an old answer may stand in for a database that is away, in seconds.
@@ -95,10 +96,10 @@ impl App {
             cache: Cache::new(cache_settings.size_bytes),
             api,
             outcomes: Outcomes::default(),
-            limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             bell: Bell::default(),
             batches,
-            catalogues: Catalogues::default(),
+            catalogues: CatalogueStore::default(),
             // The settings were checked to be a header value.
             cache_control: HeaderValue::from_str(&cache_settings.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),

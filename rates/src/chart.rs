@@ -18,9 +18,9 @@ use plotters::{
 
 use crate::{
     body,
-    catalogue::Catalogue,
     form::Form,
     params::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    places::Catalogue,
     sql::rates::Lane,
 };
 

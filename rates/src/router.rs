@@ -25,9 +25,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::App,
-    keys,
-    routes::{assets, batches, greeting, openapi, places, prices, rates},
+    http::{batches, places, prices},
+    routes::{assets, greeting, openapi, rates},
     settings::Settings,
+    suppliers,
 };
 
 /// `/readyz` gives up on the database after this time.
@@ -72,7 +73,7 @@ pub fn routes(app: App) -> Router {
         .route("/regions", get(places::list_regions))
         .route("/regions/{slug}", get(places::get_region));
     if app.api.reads_need_key {
-        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads));
+        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), suppliers::require_key));
     }
     reads
         .route("/", get(greeting::greet))
@@ -126,8 +127,8 @@ fn documentation() -> Router {
     modifiers(&Keys),
     tags(
         (name = "rates", description = "Daily means"),
-        (name = "places", description = "The names that rates take"),
-        (name = "batches", description = "Prices come in, all of a batch or none; a key is needed"),
+        (name = "places", description = "Ports and regions, which rates are asked for"),
+        (name = "batches", description = "Store prices, all of a batch or none; a key is required"),
         (name = "service", description = "The service itself"),
     ),
 )]
@@ -147,7 +148,5 @@ impl Modify for Keys {
 /// The description as text, as `rates openapi` prints and `/openapi.json` serves it.
 #[must_use]
 pub fn openapi_json() -> String {
-    let mut text = Api::openapi().to_pretty_json().expect("the description is plain data");
-    text.push('\n');
-    text
+    chassis::openapi::to_json(&chassis::openapi::complete(Api::openapi()))
 }

@@ -16,7 +16,12 @@ use sqlx::Connection;
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{Incoming, Refused, parse::Format, put_in, unacceptable};
+use super::{
+    BatchError, Upload,
+    parse::{Format, ReadError},
+    sql::{self as batches, Batch},
+    store_staged,
+};
 use crate::{
     app::App,
     sql::{self, jobs::Job},
@@ -85,8 +90,7 @@ async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
     let attempts = sql::jobs::begun(&app.database.primary, job.batch_id).await?;
     let rows_read = Arc::new(AtomicU64::new(0));
     let outcome = if attempts > app.batches.max_attempts {
-        let died = format!("workers died at it {} times", app.batches.max_attempts);
-        Err(Refused::Content(Problem::internal(died)))
+        Err(BatchError::Abandoned(app.batches.max_attempts))
     } else {
         tokio::select! {
             outcome = put_in_job(app, &mut transaction, &job, &rows_read) => outcome,
@@ -108,20 +112,22 @@ async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
             if let Some(version) = batch.data_version {
                 app.freshness.observe(version);
             }
-            app.outcomes.done();
+            app.outcomes.count_done();
             tracing::info!(batch = batch.id, rows = batch.rows, "batch put in");
             return Ok(true);
         }
-        Err(Refused::Database(error)) => return Err(error),
-        Err(Refused::Cut(why)) => return Err(sqlx::Error::Protocol(why)),
-        Err(Refused::Content(problem)) => problem,
+        Err(BatchError::Database(error)) => return Err(error),
+        Err(BatchError::Read(ReadError::Interrupted(cause))) => {
+            return Err(sqlx::Error::Io(std::io::Error::other(cause)));
+        }
+        Err(error) => Problem::from(error),
     };
     // Nothing of it was put in: what was refused was only staged. A broken transaction cannot come here.
     let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-    sql::batches::failed(&mut transaction, job.batch_id, rows_read.load(Ordering::Relaxed), &body).await?;
+    batches::fail(&mut transaction, job.batch_id, rows_read.load(Ordering::Relaxed), &body).await?;
     sql::jobs::remove(&mut transaction, job.id).await?;
     transaction.commit().await?;
-    app.outcomes.ended_by(&problem);
+    app.outcomes.count_problem(&problem);
     tracing::info!(batch = job.batch_id, cause = problem.cause_chain(), "batch failed");
     Ok(true)
 }
@@ -131,9 +137,9 @@ async fn put_in_job(
     transaction: &mut sqlx::PgConnection,
     job: &Job,
     rows_read: &Arc<AtomicU64>,
-) -> Result<sql::batches::Batch, Refused> {
+) -> Result<Batch, BatchError> {
     let format = Format::named(&job.format)
-        .ok_or_else(|| Refused::Content(Problem::internal(format!("format {}", job.format))))?;
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", job.format).into()))?;
     // By other connections, one piece each: this one is in COPY.
     let pieces = stream::unfold(1, |number| async move {
         match sql::jobs::piece(&app.database.primary, job.id, number).await {
@@ -142,12 +148,9 @@ async fn put_in_job(
             Err(error) => Some((Err(error), number)),
         }
     });
-    let incoming = Incoming { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
-    let content = incoming.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
-    if content.total_faults > 0 {
-        return Err(Refused::Content(unacceptable(content)));
-    }
-    Ok(put_in(transaction, job.batch_id, content.rows).await?)
+    let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
+    let content = upload.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
+    Ok(store_staged(transaction, job.batch_id, content.accept()?.rows).await?)
 }
 
 /// Writes how far a batch is, for as long as it is worked at; a write that fails only makes the number older.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chassis::Exit;
 use clap::Args;
 
-use super::{connect, database_error};
+use super::{connect, database_error, faults};
 use crate::{
     load::{LoadError, Loaded, Mode, load_file},
     settings::Settings,
@@ -16,14 +16,14 @@ use crate::{
 pub(super) struct Options {
     /// The file, or - for standard input
     file: PathBuf,
-    /// Add to the prices that are there
+    /// Add to the prices that the database holds
     #[arg(long, conflicts_with_all = ["replace", "if_empty"])]
     append: bool,
-    /// Put the file's prices (and, from a dump, places) in the place of those that are there, in one step: until it
-    /// ends well, the old ones stay
+    /// Replace the prices that the database holds (and, with a dump, the places) in one step: until the load ends well,
+    /// the old ones stay
     #[arg(long, conflicts_with = "if_empty")]
     replace: bool,
-    /// Do nothing, and succeed, if there are prices already
+    /// Do nothing, and succeed, if the database already holds prices
     #[arg(long)]
     if_empty: bool,
 }
@@ -52,8 +52,11 @@ pub(super) async fn load(settings: &Settings, options: &Options) -> Exit {
             eprintln!("rates: cannot read {}: {error}", options.file.display());
             Exit::NoInput
         }
-        Err(error @ (LoadError::NotEmpty | LoadError::Format { .. } | LoadError::NotMigrated)) => {
+        Err(error) => {
             eprintln!("rates: nothing was loaded: {error}");
+            if let LoadError::Faults(content) = error {
+                faults::print(&content.faults);
+            }
             Exit::Data
         }
     }

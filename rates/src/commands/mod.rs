@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments on commands are their help texts")]
 
+mod faults;
 mod key;
 mod load;
 mod migrate;

@@ -1,37 +1,45 @@
 //! `rates push`.
 
 use std::{
+    error::Error,
+    fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use bytes::Bytes;
-use chassis::Exit;
+use chassis::{Exit, problem::ProblemBody};
 use clap::Args;
-use futures_util::StreamExt;
 use http::{StatusCode, header};
+use indicatif::ProgressBar;
 use reqwest::{Body, Client, Response, Url};
-use secrecy::ExposeSecret;
-use serde_json::Value;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::time;
-use tokio_util::io::ReaderStream;
+use tokio::{fs::File, time};
 
-use crate::{batches::parse::Format, load::progress, settings::Settings};
+use super::{faults, print};
+use crate::{
+    batches::{parse::Format, sql::BatchState},
+    progress,
+    settings::Settings,
+};
+
+/// How often the progress of a queued batch is asked for.
+const POLL: Duration = Duration::from_secs(1);
 
 /// What to send where.
 #[derive(Args)]
 pub(super) struct Options {
     /// The file: .csv, .json or .ndjson, plain or with .gz at its end
     file: PathBuf,
-    /// The server, such as `https://rates.example.com`
-    #[arg(long)]
+    /// The server, such as https://rates.example.com
+    #[arg(long, value_parser = parse_server)]
     url: Url,
-    /// The name of this batch; without it, the file's SHA-256
+    /// The name of this batch, under which it is stored once [default: the SHA-256 of the file]
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// Let the server put the prices in by and by, and wait for it: for files that take long
+    /// Queue the file on the server, which processes it in the background, and wait for the result: for large files
     #[arg(long = "async")]
     respond_async: bool,
     /// How often to try while the server cannot be reached or is busy
@@ -39,68 +47,300 @@ pub(super) struct Options {
     attempts: u32,
 }
 
-/// Why another attempt may help, and when.
-struct Later {
-    exit: Exit,
-    why: String,
-    wait: Option<Duration>,
-}
-
 pub(super) async fn push(settings: &Settings, options: &Options) -> Exit {
-    // A second provider in one process keeps the first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let Some((format, gzip)) = format_of(&options.file) else {
-        eprintln!("rates: {} is none of .csv, .json, .ndjson (or those with .gz)", options.file.display());
-        return Exit::Usage;
-    };
-    let key = match &options.idempotency_key {
-        Some(key) => key.clone(),
-        None => match sha256(&options.file) {
-            Ok(sha256) => sha256,
-            Err(error) => {
-                eprintln!("rates: cannot read {}: {error}", options.file.display());
-                return Exit::NoInput;
-            }
-        },
-    };
-    let client = match Client::builder().connect_timeout(Duration::from_secs(10)).build() {
-        Ok(client) => client,
+    let push = match Push::new(&settings.push.key, options) {
+        Ok(push) => push,
         Err(error) => {
-            eprintln!("rates: {}", chain(&error));
-            return Exit::Failure;
+            error.print();
+            return error.exit();
         }
     };
     let mut attempt = 1;
     loop {
-        let outcome = async {
-            let sent = send(&client, settings, options, format, gzip, &key).await?;
-            finish(&client, settings, options, sent).await
-        };
-        match outcome.await {
-            Ok(exit) => return exit,
-            Err(later) if attempt < options.attempts => {
-                let wait = later.wait.unwrap_or(Duration::from_secs(1 << attempt.min(5)));
-                eprintln!("rates: {}; attempt {} in {} s", later.why, attempt + 1, wait.as_secs());
+        match push.send_and_follow().await {
+            Ok((batch, is_repeated)) => return push.report(&batch, is_repeated),
+            Err(error) if error.may_pass() && attempt < options.attempts => {
+                let wait = error.retry_after().unwrap_or(Duration::from_secs(1 << attempt.min(5)));
                 attempt += 1;
+                eprintln!(
+                    "rates: {error}; attempt {attempt} of {} in {} s",
+                    options.attempts,
+                    wait.as_secs()
+                );
                 time::sleep(wait).await;
             }
-            Err(later) => {
-                eprintln!("rates: {}; the same command goes on where this one stopped", later.why);
-                return later.exit;
+            Err(error) => {
+                error.print();
+                return error.exit();
             }
         }
     }
 }
 
-fn format_of(file: &Path) -> Option<(Format, bool)> {
-    let name = file.file_name()?.to_str()?;
-    let plain = name.strip_suffix(".gz");
-    let (_, extension) = plain.unwrap_or(name).rsplit_once('.')?;
-    Some((Format::named(extension)?, plain.is_some()))
+/// A file and everything that is needed to send it.
+struct Push<'a> {
+    options: &'a Options,
+    key: &'a SecretString,
+    format: Format,
+    gzip: bool,
+    idempotency_key: String,
+    client: Client,
+}
+
+/// What the server says of a batch.
+#[derive(Deserialize)]
+struct BatchReport {
+    id: i64,
+    state: BatchState,
+    rows: u64,
+    days: Option<u64>,
+    lanes: Option<u64>,
+    problem: Option<Box<ProblemBody>>,
+}
+
+impl<'a> Push<'a> {
+    fn new(key: &'a SecretString, options: &'a Options) -> Result<Self, PushError> {
+        // Fails if another part of the process has installed one, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if key.expose_secret().is_empty() {
+            return Err(PushError::NoKey);
+        }
+        let file = &options.file;
+        let (format, gzip) = Format::of_file(file).ok_or_else(|| PushError::UnknownFormat(file.clone()))?;
+        let idempotency_key = match &options.idempotency_key {
+            Some(name) => name.clone(),
+            None => sha256(file).map_err(|error| PushError::File(file.clone(), error))?,
+        };
+        let client =
+            Client::builder().connect_timeout(Duration::from_secs(10)).build().map_err(PushError::Client)?;
+        Ok(Self { options, key, format, gzip, idempotency_key, client })
+    }
+
+    /// Sends the file and waits until the batch is done; tells whether it was sent before.
+    async fn send_and_follow(&self) -> Result<(BatchReport, bool), PushError> {
+        let response = self.send().await?;
+        let is_repeated = response.status() == StatusCode::OK;
+        let mut batch = self.read_batch(response).await?;
+        let spinner = progress::spinner("the batch is queued on the server");
+        while matches!(batch.state, BatchState::Queued | BatchState::Processing) {
+            if batch.state == BatchState::Processing {
+                spinner.set_message(format!("the server has read {} rows", batch.rows));
+            }
+            time::sleep(POLL).await;
+            let request = self.client.get(self.url(&format!("/batches/{}", batch.id)));
+            let response = request.bearer_auth(self.key.expose_secret()).send().await;
+            batch = self.read_batch(response.map_err(PushError::Lost)?).await?;
+        }
+        spinner.finish_and_clear();
+        match batch.state {
+            BatchState::Failed => Err(batch.problem.map_or(PushError::Failed(batch.id), PushError::Rejected)),
+            BatchState::Withdrawn => Err(PushError::Withdrawn(batch.id)),
+            _ => Ok((batch, is_repeated)),
+        }
+    }
+
+    async fn send(&self) -> Result<Response, PushError> {
+        let unreadable = |error| PushError::File(self.options.file.clone(), error);
+        let file = File::open(&self.options.file).await.map_err(unreadable)?;
+        let length = file.metadata().await.map_err(unreadable)?.len();
+        let bar = progress::bytes(length, "sending");
+        let response = self.request(file, length, &bar).send().await;
+        bar.finish_and_clear();
+        response.map_err(|error| PushError::Unreachable(self.options.url.clone(), error))
+    }
+
+    fn request(&self, file: File, length: u64, bar: &ProgressBar) -> reqwest::RequestBuilder {
+        let pieces = progress::file_pieces(file, bar, "sent; the server is checking and storing");
+        let mut request = self
+            .client
+            .post(self.url("/prices"))
+            .bearer_auth(self.key.expose_secret())
+            .header(header::CONTENT_TYPE, self.format.media_type())
+            .header(header::CONTENT_LENGTH, length)
+            .header("idempotency-key", &self.idempotency_key)
+            .body(Body::wrap_stream(pieces));
+        if self.gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+        }
+        if self.options.respond_async {
+            request = request.header("prefer", "respond-async");
+        }
+        request
+    }
+
+    /// The batch in an answer; any other answer is an error.
+    async fn read_batch(&self, response: Response) -> Result<BatchReport, PushError> {
+        let status = response.status();
+        let wait =
+            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            return Err(PushError::Busy(status, wait.map(Duration::from_secs)));
+        }
+        let body = response.bytes().await.map_err(PushError::Lost)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|_| PushError::OtherServer(self.options.url.clone(), status));
+        }
+        match serde_json::from_slice::<Box<ProblemBody>>(&body) {
+            Ok(problem) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(PushError::KeyRejected(problem))
+            }
+            // Every rates server takes POST /prices.
+            Ok(problem) if !matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                Err(PushError::Rejected(problem))
+            }
+            _ => Err(PushError::OtherServer(self.options.url.clone(), status)),
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.options.url.clone();
+        url.set_path(path);
+        url
+    }
+
+    fn report(&self, batch: &BatchReport, is_repeated: bool) -> Exit {
+        let BatchReport { id, rows, days, lanes, .. } = batch;
+        let extent = format!(
+            "{}, {}, {}",
+            counted(*rows, "price"),
+            counted(days.unwrap_or_default(), "day"),
+            counted(lanes.unwrap_or_default(), "lane")
+        );
+        let result = if is_repeated {
+            format!("Batch {id} was sent before and is stored ({extent}); nothing was stored twice.")
+        } else {
+            format!("Batch {id} is stored ({extent}).")
+        };
+        let url = self.url(&format!("/batches/{id}"));
+        print(&format!(
+            "{result}\nTo withdraw it: curl -X DELETE -H \"Authorization: Bearer $RATES_KEY\" {url}\n"
+        ))
+    }
+}
+
+/// Why a file is not stored, or not yet.
+#[derive(Debug)]
+enum PushError {
+    NoKey,
+    UnknownFormat(PathBuf),
+    File(PathBuf, io::Error),
+    Client(reqwest::Error),
+    Unreachable(Url, reqwest::Error),
+    /// The connection broke after the file was sent.
+    Lost(reqwest::Error),
+    /// The status, and after which time the server wants to be asked again.
+    Busy(StatusCode, Option<Duration>),
+    OtherServer(Url, StatusCode),
+    KeyRejected(Box<ProblemBody>),
+    Rejected(Box<ProblemBody>),
+    /// The batch failed for a reason that the server keeps to itself.
+    Failed(i64),
+    /// A batch of this name was stored and withdrawn.
+    Withdrawn(i64),
+}
+
+impl PushError {
+    /// Whether the same request may succeed later.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(..) | Self::Lost(_) | Self::Busy(..))
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        if let Self::Busy(_, wait) = self { *wait } else { None }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoKey | Self::UnknownFormat(_) | Self::OtherServer(..) | Self::KeyRejected(_) => {
+                Exit::Usage
+            }
+            Self::Rejected(_) | Self::Failed(_) | Self::Withdrawn(_) => Exit::Data,
+            Self::File(..) => Exit::NoInput,
+            Self::Unreachable(..) => Exit::Unavailable,
+            Self::Lost(_) | Self::Busy(..) => Exit::Temporary,
+            Self::Client(_) => Exit::Failure,
+        }
+    }
+
+    fn print(&self) {
+        if self.may_pass() {
+            eprintln!("rates: {self}");
+            eprintln!("rates: run the same command again later; nothing is stored twice");
+            return;
+        }
+        eprintln!("rates: {self}");
+        if let Self::Rejected(problem) = self {
+            faults::print(&problem.errors);
+        }
+    }
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("no key: set RATES_KEY to the key that you were given"),
+            Self::UnknownFormat(file) => write!(
+                f,
+                "the format of {} is unknown: its name must end with .csv, .json or .ndjson, or one of these and .gz",
+                file.display()
+            ),
+            Self::File(file, error) => write!(f, "cannot read {}: {error}", file.display()),
+            Self::Client(error) => write!(f, "cannot start: {}", Chain(error)),
+            Self::Unreachable(url, error) => write!(f, "cannot reach {url}: {}", Chain(error)),
+            Self::Lost(error) => write!(f, "lost the connection to the server: {}", Chain(error)),
+            Self::Busy(status, _) => write!(f, "the server answers {status}"),
+            Self::OtherServer(url, status) => {
+                write!(f, "{url} answers {status}; this does not look like a rates server; check --url")
+            }
+            Self::KeyRejected(problem) => write!(f, "key rejected: {}", detail(problem)),
+            Self::Rejected(problem) => f.write_str(detail(problem)),
+            Self::Failed(id) => write!(f, "batch {id} failed, and the server does not say why"),
+            Self::Withdrawn(id) => write!(
+                f,
+                "batch {id} of this name was withdrawn; to store the file again, name it anew: --idempotency-key NAME"
+            ),
+        }
+    }
+}
+
+fn detail(problem: &ProblemBody) -> &str {
+    problem.detail.as_deref().unwrap_or(&problem.title)
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// An error with its causes, which reqwest's own text leaves out.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an address without `http://` or `https://`: the parser takes `localhost:3000` for the scheme `localhost`.
+fn parse_server(text: &str) -> Result<Url, String> {
+    match text.parse::<Url>() {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => {
+            let address = text.split_once("://").map_or(text, |(_, address)| address);
+            let scheme = if address.starts_with("localhost") { "http" } else { "https" };
+            Err(format!("it must begin with http:// or https://; did you mean {scheme}://{address}?"))
+        }
+    }
 }
 
 fn sha256(file: &Path) -> io::Result<String> {
-    let mut file = std::fs::File::open(file)?;
+    let mut file = fs::File::open(file)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -111,140 +351,20 @@ fn sha256(file: &Path) -> io::Result<String> {
     }
 }
 
-async fn send(
-    client: &Client,
-    settings: &Settings,
-    options: &Options,
-    format: Format,
-    gzip: bool,
-    key: &str,
-) -> Result<Result<Response, Exit>, Later> {
-    let opened = async {
-        let file = tokio::fs::File::open(&options.file).await?;
-        let length = file.metadata().await?.len();
-        io::Result::Ok((file, length))
-    };
-    let (file, length) = match opened.await {
-        Ok(opened) => opened,
-        Err(error) => {
-            eprintln!("rates: cannot read {}: {error}", options.file.display());
-            return Ok(Err(Exit::NoInput));
-        }
-    };
-    let bar = progress::bytes(length, "sending");
-    let pieces = ReaderStream::with_capacity(file, 1 << 16).inspect({
-        let bar = bar.clone();
-        move |piece: &io::Result<Bytes>| bar.inc(piece.as_ref().map_or(0, |piece| piece.len() as u64))
-    });
-    let mut url = options.url.clone();
-    url.set_path("/prices");
-    let mut request = client
-        .post(url)
-        .bearer_auth(settings.push.key.expose_secret())
-        .header(header::CONTENT_TYPE, format.media_type())
-        .header(header::CONTENT_LENGTH, length)
-        .header("idempotency-key", key)
-        .body(Body::wrap_stream(pieces));
-    if gzip {
-        request = request.header(header::CONTENT_ENCODING, "gzip");
-    }
-    if options.respond_async {
-        request = request.header("prefer", "respond-async");
-    }
-    let response = request.send().await.map_err(|error| Later {
-        exit: Exit::Unavailable,
-        why: format!("cannot reach {}: {}", options.url, chain(&error)),
-        wait: None,
-    });
-    bar.finish_and_clear();
-    response.map(Ok)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What the server said; a batch that waits is followed to its end.
-async fn finish(
-    client: &Client,
-    settings: &Settings,
-    options: &Options,
-    sent: Result<Response, Exit>,
-) -> Result<Exit, Later> {
-    let mut response = match sent {
-        Ok(response) => response,
-        Err(exit) => return Ok(exit),
-    };
-    let spinner = progress::count("rows read");
-    loop {
-        let status = response.status();
-        let wait =
-            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body: Value = response.json().await.unwrap_or_default();
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS) || status.is_server_error() {
-            return Err(Later {
-                exit: Exit::Temporary,
-                why: format!("the server answers {status}"),
-                wait: wait.map(Duration::from_secs),
-            });
+    #[test]
+    fn a_server_needs_a_scheme_and_is_told_which() {
+        assert_eq!(parse_server("https://rates.example.com").unwrap().as_str(), "https://rates.example.com/");
+        for (wrong, right) in [
+            ("localhost:3622", "http://localhost:3622"),
+            ("rates.example.com", "https://rates.example.com"),
+            ("ftp://rates.example.com", "https://rates.example.com"),
+        ] {
+            let message = parse_server(wrong).unwrap_err();
+            assert!(message.contains(&format!("did you mean {right}?")), "{message}");
         }
-        if !status.is_success() {
-            spinner.finish_and_clear();
-            explain(&body, status);
-            let keys = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-            return Ok(if keys { Exit::Usage } else { Exit::Data });
-        }
-        spinner.set_position(body["rows"].as_u64().unwrap_or(0));
-        match body["state"].as_str() {
-            Some("queued" | "processing") => {}
-            Some("done") => {
-                spinner.finish_and_clear();
-                tracing::info!(
-                    batch = body["id"].as_u64(),
-                    rows = body["rows"].as_u64(),
-                    before = status == StatusCode::OK && !options.respond_async,
-                    "the prices are in"
-                );
-                return Ok(Exit::Success);
-            }
-            Some("failed") => {
-                spinner.finish_and_clear();
-                explain(&body["problem"], status);
-                return Ok(Exit::Data);
-            }
-            other => {
-                spinner.finish_and_clear();
-                eprintln!("rates: batch {} is {}", body["id"], other.unwrap_or("of no known state"));
-                return Ok(Exit::Data);
-            }
-        }
-        time::sleep(Duration::from_secs(1)).await;
-        let mut url = options.url.clone();
-        url.set_path(&format!("/batches/{}", body["id"]));
-        response =
-            client.get(url).bearer_auth(settings.push.key.expose_secret()).send().await.map_err(|error| {
-                Later {
-                    exit: Exit::Temporary,
-                    why: format!("lost {}: {}", options.url, chain(&error)),
-                    wait: None,
-                }
-            })?;
     }
-}
-
-/// Prints a problem with each fault it names.
-fn explain(problem: &Value, status: StatusCode) {
-    eprintln!("rates: {}", problem["detail"].as_str().unwrap_or(status.as_str()));
-    for fault in problem["errors"].as_array().into_iter().flatten() {
-        let row = fault["row"].as_u64().map(|row| format!("row {row}, ")).unwrap_or_default();
-        let field = fault["field"].as_str().unwrap_or_default();
-        eprintln!("rates:   {row}{field}: {}", fault["detail"].as_str().unwrap_or_default());
-    }
-}
-
-/// An error with its causes: reqwest's own text names none.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

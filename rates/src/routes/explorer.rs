@@ -13,10 +13,10 @@ use super::assets::{ASSETS, Assets};
 use crate::{
     app::App,
     body,
-    catalogue::Catalogue,
     chart::{self, thousands},
     form::Form,
     params::{Order, PageQuery, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    places::Catalogue,
     sql::rates::Lane,
 };
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::explorer;
-use crate::{app::App, form, keys};
+use crate::{app::App, form, suppliers};
 
 /// A sign of life for people and programs.
 #[derive(Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub(crate) async fn greet(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut response = if form::preferred(&headers, &[form::JSON, form::HTML]) == form::HTML {
-        keys::check_read(&app, &headers).await?;
+        suppliers::check_reader(&app, &headers).await?;
         explorer::page(&app, &query.unwrap_or_default()).await?
     } else {
         Json(Greeting { message: "Hello world!" }).into_response()

@@ -1,10 +1,7 @@
 //! Handlers, a module for each area; `router` says which path leads where.
 
 pub(crate) mod assets;
-pub(crate) mod batches;
 pub(crate) mod explorer;
 pub(crate) mod greeting;
 pub(crate) mod openapi;
-pub(crate) mod places;
-pub(crate) mod prices;
 pub(crate) mod rates;

@@ -1,12 +1,6 @@
 //! All SQL, a module for each subject; checked against the schema when it is compiled.
 
-pub(crate) mod batches;
 pub(crate) mod jobs;
-pub(crate) mod keys;
 pub(crate) mod migrations;
-pub(crate) mod places;
-pub(crate) mod prices;
 pub(crate) mod rates;
-pub(crate) mod rollup;
-pub(crate) mod staging;
 pub(crate) mod version;

@@ -1,5 +1,6 @@
 //! A module for each area of routes, by the same name; and what holds for all of them.
 
+mod supplier_client;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,4 +10,6 @@ mod explorer;
 mod greeting;
 mod openapi;
 mod places;
+mod prices;
 mod rates;
+mod suppliers;

@@ -1,22 +1,22 @@
-//! Proof and repair of `daily_rates`, one origin at a time, so that the work streams and shows progress.
+//! The SQL of proof and repair of `daily_rates`.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-/// A row of `daily_rates` that is not what the raw prices say.
+/// A row of `daily_rates` that differs from the raw prices.
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) destination: String,
     pub(crate) day: NaiveDate,
-    /// Sum and count by the rollup; null where it has no row.
+    /// Sum and count in the rollup; none if it has no row.
     pub(crate) kept_sum: Option<i64>,
     pub(crate) kept_count: Option<i32>,
-    /// Sum and count by the raw prices; null where there are none.
+    /// Sum and count of the raw prices; none if there are none.
     pub(crate) true_sum: Option<i64>,
     pub(crate) true_count: Option<i32>,
 }
 
-/// Every place that is or should be an origin.
+/// Lists every place that is or should be an origin.
 pub(crate) async fn origins(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select place as "place!" from (
@@ -28,7 +28,7 @@ pub(crate) async fn origins(connection: &mut PgConnection) -> Result<Vec<String>
     .await
 }
 
-/// Where `daily_rates` differs from the raw prices for one origin.
+/// Finds the rows of one origin that differ from the raw prices.
 pub(crate) async fn differences(
     connection: &mut PgConnection,
     origin: &str,
@@ -59,8 +59,8 @@ pub(crate) async fn differences(
     .await
 }
 
-/// Whether the tree that the rollup was built with is the tree of the tables.
-pub(crate) async fn tree_is_applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// Whether the rollup was built with the tree of regions as the tables have it now.
+pub(crate) async fn tree_is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select not exists (table current_port_places except table port_places)
               and not exists (table port_places except table current_port_places) as "same!""#
@@ -69,8 +69,8 @@ pub(crate) async fn tree_is_applied(connection: &mut PgConnection) -> Result<boo
     .await
 }
 
-/// Prices that the checks of the schema would refuse today.
-pub(crate) async fn odd_prices(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+/// Counts prices that are older than the checks of the schema and would be rejected today.
+pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from prices
            where price <= 0 or day not between '0001-01-01' and '9999-12-31'"#
@@ -79,8 +79,8 @@ pub(crate) async fn odd_prices(connection: &mut PgConnection) -> Result<i64, sql
     .await
 }
 
-/// Begins a repair: moves the data version, and so holds off every other writer of the rollup until the transaction
-/// ends; then applies the tree of the tables.
+/// Begins a repair: moves the data version, for which every other writer of the rollup waits until the transaction ends;
+/// then applies the tree of the tables.
 pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select move_data_version(places => true)").execute(&mut *connection).await?;
     sqlx::query!(
@@ -95,7 +95,7 @@ pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sq
     Ok(())
 }
 
-/// Makes one row of the rollup say what the raw prices say.
+/// Corrects one row of the rollup.
 pub(crate) async fn repair(
     connection: &mut PgConnection,
     origin: &str,

@@ -1,55 +1,88 @@
-//! Batches of prices.
+//! The SQL of batches.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
-/// A batch, whatever became of it.
+use super::{parse::Digest, staging::Extent};
+
+/// What has become of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub(crate) enum BatchState {
+    /// Waits for a worker.
+    Queued,
+    /// Is being checked and stored.
+    Processing,
+    /// All prices are stored.
+    Done,
+    /// Nothing is stored; the batch says why.
+    Failed,
+    /// The prices were stored and are removed again.
+    Withdrawn,
+}
+
+impl BatchState {
+    /// Its name in the database and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A batch in any state.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) id: i64,
     pub(crate) supplier: String,
-    pub(crate) state: String,
+    pub(crate) state: BatchState,
     pub(crate) content_sha256: Vec<u8>,
     pub(crate) content_bytes: i64,
     pub(crate) rows: i64,
     pub(crate) days: Option<i64>,
     pub(crate) lanes: Option<i64>,
     pub(crate) data_version: Option<i64>,
-    /// JSON.
+    /// Why the batch failed, as JSON.
     pub(crate) problem: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) ended_at: Option<DateTime<Utc>>,
     pub(crate) withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// What makes a batch the same as another of its supplier.
+/// What decides whether a batch is the same as an earlier one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity<'a> {
     pub(crate) supplier: &'a str,
     pub(crate) idempotency_key: Option<&'a str>,
-    pub(crate) content_sha256: &'a [u8],
-    pub(crate) content_bytes: i64,
+    pub(crate) digest: Digest,
 }
 
-/// The batch that this one repeats. Until the transaction ends, whoever asks for the same waits here.
+/// Finds the batch that this one repeats. Another request with the same identity waits here until the transaction ends.
 pub(crate) async fn find_same(
     connection: &mut PgConnection,
     identity: Identity<'_>,
     same_content_seconds: u32,
 ) -> Result<Option<Batch>, sqlx::Error> {
-    let Identity { supplier, idempotency_key, content_sha256, .. } = identity;
-    let name = match idempotency_key {
+    let Identity { supplier, idempotency_key, digest } = identity;
+    let lock = match idempotency_key {
         Some(key) => format!("key {supplier} {key}"),
-        None => format!("content {supplier} {}", hex::encode(content_sha256)),
+        None => format!("content {supplier} {}", hex::encode(digest.sha256)),
     };
-    // Two names with one hash only wait for each other without need.
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+    // Two identities with the same hash wait for each other needlessly, which does no harm.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", lock)
         .execute(&mut *connection)
         .await?;
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                  problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
            from batches
            where supplier = $1
              and case when $2::text is null
@@ -60,61 +93,60 @@ pub(crate) async fn find_same(
            limit 1"#,
         supplier,
         idempotency_key,
-        content_sha256,
+        &digest.sha256[..],
         f64::from(same_content_seconds),
     )
     .fetch_optional(connection)
     .await
 }
 
-/// A new batch in this state.
+/// Inserts a new batch in this state.
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     identity: Identity<'_>,
-    state: &str,
+    state: BatchState,
 ) -> Result<Batch, sqlx::Error> {
     sqlx::query_as!(
         Batch,
         r#"insert into batches (supplier, idempotency_key, content_sha256, content_bytes, state)
            values ($1, $2, $3, $4, $5)
-           returning id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
         identity.supplier,
         identity.idempotency_key,
-        identity.content_sha256,
-        identity.content_bytes,
-        state,
+        &identity.digest.sha256[..],
+        identity.digest.bytes.cast_signed(),
+        state.name(),
     )
     .fetch_one(connection)
     .await
 }
 
-/// The batch is in. Its version is that of the transaction that put it in.
-pub(crate) async fn done(
+/// Completes a batch; its version is that of the transaction that stores its prices.
+pub(crate) async fn complete(
     connection: &mut PgConnection,
     id: i64,
     rows: u64,
-    days: i64,
-    lanes: i64,
+    extent: Extent,
 ) -> Result<Batch, sqlx::Error> {
     sqlx::query_as!(
         Batch,
         r#"update batches set state = 'done', rows = $2, days = $3, lanes = $4, ended_at = clock_timestamp(),
                   data_version = (select version from data_version)
            where id = $1
-           returning id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
         id,
         rows.cast_signed(),
-        days,
-        lanes,
+        extent.days,
+        extent.lanes,
     )
     .fetch_one(connection)
     .await
 }
 
-/// The batch cannot be put in, for the reason in `problem` (JSON).
-pub(crate) async fn failed(
+/// Ends a batch that cannot be stored, with the problem (JSON) that says why.
+pub(crate) async fn fail(
     connection: &mut PgConnection,
     id: i64,
     rows: u64,
@@ -132,11 +164,12 @@ pub(crate) async fn failed(
     Ok(())
 }
 
+/// Finds a batch by its id.
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<Batch>, sqlx::Error> {
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                  problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
            from batches where id = $1"#,
         id
     )
@@ -144,7 +177,7 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     .await
 }
 
-/// A supplier's batches, newest first, older than `before`.
+/// Lists a supplier's batches older than `before`, newest first.
 pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
     supplier: &str,
@@ -153,8 +186,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<Batch>, sqlx::Error> {
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                  problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
            from batches
            where supplier = $1 and ($2::bigint is null or id < $2)
            order by id desc
@@ -167,9 +200,9 @@ pub(crate) async fn list(
     .await
 }
 
-/// Takes the prices of a batch out again; none where the batch is not in (any more).
+/// Deletes the prices of a batch; `None` if the batch has none, because it is not done or was withdrawn already.
 pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<Option<Batch>, sqlx::Error> {
-    // First, so that a second request waits here and then finds it withdrawn.
+    // First the state, so that a second request waits here and then finds the batch withdrawn.
     let withdrawn = sqlx::query!(
         "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where id = $1 and state = 'done'",
         id
@@ -183,15 +216,15 @@ pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<O
     sqlx::query_as!(
         Batch,
         r#"update batches set data_version = (select version from data_version) where id = $1
-           returning id, supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
         id
     )
     .fetch_optional(connection)
     .await
 }
 
-/// All prices are gone, and so those of every batch.
+/// Marks every batch as withdrawn, after all prices were deleted.
 pub(crate) async fn withdraw_all(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where state = 'done'"

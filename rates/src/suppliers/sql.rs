@@ -1,9 +1,9 @@
-//! Suppliers and their keys.
+//! The SQL of suppliers and their keys.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-/// What is kept of a key.
+/// What authentication needs of a key.
 #[derive(Debug)]
 pub(crate) struct KeyRow {
     pub(crate) supplier: String,
@@ -12,9 +12,9 @@ pub(crate) struct KeyRow {
     pub(crate) valid: bool,
 }
 
-/// A key as people see it.
+/// A key as `rates key list` shows it.
 #[derive(Debug)]
-pub(crate) struct ListedKey {
+pub(crate) struct KeySummary {
     pub(crate) id: i64,
     pub(crate) supplier: String,
     pub(crate) created_at: DateTime<Utc>,
@@ -23,7 +23,7 @@ pub(crate) struct ListedKey {
     pub(crate) last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a key, and the supplier if it is new; returns the key's number.
+/// Creates a key, and the supplier if it is new; returns the key's number.
 pub(crate) async fn create(
     connection: &mut PgConnection,
     supplier: &str,
@@ -43,27 +43,28 @@ pub(crate) async fn create(
     .await
 }
 
-pub(crate) async fn list(connection: &mut PgConnection) -> Result<Vec<ListedKey>, sqlx::Error> {
+pub(crate) async fn list(connection: &mut PgConnection) -> Result<Vec<KeySummary>, sqlx::Error> {
     sqlx::query_as!(
-        ListedKey,
+        KeySummary,
         "select id, supplier, created_at, expires_at, revoked_at, last_used_at from api_keys order by id"
     )
     .fetch_all(connection)
     .await
 }
 
-/// Revokes a key; false where there is none of this number. One that is revoked already stays as it is.
+/// Revokes a key; false if no key has this number. A key that is revoked already stays as it is.
 pub(crate) async fn revoke(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1", id)
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected() == 1)
+    let result =
+        sqlx::query!("update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1", id)
+            .execute(connection)
+            .await?;
+    Ok(result.rows_affected() == 1)
 }
 
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<KeyRow>, sqlx::Error> {
     sqlx::query_as!(
         KeyRow,
-        // The clock and not now(): a long upload asks again at its end.
+        // Not now(), which is the start of the transaction: a long upload checks again at its end.
         r#"select supplier, secret_hash,
                   revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "valid!"
            from api_keys where id = $1"#,
@@ -73,7 +74,7 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     .await
 }
 
-/// Notes that a key was used, to the minute.
+/// Records that a key was used, to the minute: an update for every request would cost more than the request.
 pub(crate) async fn touch(executor: impl PgExecutor<'_>, id: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update api_keys set last_used_at = now()

@@ -1,16 +1,11 @@
-//! Ports and regions.
+//! The SQL of ports and regions.
 
 use sqlx::{PgConnection, PgPool};
 
-use super::version::{self, DataVersion};
+use super::Port;
+use crate::sql::version::{self, DataVersion};
 
-#[derive(Debug)]
-pub(crate) struct PortRow {
-    pub(crate) code: String,
-    pub(crate) name: String,
-    pub(crate) parent_slug: String,
-}
-
+/// A region as its table has it.
 #[derive(Debug)]
 pub(crate) struct RegionRow {
     pub(crate) slug: String,
@@ -18,13 +13,13 @@ pub(crate) struct RegionRow {
     pub(crate) parent_slug: Option<String>,
 }
 
-/// All ports by code and all regions by slug, with their version, in one snapshot. Places are few: every port of
-/// UN/LOCODE would be some 20,000.
-pub(crate) async fn all(pool: &PgPool) -> Result<(DataVersion, Vec<PortRow>, Vec<RegionRow>), sqlx::Error> {
+/// Reads all ports by code and all regions by slug, with their version, from one snapshot. Places are few: every port
+/// of UN/LOCODE would be some 20,000.
+pub(crate) async fn read_all(pool: &PgPool) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
     let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
     let version = version::current(&mut *transaction).await?;
     let ports =
-        sqlx::query_as!(PortRow, r#"select code, name, parent_slug from ports order by code collate "C""#)
+        sqlx::query_as!(Port, r#"select code, name, parent_slug from ports order by code collate "C""#)
             .fetch_all(&mut *transaction)
             .await?;
     let regions = sqlx::query_as!(
@@ -37,9 +32,9 @@ pub(crate) async fn all(pool: &PgPool) -> Result<(DataVersion, Vec<PortRow>, Vec
     Ok((version, ports, regions))
 }
 
-/// Adds regions, or gives those that are there their new name and parent. One statement, so that their order does not
-/// matter: foreign keys are checked at its end.
-pub(crate) async fn put_regions(
+/// Adds regions, and updates name and parent of those that exist. It is one statement so that a region may come before
+/// its parent: foreign keys are checked at the statement's end.
+pub(crate) async fn upsert_regions(
     connection: &mut PgConnection,
     regions: &[RegionRow],
 ) -> Result<(), sqlx::Error> {
@@ -60,8 +55,8 @@ pub(crate) async fn put_regions(
     Ok(())
 }
 
-/// Adds ports, or gives those that are there their new name and region.
-pub(crate) async fn put_ports(connection: &mut PgConnection, ports: &[PortRow]) -> Result<(), sqlx::Error> {
+/// Adds ports, and updates name and region of those that exist.
+pub(crate) async fn upsert_ports(connection: &mut PgConnection, ports: &[Port]) -> Result<(), sqlx::Error> {
     let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();
     let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
     let parents: Vec<&str> = ports.iter().map(|port| port.parent_slug.as_str()).collect();
@@ -79,10 +74,10 @@ pub(crate) async fn put_ports(connection: &mut PgConnection, ports: &[PortRow]) 
     Ok(())
 }
 
-/// Removes every port and region but these.
-pub(crate) async fn keep_only(
+/// Deletes every port and region except these.
+pub(crate) async fn delete_others(
     connection: &mut PgConnection,
-    ports: &[PortRow],
+    ports: &[Port],
     regions: &[RegionRow],
 ) -> Result<(), sqlx::Error> {
     let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();

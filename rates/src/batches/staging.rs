@@ -1,11 +1,11 @@
-//! Where the rows of a batch wait until all of them are known to be good.
+//! The SQL of the table where the rows of a batch wait until all of them are checked.
 //!
-//! The table is temporary, so it costs no log, leaves nothing behind, and no other batch sees it; so it is not there
-//! when this is compiled, and these statements are not checked then. Every test of `POST /prices` runs them all.
+//! The table is temporary: it writes no log, leaves nothing behind, and no other batch sees it. It does not exist when
+//! this is compiled, so sqlx cannot check these statements; every test of `POST /prices` runs them all.
 
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
-/// A port that is not there.
+/// A row that names a port which does not exist.
 #[derive(Debug)]
 pub(crate) struct UnknownPort {
     pub(crate) row: u64,
@@ -13,19 +13,22 @@ pub(crate) struct UnknownPort {
     pub(crate) code: String,
 }
 
+/// The first of them, and the number of all.
 #[derive(Debug)]
 pub(crate) struct UnknownPorts {
     pub(crate) listed: Vec<UnknownPort>,
     pub(crate) total: u64,
 }
 
-#[derive(Debug)]
-pub(crate) struct Touched {
+/// On how many days and lanes a batch has prices.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
     pub(crate) days: i64,
     pub(crate) lanes: i64,
 }
 
-/// Takes rows in COPY's text format: number, `orig_code`, `dest_code`, `day`, `price`; null is what is wrong.
+/// Creates the table and takes rows in COPY's text format: number, `orig_code`, `dest_code`, `day`, `price`; faulty
+/// values are null.
 pub(crate) async fn copy_in(
     connection: &mut PgConnection,
 ) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
@@ -38,8 +41,8 @@ pub(crate) async fn copy_in(
     connection.copy_in_raw("copy pg_temp.staged_prices from stdin").await
 }
 
-/// The rows that name ports which are not there: the first, and how many in all.
-pub(crate) async fn unknown_ports(
+/// Finds the rows that name ports which do not exist.
+pub(crate) async fn find_unknown_ports(
     connection: &mut PgConnection,
     limit: usize,
 ) -> Result<UnknownPorts, sqlx::Error> {
@@ -66,27 +69,31 @@ pub(crate) async fn unknown_ports(
     Ok(UnknownPorts { listed, total })
 }
 
-/// How many days and lanes the rows touch.
-pub(crate) async fn touched(connection: &mut PgConnection) -> Result<Touched, sqlx::Error> {
-    // Grouped rather than `count(distinct …)`, which would sort all rows.
+/// Counts the days and lanes of the rows.
+pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx::Error> {
+    // `group by` rather than `count(distinct …)`, which would sort all rows.
     let (days, lanes) = sqlx::query_as(
         "select (select count(*) from (select from pg_temp.staged_prices group by day) days),
                 (select count(*) from (select from pg_temp.staged_prices group by orig_code, dest_code) lanes)",
     )
     .fetch_one(connection)
     .await?;
-    Ok(Touched { days, lanes })
+    Ok(Extent { days, lanes })
 }
 
-/// Puts the rows in as those of a batch: one statement, so the rollup and the version move once.
-pub(crate) async fn put_in(connection: &mut PgConnection, batch: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(
+/// Inserts the rows as prices of this batch, or of none; returns their number. It is one statement so that the triggers
+/// move rollup and version once.
+pub(crate) async fn insert_prices(
+    connection: &mut PgConnection,
+    batch: Option<i64>,
+) -> Result<u64, sqlx::Error> {
+    let inserted = sqlx::query(
         "insert into public.prices (orig_code, dest_code, day, price, batch_id)
          select orig_code, dest_code, day, price, $1 from pg_temp.staged_prices
-         order by orig_code, dest_code, day", // neighbours in the index, which makes inserting into it cheaper
+         order by orig_code, dest_code, day", // in the order of the index, which makes inserting into it cheaper
     )
     .bind(batch)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected())
 }

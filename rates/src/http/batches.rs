@@ -1,0 +1,230 @@
+//! `GET /batches`, `GET /batches/{id}` and `DELETE /batches/{id}`.
+
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
+use chassis::{
+    Problem,
+    extract::Path,
+    problem::{FieldError, ProblemBody},
+};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sqlx::Connection;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    app::App,
+    batches::sql::{self, Batch, BatchState},
+    params::ListQuery,
+    suppliers::Supplier,
+};
+
+/// A batch and what has become of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub(crate) struct BatchBody {
+    #[schema(examples(17))]
+    id: i64,
+    #[schema(examples("acme"))]
+    supplier: String,
+    /// What has become of it.
+    state: BatchState,
+    /// The number of its prices; while it is processed, of those that were read so far.
+    rows: i64,
+    /// On how many days it has prices; null until it is done.
+    #[schema(required)]
+    days: Option<i64>,
+    /// On how many lanes it has prices; null until it is done.
+    #[schema(required)]
+    lanes: Option<i64>,
+    /// SHA-256 of the content without compression, in hexadecimal.
+    content_sha256: String,
+    /// Size of the content in bytes, without compression.
+    content_bytes: i64,
+    /// The first version of the data with its prices; after a withdrawal, the first without them.
+    #[schema(required)]
+    data_version: Option<i64>,
+    /// Why it failed; null if it did not.
+    #[schema(required, value_type = Option<ProblemBody>)]
+    problem: Option<serde_json::Value>,
+    created_at: DateTime<Utc>,
+    /// When it was done or failed.
+    #[schema(required)]
+    ended_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    withdrawn_at: Option<DateTime<Utc>>,
+}
+
+impl From<Batch> for BatchBody {
+    fn from(batch: Batch) -> Self {
+        Self {
+            id: batch.id,
+            supplier: batch.supplier,
+            state: batch.state,
+            rows: batch.rows,
+            days: batch.days,
+            lanes: batch.lanes,
+            content_sha256: hex::encode(batch.content_sha256),
+            content_bytes: batch.content_bytes,
+            data_version: batch.data_version,
+            problem: batch.problem.and_then(|problem| serde_json::from_str(&problem).ok()),
+            created_at: batch.created_at,
+            ended_at: batch.ended_at,
+            withdrawn_at: batch.withdrawn_at,
+        }
+    }
+}
+
+/// A page of batches.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BatchPage {
+    /// Newest first.
+    batches: Vec<BatchBody>,
+    /// The path of the next page; null on the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Documents the parameters of `list_batches`; [`ListQuery`] parses them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct ListBatchesParams {
+    /// The most batches on a page.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Only batches older than this one; `next` of a page sets it.
+    #[param(required = false)]
+    after: i64,
+}
+
+/// The path of a batch.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct BatchPath {
+    /// The id of the batch.
+    #[param(example = 17)]
+    id: i64,
+}
+
+/// List your batches, newest first.
+#[utoipa::path(
+    get, path = "/batches", tag = "batches", security(("key" = [])), params(ListBatchesParams),
+    responses(
+        (status = 200, description = "A page of batches", body = BatchPage),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 401, description = "No valid key"),
+        (status = 503, description = "The database is away"),
+    ),
+)]
+pub(crate) async fn list_batches(
+    State(app): State<App>,
+    supplier: Supplier,
+    RawQuery(query): RawQuery,
+) -> Result<Json<BatchPage>, Problem> {
+    let query = query.unwrap_or_default();
+    let list = ListQuery::parse(&query, &["limit", "after"], app.api.page_limit)
+        .map_err(Problem::invalid_parameters)?;
+    let before = list.after.as_deref().map(parse_id).transpose()?;
+    let limit = list.limit.unwrap_or(app.api.page_limit);
+    // One more than fits on the page shows whether there is another page.
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+    let pool = &app.database.primary;
+    let mut batches =
+        chassis::postgres::retry(pool, || sql::list(pool, &supplier.name, before, wanted)).await?;
+    let has_more = batches.len() > limit;
+    batches.truncate(limit);
+    let next = batches.last().filter(|_| has_more).map(|last| {
+        let limit = list.limit.map(|limit| format!("limit={limit}&")).unwrap_or_default();
+        format!("/batches?{limit}after={}", last.id)
+    });
+    Ok(Json(BatchPage { batches: batches.into_iter().map(BatchBody::from).collect(), next }))
+}
+
+/// Get a batch: its progress, or what has become of it.
+#[utoipa::path(
+    get, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    responses(
+        (status = 200, description = "The batch", body = BatchBody),
+        (status = 400, description = "The id is not a number"),
+        (status = 401, description = "No valid key"),
+        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 404, description = "There is no such batch"),
+        (status = 503, description = "The database is away"),
+    ),
+)]
+pub(crate) async fn get_batch(
+    State(app): State<App>,
+    supplier: Supplier,
+    Path(BatchPath { id }): Path<BatchPath>,
+) -> Result<Json<BatchBody>, Problem> {
+    find_own(&app, &supplier, id).await.map(BatchBody::from).map(Json)
+}
+
+/// Withdraw a batch: delete exactly its prices.
+///
+/// Repeated, it changes nothing and gives the same answer.
+#[utoipa::path(
+    delete, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    responses(
+        (status = 200, description = "The batch is withdrawn", body = BatchBody),
+        (status = 400, description = "The id is not a number"),
+        (status = 401, description = "No valid key"),
+        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 404, description = "There is no such batch"),
+        (status = 409, description = "The batch has no prices: it is queued, processing or failed"),
+        (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
+        (status = 503, description = "The database is away"),
+    ),
+)]
+pub(crate) async fn withdraw_batch(
+    State(app): State<App>,
+    supplier: Supplier,
+    Path(BatchPath { id }): Path<BatchPath>,
+) -> Result<Json<BatchBody>, Problem> {
+    let mut batch = find_own(&app, &supplier, id).await?;
+    if let Some(withdrawn) = withdraw(&app, id).await? {
+        if let Some(version) = withdrawn.data_version {
+            app.freshness.observe(version);
+        }
+        batch = withdrawn;
+    } else if batch.state == BatchState::Done {
+        // Another request withdrew it since it was read.
+        batch = find_own(&app, &supplier, id).await?;
+    }
+    if batch.state != BatchState::Withdrawn {
+        return Err(Problem::new(StatusCode::CONFLICT).detail(format!(
+            "The batch is {}; only a batch that is done has prices to withdraw.",
+            batch.state.name()
+        )));
+    }
+    Ok(Json(BatchBody::from(batch)))
+}
+
+async fn withdraw(app: &App, id: i64) -> Result<Option<Batch>, sqlx::Error> {
+    let mut connection = app.database.for_batch().await?;
+    let mut transaction = connection.begin().await?;
+    let batch = sql::withdraw(&mut transaction, id).await?;
+    transaction.commit().await?;
+    Ok(batch)
+}
+
+async fn find_own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Problem> {
+    let pool = &app.database.primary;
+    let batch = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
+    let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
+    if batch.supplier != supplier.name {
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch belongs to another supplier."));
+    }
+    Ok(batch)
+}
+
+fn parse_id(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| {
+        let detail = "after must be the id of a batch, as `next` of a page has it";
+        Problem::invalid_parameters(vec![FieldError::new("after", "malformed", detail)])
+    })
+}
