@@ -49,6 +49,12 @@ impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), source: None }
     }
+
+    /// The same failure, told as the reason for another.
+    #[must_use]
+    pub fn context(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
 }
 
 /// The message, then each cause that the text before does not end with.

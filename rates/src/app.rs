@@ -12,11 +12,12 @@ use prometheus_client::{
 };
 
 use crate::{
-    batches::{limits::Limits, outcomes::Outcomes, worker::QUEUE},
-    catalogue::Catalogue,
+    batches::{outcomes::Outcomes, worker::QUEUE},
     database::{Database, MIGRATOR},
     lanes::{Lanes, cache::Freshness},
+    places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
+    suppliers::limits::WriteLimits,
 };
 
 /// The state of the service; cheap to clone. A handler of lanes takes [`Lanes`] alone.
@@ -37,7 +38,7 @@ pub struct AppState {
     /// How prices come in.
     pub batches: BatchSettings,
     /// How often one may write.
-    pub limits: Limits,
+    pub limits: WriteLimits,
     /// How batches ended.
     pub outcomes: Outcomes,
     /// Batches that wait.
@@ -71,7 +72,7 @@ impl App {
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
-            limits: Limits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             batches: batches.clone(),
         }))
     }

@@ -1,20 +1,21 @@
-//! What does a container cost per day between two places? `GET /rates` answers from PostgreSQL, for ports and for
-//! whole regions.
+//! What does it cost to ship a container from A to B, day by day? `GET /rates` answers from PostgreSQL, for ports and
+//! for whole regions.
 //!
 //! Start reading at [`mod@http`]: it lists every route.
 
 pub mod app;
 pub mod batches;
-pub mod catalogue;
-pub mod commands;
+mod commands;
 pub mod database;
 mod explorer;
 pub mod http;
-mod keys;
 pub mod lanes;
 pub mod load;
+pub mod places;
+mod progress;
+mod rollup;
 mod service;
 pub mod settings;
-mod sql;
+pub mod suppliers;
 
 pub use service::{Rates, parts};

@@ -5,25 +5,26 @@ use std::{fmt::Write as _, fs, io::Read, path::Path};
 use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
 use proptest::prelude::*;
-use rates::batches::parse::{Content, Format, LISTED_FAULTS, Stop, read, unzipped};
+use rates::batches::parse::{Content, Digest, Format, LISTED_FAULTS, ReadError, decompress, read};
 
 const LIMIT: u64 = 1 << 24;
 
-/// What was read, and the text for COPY. How far a parser looks ahead before it gives up is not looked at.
+/// What was read, and the text for COPY. Of content with faults the digest is dropped: it depends on how far a parser
+/// reads ahead before it stops.
 fn parse(format: Format, input: impl Read) -> (Content, String) {
     let mut text = Vec::new();
     let mut content = read(format, input, LIMIT, &mut |piece, _| {
         text.extend_from_slice(&piece);
         Ok(())
     })
-    .unwrap_or_else(|stop| panic!("{format:?}: {stop}"));
+    .unwrap_or_else(|error| panic!("{format:?}: {error}"));
     if content.total_faults > 0 {
-        (content.bytes, content.sha256) = (0, [0; 32]);
+        content.digest = Digest { bytes: 0, sha256: [0; 32] };
     }
     (content, String::from_utf8(text).expect("what goes to COPY is UTF-8"))
 }
 
-/// A reader that gives at most so many bytes at once.
+/// A reader that gives at most so many bytes per call.
 struct Dripping<'a>(&'a [u8], usize);
 
 impl Read for Dripping<'_> {
@@ -72,17 +73,17 @@ fn check(format: Format, bytes: &[u8]) {
     }
     if content.total_faults == 0 {
         assert_eq!(text.lines().count() as u64, content.rows, "{}", shown());
-        assert_eq!(content.bytes, bytes.len() as u64, "{}", shown());
+        assert_eq!(content.digest.bytes, bytes.len() as u64, "{}", shown());
     }
     for size in [1, 7, 4096] {
         assert_eq!(parse(format, Dripping(bytes, size)), (content.clone(), text.clone()), "by {size} bytes");
     }
     let mut zipped = Vec::new();
     GzEncoder::new(bytes, Compression::fast()).read_to_end(&mut zipped).unwrap();
-    assert_eq!(parse(format, unzipped(zipped.as_slice(), true)), (content.clone(), text.clone()), "gzip");
+    assert_eq!(parse(format, decompress(zipped.as_slice(), true)), (content.clone(), text.clone()), "gzip");
     // A gzip that ends too early is never taken for a whole one.
     zipped.truncate(zipped.len() - 1);
-    assert!(parse(format, unzipped(zipped.as_slice(), true)).0.total_faults > 0, "{}", shown());
+    assert!(parse(format, decompress(zipped.as_slice(), true)).0.total_faults > 0, "{}", shown());
 }
 
 #[test]
@@ -120,18 +121,18 @@ fn the_corpus_is_read_as_its_names_say() {
 }
 
 #[test]
-fn what_is_too_large_or_goes_unwanted_stops_the_reading() {
+fn reading_stops_when_content_is_too_large_or_nobody_receives_it() {
     let line = "CNSGH,NLRTM,2021-01-31,1\n";
     let text = format!("orig_code,dest_code,day,price\n{}", line.repeat(20_000));
     let limit = text.len() as u64;
     let read = |limit, wanted: bool| {
         read(Format::Csv, text.as_bytes(), limit, &mut |_, _| {
-            if wanted { Ok(()) } else { Err(Stop::Unwanted) }
+            if wanted { Ok(()) } else { Err(ReadError::Closed) }
         })
     };
     assert_eq!(read(limit, true).unwrap().rows, 20_000);
-    assert!(matches!(read(limit - 1, true), Err(Stop::TooLarge)));
-    assert!(matches!(read(limit, false), Err(Stop::Unwanted)));
+    assert!(matches!(read(limit - 1, true), Err(ReadError::TooLarge(_))));
+    assert!(matches!(read(limit, false), Err(ReadError::Closed)));
 }
 
 fn any_format() -> impl Strategy<Value = Format> {
@@ -168,12 +169,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn whatever_becomes_of_the_corpus_is_read_or_refused_by_name((format, bytes) in mutated()) {
+    fn a_mutated_corpus_is_read_or_has_faults((format, bytes) in mutated()) {
         check(format, &bytes);
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_by_name(
+    fn any_bytes_are_read_or_have_faults(
         format in any_format(),
         bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {

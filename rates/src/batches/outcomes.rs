@@ -1,11 +1,11 @@
-//! How batches end, counted.
+//! Counters of how batches end.
 
 use chassis::Problem;
 use http::StatusCode;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
-/// Counts since the start of this instance. What was sent again and what is no batch at all (no key, wrong media type)
-/// counts nowhere.
+/// Counters since this instance started. Repeated batches, and requests without a batch (no key, wrong media type), are not
+/// counted.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     done: Counter,
@@ -16,21 +16,21 @@ pub struct Outcomes {
 impl Outcomes {
     pub(crate) fn register(&self, registry: &mut Registry) {
         for (name, help, counter) in [
-            ("rates_batches_done", "Batches put in", &self.done),
-            ("rates_batches_refused", "Batches refused for what they contain", &self.refused),
-            ("rates_batches_failed", "Batches that failed on our side", &self.failed),
+            ("rates_batches_done", "Batches stored", &self.done),
+            ("rates_batches_refused", "Batches rejected for their content", &self.refused),
+            ("rates_batches_failed", "Batches that failed because of the service", &self.failed),
         ] {
             registry.register(name, help, counter.clone());
         }
     }
 
-    /// A batch was put in.
-    pub(crate) fn done(&self) {
+    /// Counts a batch that was stored.
+    pub(crate) fn count_done(&self) {
         self.done.inc();
     }
 
-    /// A batch was not put in, and this is what its supplier is told.
-    pub(crate) fn ended_by(&self, problem: &Problem) {
+    /// Counts a batch that ended with this problem.
+    pub(crate) fn count_problem(&self, problem: &Problem) {
         if problem.status() == StatusCode::UNPROCESSABLE_ENTITY {
             self.refused.inc();
         } else if problem.status().is_server_error() {

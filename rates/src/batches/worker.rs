@@ -1,10 +1,13 @@
 //! Stores the batches that are queued.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use chassis::{
@@ -16,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tokio::time;
 
-use super::{Incoming, Refused, parse::Format, put_in, unacceptable};
-use crate::{
-    app::App,
-    sql::{self, batches::Batch, jobs},
+use super::{
+    BatchError, Upload, content,
+    parse::{Format, ReadError},
+    sql::{self, Batch},
+    store_staged,
 };
+use crate::app::App;
 
 /// The name of the queue.
 pub(crate) const QUEUE: &str = "batches";
@@ -66,24 +71,21 @@ impl BatchHandler {
         transaction: &mut PgConnection,
         queued: &QueuedBatch,
         rows_read: &Arc<AtomicU64>,
-    ) -> Result<Batch, Refused> {
+    ) -> Result<Batch, BatchError> {
         let format = Format::named(&queued.format)
-            .ok_or_else(|| Refused::Content(Problem::internal(format!("format {}", queued.format))))?;
+            .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", queued.format).into()))?;
         // By other connections, one piece each: this one is in COPY.
         let primary = &self.app.database.primary;
         let pieces = stream::unfold(1, |number| async move {
-            match jobs::piece(primary, queued.content, number).await {
+            match content::piece(primary, queued.content, number).await {
                 Ok(None) => None,
                 Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
                 Err(error) => Some((Err(error), number)),
             }
         });
-        let incoming = Incoming { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
-        let content = incoming.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
-        if content.total_faults > 0 {
-            return Err(Refused::Content(unacceptable(content)));
-        }
-        Ok(put_in(transaction, queued.batch, content.rows).await?)
+        let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
+        let content = upload.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
+        Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
     }
 
     /// Records how far a batch is, for as long as it is worked at. A write that fails only makes the number older.
@@ -92,7 +94,7 @@ impl BatchHandler {
         loop {
             time::sleep(PROGRESS).await;
             let rows = rows_read.load(Ordering::Relaxed);
-            if rows != recorded && jobs::progress(&self.app.database.primary, batch, rows).await.is_ok() {
+            if rows != recorded && content::progress(&self.app.database.primary, batch, rows).await.is_ok() {
                 recorded = rows;
             }
         }
@@ -107,8 +109,8 @@ impl BatchHandler {
         problem: &Problem,
     ) -> Result<(), sqlx::Error> {
         let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-        sql::batches::failed(&mut *transaction, queued.batch, rows, &body).await?;
-        jobs::delete_pieces(transaction, queued.content).await?;
+        sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        content::delete_pieces(transaction, queued.content).await?;
         tracing::info!(
             batch = queued.batch,
             reason = problem.reason().as_deref(),
@@ -125,7 +127,7 @@ impl Handler for BatchHandler {
 
     async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, Failed> {
         let queued = QueuedBatch::of(job)?;
-        jobs::begin(&self.app.database.primary, queued.batch).await?;
+        content::begin(&self.app.database.primary, queued.batch).await?;
         let rows_read = Arc::new(AtomicU64::new(0));
         let outcome = tokio::select! {
             outcome = self.store(&mut *transaction, &queued, &rows_read) => outcome,
@@ -133,16 +135,17 @@ impl Handler for BatchHandler {
         };
         match outcome {
             Ok(batch) => {
-                jobs::delete_pieces(transaction, queued.content).await?;
+                content::delete_pieces(transaction, queued.content).await?;
                 Ok(Ok(batch))
             }
-            Err(Refused::Content(problem)) => {
+            Err(BatchError::Database(error)) => Err(error.into()),
+            Err(BatchError::Read(ReadError::Interrupted(cause))) => Err(Failed(cause)),
+            Err(error) => {
+                let problem = Problem::from(error);
                 let rows = rows_read.load(Ordering::Relaxed);
                 self.fail(transaction, &queued, rows, &problem).await?;
                 Ok(Err(problem))
             }
-            Err(Refused::Cut(why)) => Err(why.into()),
-            Err(Refused::Database(error)) => Err(error.into()),
         }
     }
 
@@ -152,17 +155,22 @@ impl Handler for BatchHandler {
                 if let Some(version) = batch.data_version {
                     self.app.freshness.observe(version);
                 }
-                self.app.outcomes.done();
-                tracing::info!(batch = batch.id, supplier = batch.supplier, rows = batch.rows, "batch stored");
+                self.app.outcomes.count_done();
+                tracing::info!(
+                    batch = batch.id,
+                    supplier = batch.supplier,
+                    rows = batch.rows,
+                    "batch stored"
+                );
             }
-            Err(problem) => self.app.outcomes.ended_by(&problem),
+            Err(problem) => self.app.outcomes.count_problem(&problem),
         }
     }
 
     async fn returned(&self, job: &Job) {
         if let Ok(queued) = QueuedBatch::of(job) {
             // A write that fails leaves the batch as "processing" until the next worker takes it.
-            let _ = jobs::give_back(&self.app.database.primary, queued.batch).await;
+            let _ = content::give_back(&self.app.database.primary, queued.batch).await;
         }
     }
 
@@ -175,7 +183,7 @@ impl Handler for BatchHandler {
         let queued = QueuedBatch::of(job)?;
         let problem = Problem::internal(reason);
         self.fail(transaction, &queued, 0, &problem).await?;
-        self.app.outcomes.ended_by(&problem);
+        self.app.outcomes.count_problem(&problem);
         Ok(GivenUp::Remove)
     }
 }

@@ -1,98 +1,150 @@
 //! `rates key`.
 
-use chassis::Exit;
+use chassis::{Exit, Failure, exit::OrFail, postgres, print};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Subcommand;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
-use super::{connect, database_error, print};
-use crate::{keys::Secret, settings::Settings, sql};
+use crate::{
+    settings::Settings,
+    suppliers::{
+        Secret,
+        sql::{self, KeySummary},
+    },
+};
 
 /// What to do with keys.
 #[derive(Subcommand)]
-pub(super) enum Command {
-    /// Make a key for a supplier and print it; it cannot be shown again
+pub enum Command {
+    /// Create a key for a supplier and print it; it cannot be shown again
     Create {
-        /// The supplier: lower case letters, digits, - and _
+        /// The supplier, such as acme-lines: lower-case letters, digits, - and _
+        #[arg(value_parser = parse_supplier)]
         supplier: String,
-        /// The day from which on it is not valid any more, or the moment (2031-01-31T12:00:00Z)
-        #[arg(long, value_parser = parse_end)]
+        /// When it expires: a day (2031-01-31, at its start, UTC) or a moment (2031-01-31T12:00:00Z); never if not given
+        #[arg(long, value_parser = parse_expiry)]
         expires: Option<DateTime<Utc>>,
     },
-    /// List all keys: number, supplier, made, expires, last used, and whether it is valid
+    /// List all keys, without their secrets
     List,
-    /// Revoke a key by its number, on every instance at once
+    /// Revoke a key by its number, at once and on every instance
     Revoke {
         /// The number: the digits in rates_NUMBER_...
         id: i64,
     },
 }
 
-pub(super) async fn key(settings: &Settings, command: &Command) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
+pub(super) async fn key(settings: &Settings, command: &Command) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
     match command {
-        Command::Create { supplier, expires } => {
-            let secret = match Secret::random() {
-                Ok(secret) => secret,
-                Err(error) => {
-                    eprintln!("rates: the system gives no randomness: {error}");
-                    return Exit::Unavailable;
-                }
-            };
-            let create = async {
-                let mut transaction = connection.begin().await?;
-                let id = sql::keys::create(&mut transaction, supplier, &secret.hash(), *expires).await?;
-                transaction.commit().await?;
-                Ok(id)
-            };
-            match create.await {
-                Ok(id) => print(&format!("{}\n", secret.key(id))),
-                Err(error) => database_error("no key was made", &error),
+        Command::Create { supplier, expires } => create(&mut connection, supplier, *expires).await,
+        Command::List => Ok(print(&table(&sql::list(&mut connection).await?, Utc::now()))),
+        Command::Revoke { id } => {
+            if sql::revoke(&mut connection, *id).await? {
+                return Ok(Exit::Success);
             }
+            Err(Failure::new(Exit::Data, format!("there is no key {id}; `rates key list` shows all")))
         }
-        Command::List => match sql::keys::list(&mut connection).await {
-            Ok(keys) => {
-                let now = Utc::now();
-                let time = |time: Option<DateTime<Utc>>| {
-                    time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%dT%H:%MZ").to_string())
-                };
-                let lines = keys.into_iter().map(|key| {
-                    let state = match (key.revoked_at, key.expires_at) {
-                        (Some(_), _) => "revoked",
-                        (None, Some(end)) if end <= now => "expired",
-                        _ => "valid",
-                    };
-                    format!(
-                        "{}\t{}\t{}\t{}\t{}\t{state}\n",
-                        key.id,
-                        key.supplier,
-                        time(Some(key.created_at)),
-                        time(key.expires_at),
-                        time(key.last_used_at),
-                    )
-                });
-                print(&lines.collect::<String>())
-            }
-            Err(error) => database_error("cannot list the keys", &error),
-        },
-        Command::Revoke { id } => match sql::keys::revoke(&mut connection, *id).await {
-            Ok(true) => Exit::Success,
-            Ok(false) => {
-                eprintln!("rates: there is no key {id}; `rates key list` shows all");
-                Exit::Data
-            }
-            Err(error) => database_error("the key was not revoked", &error),
-        },
     }
 }
 
-fn parse_end(text: &str) -> Result<DateTime<Utc>, String> {
+async fn create(
+    connection: &mut PgConnection,
+    supplier: &str,
+    expires: Option<DateTime<Utc>>,
+) -> Result<Exit, Failure> {
+    let secret =
+        Secret::random().or_fail(Exit::Unavailable, || "the operating system gives no random numbers")?;
+    let mut transaction = connection.begin().await?;
+    let id = sql::create(&mut transaction, supplier, &secret.hash(), expires).await?;
+    transaction.commit().await?;
+    Ok(print(&format!("{}\n", secret.key(id))))
+}
+
+/// The keys as columns for people; each column is as wide as its widest value.
+fn table(keys: &[KeySummary], now: DateTime<Utc>) -> String {
+    let time = |time: Option<DateTime<Utc>>| {
+        time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%dT%H:%MZ").to_string())
+    };
+    let mut rows =
+        vec![["NUMBER", "SUPPLIER", "CREATED", "EXPIRES", "LAST USED", "STATE"].map(str::to_owned)];
+    rows.extend(keys.iter().map(|key| {
+        let state = match (key.revoked_at, key.expires_at) {
+            (Some(_), _) => "revoked",
+            (None, Some(expiry)) if expiry <= now => "expired",
+            _ => "valid",
+        };
+        [
+            key.id.to_string(),
+            key.supplier.clone(),
+            time(Some(key.created_at)),
+            time(key.expires_at),
+            time(key.last_used_at),
+            state.to_owned(),
+        ]
+    }));
+    let widths: Vec<usize> =
+        (0..6).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let lines = rows.iter().map(|row| {
+        let columns = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}"));
+        columns.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    });
+    lines.collect()
+}
+
+/// The rule of the constraint `suppliers_name_format`.
+fn parse_supplier(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_valid = text.len() <= 64
+        && text.starts_with(is_plain)
+        && text.chars().all(|c| is_plain(c) || matches!(c, '-' | '_'));
+    if is_valid {
+        return Ok(text.to_owned());
+    }
+    let rule = "a supplier is 1 to 64 lower-case letters, digits, - and _, and begins with a letter or digit";
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let example = words.join("-");
+    if example.is_empty() || example.len() > 64 {
+        return Err(rule.to_owned());
+    }
+    Err(format!("{rule}; for example {example}"))
+}
+
+fn parse_expiry(text: &str) -> Result<DateTime<Utc>, String> {
     let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
-    text.parse::<DateTime<Utc>>()
+    let expiry = text
+        .parse::<DateTime<Utc>>()
         .ok()
         .or_else(|| day().map(|start| start.and_utc()))
-        .ok_or_else(|| "neither a day like 2031-01-31 nor a moment like 2031-01-31T12:00:00Z".to_owned())
+        .ok_or("it must be a day like 2031-01-31 or a moment like 2031-01-31T12:00:00Z")?;
+    if expiry <= Utc::now() {
+        return Err("it is in the past; the key would never be valid".to_owned());
+    }
+    Ok(expiry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_supplier_is_told_the_rule_and_an_example() {
+        assert_eq!(parse_supplier("acme-lines_2").as_deref(), Ok("acme-lines_2"));
+        assert!(parse_supplier("Acme Lines").unwrap_err().ends_with("for example acme-lines"));
+        for wrong in ["", "-acme", "ACME", "acme.", "é", &"a".repeat(65)] {
+            assert!(parse_supplier(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_a_day_or_a_moment_in_the_future() {
+        assert_eq!(parse_expiry("9999-01-31").unwrap().to_rfc3339(), "9999-01-31T00:00:00+00:00");
+        assert!(parse_expiry("9999-01-31T12:00:00+01:00").is_ok());
+        assert!(parse_expiry("2020-01-31").unwrap_err().contains("past"));
+        assert!(parse_expiry("soon").unwrap_err().contains("2031-01-31"));
+    }
 }

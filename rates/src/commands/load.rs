@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use chassis::Exit;
+use chassis::{Exit, Failure, postgres};
 use clap::Args;
 
-use super::{connect, database_error};
+use super::faults;
 use crate::{
     load::{LoadError, Loaded, Mode, load_file},
     settings::Settings,
@@ -13,26 +13,23 @@ use crate::{
 
 /// What to load and how.
 #[derive(Args)]
-pub(super) struct Options {
+pub struct Options {
     /// The file, or - for standard input
     file: PathBuf,
-    /// Add to the prices that are there
+    /// Add to the prices that the database holds
     #[arg(long, conflicts_with_all = ["replace", "if_empty"])]
     append: bool,
-    /// Put the file's prices (and, from a dump, places) in the place of those that are there, in one step: until it
-    /// ends well, the old ones stay
+    /// Replace the prices that the database holds (and, with a dump, the places) in one step: until the load ends well,
+    /// the old ones stay
     #[arg(long, conflicts_with = "if_empty")]
     replace: bool,
-    /// Do nothing, and succeed, if there are prices already
+    /// Do nothing, and succeed, if the database already holds prices
     #[arg(long)]
     if_empty: bool,
 }
 
-pub(super) async fn load(settings: &Settings, options: &Options) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
+pub(super) async fn load(settings: &Settings, options: &Options) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
     let mode = match options {
         Options { append: true, .. } => Mode::Append,
         Options { replace: true, .. } => Mode::Replace,
@@ -41,20 +38,23 @@ pub(super) async fn load(settings: &Settings, options: &Options) -> Exit {
     match load_file(&mut connection, &options.file, mode).await {
         Ok(Loaded { regions, ports, prices, seconds }) => {
             tracing::info!(regions, ports, prices, seconds, "loaded");
-            Exit::Success
+            Ok(Exit::Success)
         }
         Err(LoadError::NotEmpty) if options.if_empty => {
             tracing::info!("the database already holds prices; nothing to do");
-            Exit::Success
+            Ok(Exit::Success)
         }
-        Err(LoadError::Database(error)) => database_error("nothing was loaded", &error),
         Err(LoadError::Input(error)) => {
-            eprintln!("rates: cannot read {}: {error}", options.file.display());
-            Exit::NoInput
+            let file = options.file.display();
+            Err(Failure::new(Exit::NoInput, format!("cannot read {file}: {error}")))
         }
-        Err(error @ (LoadError::NotEmpty | LoadError::Format { .. } | LoadError::NotMigrated)) => {
-            eprintln!("rates: nothing was loaded: {error}");
-            Exit::Data
+        Err(LoadError::Database(error)) => Err(Failure::from(error).context("nothing was loaded")),
+        Err(error) => {
+            let faults = match &error {
+                LoadError::Faults(content) => faults::lines(&content.faults),
+                _ => String::new(),
+            };
+            Err(Failure::new(Exit::Data, format!("nothing was loaded: {error}{faults}")))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments on commands are their help texts")]
 
+mod faults;
 mod key;
 mod load;
 mod push;
@@ -55,7 +56,7 @@ pub async fn run(command: Command, configuration: &Configuration<Rates>) -> Resu
     let settings = configuration.load()?.service;
     match command {
         Command::Migrate => {
-            postgres::migrate(&settings.database, &MIGRATOR, include_str!("../sql/app_role.sql")).await
+            postgres::migrate(&settings.database, &MIGRATOR, include_str!("../app_role.sql")).await
         }
         Command::Load(options) => load::load(&settings, &options).await,
         Command::Verify => rollup::verify(&settings).await,

@@ -14,7 +14,6 @@ use super::{
     query::PageQuery,
 };
 use crate::{
-    catalogue::Catalogue,
     http::parameters::parse_day,
     lanes::{
         Lanes,
@@ -23,6 +22,7 @@ use crate::{
         reader::ReadError,
         sql::{Day, Lane, Percentiles},
     },
+    places::Catalogue,
 };
 
 /// The days shown where none are asked for: a quarter, up to the newest that has a price.

@@ -11,18 +11,18 @@ use chassis::{
 };
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Connection;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
+use super::list_query::ListQuery;
 use crate::{
     app::App,
-    http::list_query::ListQuery,
-    keys::Supplier,
-    sql::{self, batches::Batch},
+    batches::sql::{self, Batch, BatchState},
+    suppliers::Supplier,
 };
 
-/// A batch and what became of it.
+/// A batch and what has become of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Batch)]
 pub(crate) struct BatchBody {
@@ -30,25 +30,24 @@ pub(crate) struct BatchBody {
     id: i64,
     #[schema(examples("acme"))]
     supplier: String,
-    /// `queued`, `processing`, `done`, `failed` or `withdrawn`.
-    #[schema(examples("done"))]
-    state: String,
-    /// Its prices; of one that is being put in, those read so far.
+    /// What has become of it.
+    state: BatchState,
+    /// The number of its prices; while it is processed, of those that were read so far.
     rows: i64,
-    /// On how many days it has prices.
+    /// On how many days it has prices; null until it is done.
     #[schema(required)]
     days: Option<i64>,
-    /// On how many lanes it has prices.
+    /// On how many lanes it has prices; null until it is done.
     #[schema(required)]
     lanes: Option<i64>,
-    /// SHA-256 of its content, unzipped, in hexadecimal.
+    /// SHA-256 of the content without compression, in hexadecimal.
     content_sha256: String,
-    /// The length of its content, unzipped.
+    /// Size of the content in bytes, without compression.
     content_bytes: i64,
-    /// The version of the data that first had its prices, or had them no more.
+    /// The first version of the data with its prices; after a withdrawal, the first without them.
     #[schema(required)]
     data_version: Option<i64>,
-    /// Why it failed.
+    /// Why it failed; null if it did not.
     #[schema(required, value_type = Option<ProblemBody>)]
     problem: Option<serde_json::Value>,
     created_at: DateTime<Utc>,
@@ -89,18 +88,36 @@ pub(crate) struct BatchPage {
     next: Option<String>,
 }
 
-/// Your batches, newest first.
+/// Documents the parameters of `list_batches`; [`ListQuery`] parses them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct ListBatchesParams {
+    /// The most batches on a page.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Only batches older than this one; `next` of a page sets it.
+    #[param(required = false)]
+    after: i64,
+}
+
+/// The path of a batch.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct BatchPath {
+    /// The id of the batch.
+    #[param(example = 17)]
+    id: i64,
+}
+
+/// List your batches, newest first.
 #[utoipa::path(
-    get, path = "/batches", tag = "batches", security(("key" = [])),
-    params(
-        ("limit" = Option<usize>, Query, description = "The most batches on a page", minimum = 1, maximum = 1000),
-        ("after" = Option<i64>, Query, description = "Only batches older than this one; `next` of a page sets it"),
-    ),
+    get, path = "/batches", tag = "batches", security(("key" = [])), params(ListBatchesParams),
     responses(
-        (status = 200, body = BatchPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "A page of batches", body = BatchPage),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 401, description = "No valid key"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn list_batches(
@@ -111,108 +128,103 @@ pub(crate) async fn list_batches(
     let query = query.unwrap_or_default();
     let list = ListQuery::parse(&query, &["limit", "after"], app.api.page_limit)
         .map_err(Problem::invalid_parameters)?;
-    let before = list
-        .after
-        .as_deref()
-        .map(|after| {
-            after.parse::<i64>().map_err(|_| {
-                Problem::invalid_parameters(vec![FieldError::new(
-                    "after",
-                    "malformed",
-                    "after is the id of a batch",
-                )])
-            })
-        })
-        .transpose()?;
+    let before = list.after.as_deref().map(parse_id).transpose()?;
     let limit = list.limit.unwrap_or(app.api.page_limit);
-    let pool = &app.database.primary;
-    // One more than the page tells whether there is a next one.
+    // One more than fits on the page shows whether there is another page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+    let pool = &app.database.primary;
     let mut batches =
-        chassis::postgres::retry(pool, || sql::batches::list(pool, &supplier.name, before, wanted)).await?;
-    let more = batches.len() > limit;
+        chassis::postgres::retry(pool, || sql::list(pool, &supplier.name, before, wanted)).await?;
+    let has_more = batches.len() > limit;
     batches.truncate(limit);
-    let next = batches.last().filter(|_| more).map(|last| {
+    let next = batches.last().filter(|_| has_more).map(|last| {
         let limit = list.limit.map(|limit| format!("limit={limit}&")).unwrap_or_default();
         format!("/batches?{limit}after={}", last.id)
     });
     Ok(Json(BatchPage { batches: batches.into_iter().map(BatchBody::from).collect(), next }))
 }
 
-/// A batch: how far it is, or what became of it.
+/// Get a batch: its progress, or what has become of it.
 #[utoipa::path(
-    get, path = "/batches/{id}", tag = "batches", security(("key" = [])),
-    params(("id" = i64, Path, description = "The batch's id", example = 17)),
+    get, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
     responses(
-        (status = 200, body = BatchBody),
-        (status = 400, description = "The id is no number", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "It is another supplier's", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The batch", body = BatchBody),
+        (status = 400, description = "The id is not a number"),
+        (status = 401, description = "No valid key"),
+        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 404, description = "There is no such batch"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn get_batch(
     State(app): State<App>,
     supplier: Supplier,
-    Path(id): Path<i64>,
+    Path(BatchPath { id }): Path<BatchPath>,
 ) -> Result<Json<BatchBody>, Problem> {
-    own(&app, &supplier, id).await.map(BatchBody::from).map(Json)
+    find_own(&app, &supplier, id).await.map(BatchBody::from).map(Json)
 }
 
-/// Withdraws a batch: exactly its prices go. Withdrawn again, it stays withdrawn.
+/// Withdraw a batch: delete exactly its prices.
+///
+/// Repeated, it changes nothing and gives the same answer.
 #[utoipa::path(
-    delete, path = "/batches/{id}", tag = "batches", security(("key" = [])),
-    params(("id" = i64, Path, description = "The batch's id", example = 17)),
+    delete, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
     responses(
-        (status = 200, body = BatchBody),
-        (status = 400, description = "The id is no number", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "It is another supplier's", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It has no prices: it waits, or failed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The batch is withdrawn", body = BatchBody),
+        (status = 400, description = "The id is not a number"),
+        (status = 401, description = "No valid key"),
+        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 404, description = "There is no such batch"),
+        (status = 409, description = "The batch has no prices: it is queued, processing or failed"),
+        (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn withdraw_batch(
     State(app): State<App>,
     supplier: Supplier,
-    Path(id): Path<i64>,
+    Path(BatchPath { id }): Path<BatchPath>,
 ) -> Result<Json<BatchBody>, Problem> {
-    let batch = own(&app, &supplier, id).await?;
-    let withdraw = async {
-        let mut connection = app.database.for_batch().await?;
-        let mut transaction = connection.begin().await?;
-        let batch = sql::batches::withdraw(&mut transaction, id).await?;
-        transaction.commit().await?;
-        Ok::<_, sqlx::Error>(batch)
-    };
-    let batch = match withdraw.await? {
-        Some(withdrawn) => {
-            if let Some(version) = withdrawn.data_version {
-                app.freshness.observe(version);
-            }
-            withdrawn
+    let mut batch = find_own(&app, &supplier, id).await?;
+    if let Some(withdrawn) = withdraw(&app, id).await? {
+        if let Some(version) = withdrawn.data_version {
+            app.freshness.observe(version);
         }
-        // It was not in; or it was, and another request was faster.
-        None if batch.state == "done" => own(&app, &supplier, id).await?,
-        None => batch,
-    };
-    if batch.state != "withdrawn" {
-        let state = batch.state;
-        return Err(Problem::new(StatusCode::CONFLICT)
-            .detail(format!("The batch is {state}; only one that is done has prices to withdraw.")));
+        batch = withdrawn;
+    } else if batch.state == BatchState::Done {
+        // Another request withdrew it since it was read.
+        batch = find_own(&app, &supplier, id).await?;
+    }
+    if batch.state != BatchState::Withdrawn {
+        return Err(Problem::new(StatusCode::CONFLICT).detail(format!(
+            "The batch is {}; only a batch that is done has prices to withdraw.",
+            batch.state.name()
+        )));
     }
     Ok(Json(BatchBody::from(batch)))
 }
 
-async fn own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Problem> {
+async fn withdraw(app: &App, id: i64) -> Result<Option<Batch>, sqlx::Error> {
+    let mut connection = app.database.for_batch().await?;
+    let mut transaction = connection.begin().await?;
+    let batch = sql::withdraw(&mut transaction, id).await?;
+    transaction.commit().await?;
+    Ok(batch)
+}
+
+async fn find_own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Problem> {
     let pool = &app.database.primary;
-    let batch = chassis::postgres::retry(pool, || sql::batches::find(pool, id)).await?;
+    let batch = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
     if batch.supplier != supplier.name {
-        return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch is another supplier's."));
+        return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch belongs to another supplier."));
     }
     Ok(batch)
+}
+
+fn parse_id(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| {
+        let detail = "after must be the id of a batch, as `next` of a page has it";
+        Problem::invalid_parameters(vec![FieldError::new("after", "malformed", detail)])
+    })
 }

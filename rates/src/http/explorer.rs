@@ -14,7 +14,7 @@ use super::answer;
 use crate::{
     app::App,
     explorer::{assets::ASSETS, page},
-    keys,
+    suppliers,
 };
 
 /// What a program finds at the root.
@@ -40,7 +40,7 @@ pub(crate) async fn greet(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let response = if answer::preferred(&headers, &[answer::JSON, answer::HTML]) == answer::HTML {
-        keys::check_read(&app, &headers).await?;
+        suppliers::check_reader(&app, &headers).await?;
         page::page(&app.lanes, &query.unwrap_or_default()).await?
     } else {
         Json(Greeting { message: "Hello world!" }).into_response()

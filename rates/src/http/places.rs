@@ -1,4 +1,5 @@
-//! `GET /places`, `/ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: where a client finds the names that `/rates` takes.
+//! `GET /places`, `/ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: where clients find the names that
+//! `/rates` takes.
 
 use axum::{
     Json,
@@ -9,13 +10,13 @@ use chassis::{
     extract::Path,
     problem::{FieldError, ProblemBody},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::list_query::ListQuery;
 use crate::{
     app::App,
-    catalogue::{Catalogue, Place, Port, Region},
-    http::list_query::ListQuery,
+    places::{Catalogue, Place, Port, Region},
 };
 
 /// A page of ports.
@@ -31,38 +32,38 @@ pub(crate) struct PortPage {
 /// A page of the tree of regions.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RegionPage {
-    /// In the order of the tree: a region, then what is below it.
+    /// In tree order: a region, then what it contains.
     regions: Vec<Region>,
     /// The path of the next page; null on the last.
     #[schema(required)]
     next: Option<String>,
 }
 
-/// A port and the regions around it.
+/// A port and the regions that contain it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PortDetail {
     #[serde(flatten)]
     port: Port,
-    /// The regions around it, outermost first.
+    /// The regions that contain it, outermost first.
     path: Vec<RegionName>,
 }
 
-/// A region, what is around it and what is right below it.
+/// A region, the regions that contain it, and what is directly in it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RegionDetail {
     #[serde(flatten)]
     region: Region,
-    /// The regions around it and itself, outermost first.
+    /// The regions that contain it, outermost first, and the region itself.
     path: Vec<RegionName>,
-    /// The regions right below it, at most a page of them.
+    /// The regions directly in it, at most a page of them.
     children: Vec<RegionName>,
-    /// The ports that lie right in it, at most a page of them.
+    /// The ports directly in it, at most a page of them.
     ports: Vec<Port>,
-    /// The path of the list of all ports in and below it.
+    /// The path of the list of all ports in it, at any depth.
     all_ports: String,
 }
 
-/// A region by its names.
+/// Slug and name of a region.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RegionName {
     #[schema(examples("europe"))]
@@ -77,24 +78,97 @@ impl From<&Region> for RegionName {
     }
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct FoundPlaces {
-    /// The best first.
+    /// The best match first.
     places: Vec<Place>,
 }
 
-/// Ports and regions by code or name, for completion: the best first, misspelt too.
+/// There is no such place; similar names are suggested.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the problem that `not_found` builds")]
+pub(crate) struct UnknownPlace {
+    #[serde(flatten)]
+    problem: ProblemBody,
+    /// Codes or slugs that exist, the most similar first.
+    #[serde(default)]
+    #[schema(examples(json!(["CNGGZ"])))]
+    suggestions: Vec<String>,
+}
+
+/// Documents the parameters of `find_places`; [`ListQuery`] parses them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct FindPlacesParams {
+    /// A code or name, or its beginning; with or without diacritics.
+    #[param(required = false, example = "guang", max_length = 200)]
+    q: String,
+    /// The most places in the answer; 10 if not given.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+}
+
+/// Documents the parameters of `list_ports`; [`ListQuery`] parses them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct ListPortsParams {
+    /// Words that the code or the name contains, with or without diacritics.
+    #[param(required = false, example = "gua", max_length = 200)]
+    q: String,
+    /// Only ports in this region, at any depth.
+    #[param(required = false, example = "north_europe")]
+    region: String,
+    /// The most ports on a page.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Only ports after this code; `next` of a page sets it.
+    #[param(required = false)]
+    after: String,
+}
+
+/// Documents the parameters of `list_regions`; [`ListQuery`] parses them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documentation only")]
+pub(crate) struct ListRegionsParams {
+    /// The most regions on a page.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Only regions after this one in the tree; `next` of a page sets it.
+    #[param(required = false)]
+    after: String,
+}
+
+/// The path of a port.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct PortPath {
+    /// UN/LOCODE.
+    #[param(example = "CNGGZ")]
+    code: String,
+}
+
+/// The path of a region.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RegionPath {
+    /// The region's slug.
+    #[param(example = "north_europe")]
+    slug: String,
+}
+
+/// Find ports and regions by code or name.
+///
+/// The best match comes first; misspellings are forgiven. Made for completion while a person types.
 #[utoipa::path(
-    get, path = "/places", tag = "places",
-    params(
-        ("q" = Option<String>, Query, description = "Code or name, or how it begins; with or without diacritics", example = "guang"),
-        ("limit" = Option<usize>, Query, description = "The most places; 10 if not given", minimum = 1, maximum = 1000),
-    ),
+    get, path = "/places", tag = "places", params(FindPlacesParams),
     responses(
-        (status = 200, body = FoundPlaces),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The places that match, the best first", body = FoundPlaces),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn find_places(
@@ -109,19 +183,13 @@ pub(crate) async fn find_places(
     Ok(Json(FoundPlaces { places: catalogue.search(list.q.as_deref().unwrap_or_default(), limit) }))
 }
 
-/// Ports, by code.
+/// List ports by code.
 #[utoipa::path(
-    get, path = "/ports", tag = "places",
-    params(
-        ("q" = Option<String>, Query, description = "Words that the code or the name has, with or without diacritics", example = "gua"),
-        ("region" = Option<String>, Query, description = "Only ports in this region, at any depth"),
-        ("limit" = Option<usize>, Query, description = "The most ports on a page", minimum = 1, maximum = 1000),
-        ("after" = Option<String>, Query, description = "Only ports after this code; `next` of a page sets it"),
-    ),
+    get, path = "/ports", tag = "places", params(ListPortsParams),
     responses(
-        (status = 200, body = PortPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "A page of ports", body = PortPage),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn list_ports(
@@ -132,12 +200,8 @@ pub(crate) async fn list_ports(
     let list = ListQuery::parse(&query, &["q", "region", "limit", "after"], app.api.page_limit)
         .map_err(Problem::invalid_parameters)?;
     let catalogue = app.catalogue().await?;
-    if let Some(slug) = list.region.as_deref().filter(|slug| catalogue.region(slug).is_none()) {
-        return Err(Problem::invalid_parameters(vec![
-            FieldError::new("region", "unknown", "there is no such region; GET /regions lists them").suggest(
-                catalogue.nearest(slug).into_iter().filter(|near| catalogue.region(near).is_some()).collect(),
-            ),
-        ]));
+    if let Some(slug) = list.region.as_deref() {
+        check_region(&catalogue, slug)?;
     }
     let limit = list.limit.unwrap_or(app.api.page_limit);
     let mut found = catalogue.find_ports(list.q.as_deref(), list.region.as_deref(), list.after.as_deref());
@@ -147,19 +211,18 @@ pub(crate) async fn list_ports(
     Ok(Json(PortPage { ports, next }))
 }
 
-/// A port.
+/// Get a port.
 #[utoipa::path(
-    get, path = "/ports/{code}", tag = "places",
-    params(("code" = String, Path, description = "UN/LOCODE", example = "CNGGZ")),
+    get, path = "/ports/{code}", tag = "places", params(PortPath),
     responses(
-        (status = 200, body = PortDetail),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The port", body = PortDetail),
+        (status = 404, description = "No port has this code", body = UnknownPlace, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn get_port(
     State(app): State<App>,
-    Path(code): Path<String>,
+    Path(PortPath { code }): Path<PortPath>,
 ) -> Result<Json<PortDetail>, Problem> {
     let catalogue = app.catalogue().await?;
     let port = catalogue.port(&code).ok_or_else(|| not_found("port", &code, &catalogue))?.clone();
@@ -167,17 +230,13 @@ pub(crate) async fn get_port(
     Ok(Json(PortDetail { port, path }))
 }
 
-/// The tree of regions.
+/// List the tree of regions.
 #[utoipa::path(
-    get, path = "/regions", tag = "places",
-    params(
-        ("limit" = Option<usize>, Query, description = "The most regions on a page", minimum = 1, maximum = 1000),
-        ("after" = Option<String>, Query, description = "Only regions after this one in the tree; `next` of a page sets it"),
-    ),
+    get, path = "/regions", tag = "places", params(ListRegionsParams),
     responses(
-        (status = 200, body = RegionPage),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "A page of regions", body = RegionPage),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn list_regions(
@@ -191,15 +250,7 @@ pub(crate) async fn list_regions(
     let regions = catalogue.regions();
     let start = match list.after.as_deref() {
         None => 0,
-        Some(after) => {
-            regions.iter().position(|region| region.slug == after).map(|at| at + 1).ok_or_else(|| {
-                Problem::invalid_parameters(vec![FieldError::new(
-                    "after",
-                    "unknown",
-                    "there is no such region",
-                )])
-            })?
-        }
+        Some(after) => position_after(regions, after)?,
     };
     let end = start.saturating_add(list.limit.unwrap_or(app.api.page_limit)).min(regions.len());
     let page = regions[start..end].to_vec();
@@ -208,36 +259,49 @@ pub(crate) async fn list_regions(
     Ok(Json(RegionPage { regions: page, next }))
 }
 
-/// A region.
+/// Get a region.
 #[utoipa::path(
-    get, path = "/regions/{slug}", tag = "places",
-    params(("slug" = String, Path, description = "The region's slug", example = "north_europe")),
+    get, path = "/regions/{slug}", tag = "places", params(RegionPath),
     responses(
-        (status = 200, body = RegionDetail),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The region", body = RegionDetail),
+        (status = 404, description = "No region has this slug", body = UnknownPlace, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away"),
     ),
 )]
 pub(crate) async fn get_region(
     State(app): State<App>,
-    Path(slug): Path<String>,
+    Path(RegionPath { slug }): Path<RegionPath>,
 ) -> Result<Json<RegionDetail>, Problem> {
     let catalogue = app.catalogue().await?;
     let region = catalogue.region(&slug).ok_or_else(|| not_found("region", &slug, &catalogue))?.clone();
     let limit = app.api.page_limit;
+    let ports = catalogue.ports().iter().filter(|port| port.parent_slug == slug);
     Ok(Json(RegionDetail {
         path: catalogue.path(&slug).into_iter().map(RegionName::from).collect(),
         children: catalogue.children(&slug).take(limit).map(RegionName::from).collect(),
-        ports: catalogue
-            .ports()
-            .iter()
-            .filter(|port| port.parent_slug == slug)
-            .take(limit)
-            .cloned()
-            .collect(),
+        ports: ports.take(limit).cloned().collect(),
         all_ports: format!("/ports?region={slug}"),
         region,
     }))
+}
+
+fn check_region(catalogue: &Catalogue, slug: &str) -> Result<(), Problem> {
+    if catalogue.region(slug).is_some() {
+        return Ok(());
+    }
+    let mut nearest = catalogue.nearest(slug);
+    nearest.retain(|near| catalogue.region(near).is_some());
+    let fault = FieldError::new("region", "unknown", "there is no such region; GET /regions lists all");
+    Err(Problem::invalid_parameters(vec![fault.suggest(nearest)]))
+}
+
+/// The position of the region that follows this one.
+fn position_after(regions: &[Region], slug: &str) -> Result<usize, Problem> {
+    let position = regions.iter().position(|region| region.slug == slug).map(|position| position + 1);
+    position.ok_or_else(|| {
+        let fault = FieldError::new("after", "unknown", "there is no such region; GET /regions lists all");
+        Problem::invalid_parameters(vec![fault])
+    })
 }
 
 fn not_found(kind: &str, name: &str, catalogue: &Catalogue) -> Problem {
@@ -249,11 +313,13 @@ fn not_found(kind: &str, name: &str, catalogue: &Catalogue) -> Problem {
         .member("suggestions", nearest)
 }
 
+/// The path of the page after this one, with the same parameters.
 fn next_page(path: &str, list: &ListQuery<'_>, after: &str) -> String {
     let mut query = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
     let limit = list.limit.map(|limit| limit.to_string());
-    let given = [("q", list.q.as_deref()), ("region", list.region.as_deref()), ("limit", limit.as_deref())];
-    for (name, value) in given.into_iter().chain([("after", Some(after))]) {
+    let parameters =
+        [("q", list.q.as_deref()), ("region", list.region.as_deref()), ("limit", limit.as_deref())];
+    for (name, value) in parameters.into_iter().chain([("after", Some(after))]) {
         if let Some(value) = value {
             query.append_pair(name, value);
         }

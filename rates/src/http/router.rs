@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::{batches, explorer, openapi, places, prices, rates};
-use crate::{app::App, keys};
+use crate::{app::App, suppliers};
 
 /// The routes of the API; the edge goes around them.
 pub fn routes(app: App) -> Router {
@@ -20,7 +20,7 @@ pub fn routes(app: App) -> Router {
         .route("/regions", get(places::list_regions))
         .route("/regions/{slug}", get(places::get_region));
     if app.api.reads_need_key {
-        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), keys::for_reads));
+        reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), suppliers::require_key));
     }
     reads
         .route("/", get(explorer::greet))

@@ -9,7 +9,7 @@ use super::{
     query::{PlaceName, Role},
     sql::{self, DataVersion},
 };
-use crate::catalogue::{Catalogue, Catalogues};
+use crate::places::{Catalogue, CatalogueStore};
 
 /// A place that a query names and that is not there.
 #[derive(Debug)]
@@ -43,12 +43,12 @@ impl UnknownPlace {
 pub struct Places {
     pool: PgPool,
     freshness: Arc<Freshness>,
-    catalogues: Catalogues,
+    catalogues: CatalogueStore,
 }
 
 impl Places {
     pub(crate) fn new(pool: PgPool, freshness: Arc<Freshness>) -> Self {
-        Self { pool, freshness, catalogues: Catalogues::default() }
+        Self { pool, freshness, catalogues: CatalogueStore::default() }
     }
 
     /// The places as they are now.

@@ -1,14 +1,68 @@
-//! The COPY blocks of a plain `pg_dump`. Everything else in it is passed over: the schema is the migrations' to make.
+//! The COPY blocks of a plain `pg_dump`. Everything else in it is skipped: migrations make the schema.
 
-use std::{borrow::Cow, io::BufRead};
+use std::{borrow::Cow, fmt, io::BufRead};
 
-use super::{Copy, LoadError, Places};
-use crate::sql::places::{PortRow, RegionRow};
+use sqlx::{PgConnection, postgres::PgCopyIn};
 
-/// One COPY block: its table and where the wanted columns are in a row.
+use super::{DumpPlaces, LoadError};
+use crate::places::{Port, sql::RegionRow};
+
+/// What is wrong with a line of a dump.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DumpFault {
+    /// The file has no COPY block of the three tables.
+    NoBlocks,
+    /// The file ends inside a COPY block.
+    Incomplete,
+    /// A COPY block lacks a column.
+    MissingColumn {
+        /// Of this table.
+        table: &'static str,
+        /// The column that is missing.
+        column: &'static str,
+    },
+    /// A row has another number of columns than its block.
+    ColumnCount {
+        /// Columns of the row.
+        row: usize,
+        /// Columns of the block.
+        block: usize,
+    },
+    /// A field that needs a text is null.
+    Null,
+    /// A backslash at the end of a field.
+    LoneBackslash,
+    /// A text is not UTF-8.
+    NotUtf8,
+}
+
+impl fmt::Display for DumpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBlocks => f.write_str(
+                "the file is neither a plain pg_dump with COPY blocks of regions, ports or prices, \
+                 nor CSV with the header orig_code,dest_code,day,price",
+            ),
+            Self::Incomplete => f.write_str("the file ends inside a COPY block; it is incomplete"),
+            Self::MissingColumn { table, column } => {
+                write!(f, "the COPY block of {table} has no column {column}")
+            }
+            Self::ColumnCount { row, block } => {
+                write!(f, "the row has {row} columns; its COPY block has {block}")
+            }
+            Self::Null => f.write_str("a required text is null"),
+            Self::LoneBackslash => f.write_str("a field ends with a lone backslash"),
+            Self::NotUtf8 => f.write_str("a text is not UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for DumpFault {}
+
+/// A COPY block: its table, and where the columns that are read stand in a row.
 struct Block {
     table: Table,
-    /// For each wanted column its position in the row.
+    /// The position in a row of each column that is read.
     columns: Vec<usize>,
     width: usize,
 }
@@ -21,6 +75,18 @@ enum Table {
 }
 
 impl Table {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Regions, Self::Ports, Self::Prices].into_iter().find(|table| table.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Regions => "regions",
+            Self::Ports => "ports",
+            Self::Prices => "prices",
+        }
+    }
+
     /// The columns that are read, in the order in which rows are handed on.
     fn columns(self) -> &'static [&'static str] {
         match self {
@@ -31,7 +97,7 @@ impl Table {
     }
 }
 
-/// Lines of the dump, one after the other, in one buffer.
+/// Reads a dump line by line into one buffer.
 struct Lines<'a> {
     input: &'a mut dyn BufRead,
     line: Vec<u8>,
@@ -49,25 +115,26 @@ impl Lines<'_> {
         Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
-    fn wrong(&self, reason: impl Into<String>) -> LoadError {
-        LoadError::Format { line: self.number, reason: reason.into() }
+    /// The error for a fault of the current line.
+    fn error(&self, fault: DumpFault) -> LoadError {
+        LoadError::Dump { line: self.number, fault }
     }
 
-    /// The next block of a table that is wanted.
+    /// The next block of one of the three tables.
     fn next_block(&mut self) -> Result<Option<Block>, LoadError> {
         while let Some(line) = self.next()? {
             if let Some(block) = parse_header(line) {
-                return block.map(Some).map_err(|reason| self.wrong(reason));
+                return block.map(Some).map_err(|fault| self.error(fault));
             }
         }
         Ok(None)
     }
 
-    /// The next row of a block; none at its end.
+    /// The next row of a block; `None` at its end.
     fn next_row(&mut self) -> Result<Option<&[u8]>, LoadError> {
-        // Borrowing `self` in the arms below and in `next` at once is more than the borrow checker follows.
+        // The borrow checker does not accept a line that `next` lent and that is returned on one path only.
         if self.next()?.is_none() {
-            return Err(self.wrong("the file ends inside a COPY block; it is not whole"));
+            return Err(self.error(DumpFault::Incomplete));
         }
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -75,98 +142,79 @@ impl Lines<'_> {
     }
 }
 
-/// `COPY public.ports (code, name, parent_slug) FROM stdin;`, of a table that is wanted.
-fn parse_header(line: &[u8]) -> Option<Result<Block, String>> {
+/// Parses `COPY public.ports (code, name, parent_slug) FROM stdin;`, if it is of one of the three tables.
+fn parse_header(line: &[u8]) -> Option<Result<Block, DumpFault>> {
     let line = std::str::from_utf8(line.strip_prefix(b"COPY ")?).ok()?;
     let (table, rest) = line.split_once(" (")?;
     let (columns, _) = rest.split_once(") FROM stdin;")?;
-    let table = match table.trim_start_matches("public.") {
-        "regions" => Table::Regions,
-        "ports" => Table::Ports,
-        "prices" => Table::Prices,
-        _ => return None,
-    };
-    let there: Vec<&str> = columns.split(", ").map(|column| column.trim_matches('"')).collect();
-    let positions = table.columns().iter().map(|wanted| {
-        there
-            .iter()
-            .position(|column| column == wanted)
-            .ok_or_else(|| format!("{table:?} has no column {wanted}"))
+    let table = Table::named(table.trim_start_matches("public."))?;
+    let names: Vec<&str> = columns.split(", ").map(|column| column.trim_matches('"')).collect();
+    let positions = table.columns().iter().map(|column| {
+        let position = names.iter().position(|name| name == column);
+        position.ok_or(DumpFault::MissingColumn { table: table.name(), column })
     });
-    Some(positions.collect::<Result<_, _>>().map(|columns| Block { table, columns, width: there.len() }))
+    Some(positions.collect::<Result<_, _>>().map(|columns| Block { table, columns, width: names.len() }))
 }
 
-/// The first pass: regions and ports.
-pub(super) fn read_places(input: &mut dyn BufRead) -> Result<Places, LoadError> {
+/// The first pass: reads regions and ports.
+pub(super) fn read_places(input: &mut dyn BufRead) -> Result<DumpPlaces, LoadError> {
     let mut lines = Lines { input, line: Vec::new(), number: 0 };
-    let mut places = Places::default();
-    let mut any = false;
+    let mut places = DumpPlaces::default();
+    let mut has_blocks = false;
     while let Some(block) = lines.next_block()? {
-        any = true;
-        loop {
-            if block.table == Table::Prices {
-                if lines.next_row()?.is_none() {
-                    break;
-                }
-                continue;
-            }
-            let Some(row) = lines.next_row()? else {
-                break;
-            };
-            let fields: Vec<&[u8]> = row.split(|byte| *byte == b'\t').collect();
-            let width = fields.len();
-            let mut values = Vec::with_capacity(3);
-            let mut reason =
-                (width != block.width).then(|| format!("{width} columns where {} are due", block.width));
-            for position in &block.columns {
-                match fields.get(*position).map(|field| unescape(field)) {
-                    Some(Ok(value)) => values.push(value),
-                    Some(Err(wrong)) => reason = reason.or(Some(wrong)),
-                    None => {}
-                }
-            }
-            let place = match (reason, <[_; 3]>::try_from(values)) {
-                (None, Ok([Some(key), Some(name), parent_slug])) => (key, name, parent_slug),
-                (Some(reason), _) => return Err(lines.wrong(reason)),
-                _ => return Err(lines.wrong("null where a text is due")),
-            };
-            match (block.table, place) {
-                (Table::Regions, (slug, name, parent_slug)) => {
-                    places.regions.push(RegionRow { slug, name, parent_slug });
-                }
-                (_, (code, name, Some(parent_slug))) => {
-                    places.ports.push(PortRow { code, name, parent_slug });
-                }
-                _ => return Err(lines.wrong("a port without a region")),
+        has_blocks = true;
+        while let Some(row) = lines.next_row()? {
+            if block.table != Table::Prices
+                && let Err(fault) = read_place(&block, row, &mut places)
+            {
+                return Err(lines.error(fault));
             }
         }
     }
-    if any {
-        Ok(places)
+    if has_blocks { Ok(places) } else { Err(lines.error(DumpFault::NoBlocks)) }
+}
+
+fn read_place(block: &Block, row: &[u8], places: &mut DumpPlaces) -> Result<(), DumpFault> {
+    let fields = split_row(block, row)?;
+    let text = |column: usize| unescape(fields[block.columns[column]]);
+    let (key, name, parent_slug) =
+        (text(0)?.ok_or(DumpFault::Null)?, text(1)?.ok_or(DumpFault::Null)?, text(2)?);
+    if block.table == Table::Regions {
+        places.regions.push(RegionRow { slug: key, name, parent_slug });
     } else {
-        Err(lines.wrong("no COPY block of regions, ports or prices: neither a plain pg_dump nor CSV with the header orig_code,dest_code,day,price"))
+        let parent_slug = parent_slug.ok_or(DumpFault::Null)?;
+        places.ports.push(Port { code: key, name, parent_slug });
+    }
+    Ok(())
+}
+
+fn split_row<'a>(block: &Block, row: &'a [u8]) -> Result<Vec<&'a [u8]>, DumpFault> {
+    let fields: Vec<&[u8]> = row.split(|byte| *byte == b'\t').collect();
+    if fields.len() == block.width {
+        Ok(fields)
+    } else {
+        Err(DumpFault::ColumnCount { row: fields.len(), block: block.width })
     }
 }
 
-/// The second pass: prices, straight on to the server, which checks them.
-pub(super) async fn copy_prices(input: &mut dyn BufRead, copy: &mut Copy<'_>) -> Result<(), LoadError> {
+/// The second pass: sends the prices on as they are; the server checks them.
+pub(super) async fn copy_prices(input: &mut dyn BufRead, copy: &mut PriceCopy<'_>) -> Result<(), LoadError> {
     let mut lines = Lines { input, line: Vec::new(), number: 0 };
     while let Some(block) = lines.next_block()? {
-        let as_it_is = block.columns.iter().copied().eq(0..block.width);
+        let is_in_order = block.columns.iter().copied().eq(0..block.width);
         let mut reordered = Vec::new();
         while let Some(row) = lines.next_row()? {
             if block.table != Table::Prices {
                 continue;
             }
-            if as_it_is {
+            if is_in_order {
                 copy.row(row).await?;
                 continue;
             }
-            let fields: Vec<&[u8]> = row.split(|byte| *byte == b'\t').collect();
-            if fields.len() != block.width {
-                let width = fields.len();
-                return Err(lines.wrong(format!("{width} columns where {} are due", block.width)));
-            }
+            let fields = match split_row(&block, row) {
+                Ok(fields) => fields,
+                Err(fault) => return Err(lines.error(fault)),
+            };
             reordered.clear();
             for (index, position) in block.columns.iter().enumerate() {
                 if index > 0 {
@@ -180,8 +228,44 @@ pub(super) async fn copy_prices(input: &mut dyn BufRead, copy: &mut Copy<'_>) ->
     Ok(())
 }
 
-/// A field of COPY's text format; none is null.
-fn unescape(field: &[u8]) -> Result<Option<String>, String> {
+/// Sends rows in COPY's text format to the table of prices.
+pub(super) struct PriceCopy<'a> {
+    copy: PgCopyIn<&'a mut PgConnection>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> PriceCopy<'a> {
+    const BUFFER: usize = 256 * 1024;
+
+    pub(super) fn new(copy: PgCopyIn<&'a mut PgConnection>) -> Self {
+        Self { copy, buffer: Vec::with_capacity(Self::BUFFER) }
+    }
+
+    /// Takes a row without its line end.
+    async fn row(&mut self, row: &[u8]) -> Result<(), sqlx::Error> {
+        self.buffer.extend_from_slice(row);
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= Self::BUFFER {
+            self.copy.send(self.buffer.as_slice()).await?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends the last rows and returns the number of all.
+    pub(super) async fn finish(mut self) -> Result<u64, sqlx::Error> {
+        self.copy.send(self.buffer.as_slice()).await?;
+        self.copy.finish().await
+    }
+
+    /// Ends COPY without storing anything: the transaction cannot end while the connection is in it.
+    pub(super) async fn abort(self) {
+        self.copy.abort("the file cannot be used").await.ok();
+    }
+}
+
+/// Decodes a field of COPY's text format; `None` is null.
+fn unescape(field: &[u8]) -> Result<Option<String>, DumpFault> {
     if field == b"\\N" {
         return Ok(None);
     }
@@ -199,14 +283,14 @@ fn unescape(field: &[u8]) -> Result<Option<String>, String> {
                     Some(b't') => b'\t',
                     Some(b'v') => 11,
                     Some(other) => *other,
-                    None => return Err("a lone backslash at the end of a field".into()),
+                    None => return Err(DumpFault::LoneBackslash),
                 },
                 other => *other,
             });
         }
         bytes = Cow::Owned(plain);
     }
-    String::from_utf8(bytes.into_owned()).map(Some).map_err(|_| "a text that is not UTF-8".into())
+    String::from_utf8(bytes.into_owned()).map(Some).map_err(|_| DumpFault::NotUtf8)
 }
 
 #[cfg(test)]
@@ -228,19 +312,15 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_dump_is_told_with_its_line() {
         for (dump, line, part) in [
-            ("hello\n", 1, "neither a plain pg_dump nor CSV"),
+            ("hello\n", 1, "neither a plain pg_dump"),
             ("COPY public.ports (code, name) FROM stdin;\n", 1, "parent_slug"),
             (
                 "COPY public.ports (code, name, parent_slug) FROM stdin;\nA\tB\n",
                 2,
-                "2 columns where 3 are due",
+                "2 columns; its COPY block has 3",
             ),
-            ("COPY public.ports (code, name, parent_slug) FROM stdin;\nA\tB\tc\n", 2, "not whole"),
-            (
-                "COPY public.ports (code, name, parent_slug) FROM stdin;\nA\tB\t\\N\n\\.\n",
-                2,
-                "without a region",
-            ),
+            ("COPY public.ports (code, name, parent_slug) FROM stdin;\nA\tB\tc\n", 2, "incomplete"),
+            ("COPY public.ports (code, name, parent_slug) FROM stdin;\nA\tB\t\\N\n\\.\n", 2, "null"),
             ("COPY public.ports (code, name, parent_slug) FROM stdin;\nA\t\\N\tc\n\\.\n", 2, "null"),
         ] {
             let error = read_places(&mut dump.as_bytes()).expect_err(dump).to_string();

@@ -1,6 +1,9 @@
 use std::{io::Write, path::Path};
 
-use rates::load::{LoadError, Loaded, Mode, load_file};
+use rates::{
+    batches::parse::Content,
+    load::{LoadError, Loaded, Mode, load_file},
+};
 use sqlx::PgPool;
 use tempfile::NamedTempFile;
 
@@ -16,6 +19,14 @@ fn file(content: &[u8]) -> NamedTempFile {
 
 async fn load(pool: &PgPool, path: &Path, mode: Mode) -> Result<Loaded, LoadError> {
     load_file(&mut pool.acquire().await.unwrap(), path, mode).await
+}
+
+/// The faults for which a file of prices is not loaded.
+async fn faults(pool: &PgPool, text: &str, mode: Mode) -> Content {
+    match load(pool, file(text.as_bytes()).path(), mode).await {
+        Err(LoadError::Faults(content)) => content,
+        other => panic!("{text}: {other:?}"),
+    }
 }
 
 async fn count(pool: &PgPool) -> i64 {
@@ -86,7 +97,8 @@ async fn prices_that_are_there_are_kept_added_to_or_replaced_as_told(pool: PgPoo
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn csv_is_read_whatever_the_order_of_its_columns_and_gzipped_too(pool: PgPool) {
     let before = count(&pool).await;
-    let csv = b"price,day,note,dest_code,orig_code\r\n5,2022-01-01,\"a, b\",EETLL,CNGGZ\r\n 6 ,2022-01-01,,EETLL,CNGGZ\r\n";
+    let csv =
+        b"price,day,dest_code,orig_code\r\n5,2022-01-01,\"EETLL\",CNGGZ\r\n 6 ,2022-01-01,EETLL,CNGGZ\r\n";
     load(&pool, file(csv).path(), Mode::Append).await.unwrap();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(csv).unwrap();
@@ -99,31 +111,36 @@ async fn csv_is_read_whatever_the_order_of_its_columns_and_gzipped_too(pool: PgP
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn of_a_file_with_a_fault_nothing_goes_in(pool: PgPool) {
     let before = count(&pool).await;
-    let header = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n";
-    for (rows, part) in [
-        ("CNGGX,EETLL,2022-01-01,5\n", "prices_orig_code_fkey"),
-        ("CNGGZ,EETLL,2022-02-30,5\n", "date/time field value out of range"),
-        ("CNGGZ,EETLL,infinity,5\n", "prices_day_finite"),
-        ("CNGGZ,EETLL,2022-01-01,0\n", "prices_price_positive"),
-        ("CNGGZ,EETLL,2022-01-01,5.5\n", "invalid input syntax for type integer"),
-        ("CNGGZ,EETLL,2022-01-01,99999999999\n", "out of range for type integer"),
-        ("CNGGZ,EETLL,2022-01-01\n", "line 3: 3 columns where 4 are due"),
-        ("CNGGZ,EETLL,2022-01-01,\"5\t6\"\n", "line 3: price has a control character"),
-        ("CNGGZ,EETLL,2022-01-01,\\N\n", "line 3: price has a control character"),
-    ] {
-        let error = load(&pool, file(format!("{header}{rows}").as_bytes()).path(), Mode::Append)
-            .await
-            .expect_err(rows);
-        assert!(format!("{error} {error:?}").contains(part), "{rows}: {error:?}");
+    for mode in [Mode::Append, Mode::Replace] {
+        let header = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n";
+        for (row, field, code) in [
+            ("CNGGX,EETLL,2022-01-01,5\n", "orig_code", "unknown"),
+            ("CNGGZ,EETLL,2022-02-30,5\n", "day", "not_a_day"),
+            ("CNGGZ,EETLL,infinity,5\n", "day", "malformed"),
+            ("CNGGZ,EETLL,2022-01-01,0\n", "price", "out_of_range"),
+            ("CNGGZ,EETLL,2022-01-01,5.5\n", "price", "malformed"),
+            ("CNGGZ,EETLL,2022-01-01,99999999999\n", "price", "out_of_range"),
+            ("CNGGZ,EETLL,2022-01-01\n", "row", "wrong_column_count"),
+            ("CNGGZ,EETLL,2022-01-01,\"5\t6\"\n", "price", "malformed"),
+            ("CNGGZ,EETLL,2022-01-01,\\N\n", "price", "malformed"),
+        ] {
+            let content = faults(&pool, &format!("{header}{row}"), mode).await;
+            let faults: Vec<_> =
+                content.faults.iter().map(|fault| (fault.row, &*fault.field, &*fault.code)).collect();
+            assert_eq!(faults, [(Some(2), field, code)], "{row}");
+        }
+        assert_eq!(count(&pool).await, before, "{mode:?}");
+    }
+    for header in ["orig_code,dest_code,day\n", "orig_code;dest_code;day;price\n"] {
+        let content = faults(&pool, header, Mode::Append).await;
+        assert_eq!((&*content.faults[0].field, content.total_faults), ("header", 1), "{content:?}");
     }
     for (content, part) in [
-        ("", "neither a plain pg_dump nor CSV"),
-        ("hello\n", "neither a plain pg_dump nor CSV"),
-        ("orig_code,dest_code,day\n", "the header has no column price"),
-        ("orig_code,dest_code,day,price,price\n", "the header has the column price twice"),
+        ("", "neither a plain pg_dump"),
+        ("hello\n", "nor CSV with the header orig_code,dest_code,day,price"),
         (
             "COPY public.prices (orig_code, dest_code, day, price) FROM stdin;\nCNGGZ\tEETLL\t2022-01-01\t5\n",
-            "it is not whole",
+            "it is incomplete",
         ),
     ] {
         let error = load(&pool, file(content.as_bytes()).path(), Mode::Append).await.expect_err(content);
@@ -131,6 +148,40 @@ async fn of_a_file_with_a_fault_nothing_goes_in(pool: PgPool) {
     }
     assert!(matches!(load(&pool, Path::new("/nowhere"), Mode::Append).await, Err(LoadError::Input(_))));
     assert_eq!(count(&pool).await, before);
+}
+
+/// `rates push` numbers the rows of this file in the same way.
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn all_faults_of_a_file_are_counted_and_the_first_hundred_listed_by_row(pool: PgPool) {
+    let before = count(&pool).await;
+    let mut text = String::from("orig_code,dest_code,day,price\n");
+    for row in 1..=150 {
+        text.push_str(if row % 2 == 0 { "CNGGZ,XXXXX,2022-01-01,5\n" } else { "CNGGZ,EETLL,x,5\n" });
+    }
+    let content = faults(&pool, &text, Mode::Append).await;
+    assert_eq!((content.rows, content.total_faults), (150, 150));
+    let rows: Vec<_> = content.faults.iter().filter_map(|fault| fault.row).collect();
+    assert_eq!(rows, (1..=100).collect::<Vec<_>>());
+    assert!(content.faults[1].detail.contains("XXXXX"), "{:?}", content.faults[1]);
+    assert_eq!(count(&pool).await, before);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn prices_of_a_file_take_the_place_of_the_old_ones_and_of_those_of_batches(pool: PgPool) {
+    sqlx::raw_sql(
+        "insert into suppliers values ('acme');
+         insert into batches (supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version, ended_at)
+         values ('acme', 'done', sha256('x'), 1, 1, 1, 1, 1, now());
+         insert into prices values ('CNGGZ', 'EETLL', '2021-01-09', 5, 1)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let csv = file(b"orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n");
+    assert_eq!(load(&pool, csv.path(), Mode::Replace).await.unwrap().prices, 1);
+    assert_eq!(count(&pool).await, 1);
+    let state: String = sqlx::query_scalar("select state from batches").fetch_one(&pool).await.unwrap();
+    assert_eq!(state, "withdrawn", "its prices are gone");
 }
 
 #[sqlx::test(migrations = false)]

@@ -1,5 +1,6 @@
 //! A module for each file of handlers in `src/http`, by the same name; and `every_route` for what holds for all of them.
 
+mod supplier_client;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -8,4 +9,6 @@ mod every_route;
 mod explorer;
 mod openapi;
 mod places;
+mod prices;
 mod rates;
+mod suppliers;

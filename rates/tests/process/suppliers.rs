@@ -92,3 +92,128 @@ async fn an_expired_key_is_refused_and_a_server_that_is_not_there_is_told(pool: 
     let nobody = run(&[("RATES_KEY", &key)], &["push", "--url", &address, "--attempts", "1", file]).await;
     assert_eq!(nobody.status.code(), Some(69), "{}", text(&nobody.stderr));
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_supplier_is_told_what_was_stored_and_how_to_undo_it(pool: PgPool) {
+    let database = url(&pool);
+    let database = [("DATABASE_URL", database.as_str())];
+    let server = Server::start(&database);
+    let address = format!("http://{}", server.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.csv");
+    std::fs::write(
+        &file,
+        "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-02-01,100\nCNGGZ,SESTO,2021-02-01,200\n",
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let created = run(&database, &["key", "create", "acme"]).await;
+    let key = text(&created.stdout).trim().to_owned();
+    let push = async |arguments: &[&str]| {
+        run(&[("RATES_KEY", &key)], &[&["push", "--url", &address, file], arguments].concat()).await
+    };
+
+    let first = text(&push(&[]).await.stdout);
+    assert!(first.contains("is stored (2 prices, 1 day, 2 lanes)"), "{first}");
+    let undo = first.split_once("To withdraw it: ").unwrap().1;
+    assert!(undo.contains("-X DELETE") && undo.contains(&format!("{address}/batches/")), "{first}");
+    let again = text(&push(&[]).await.stdout);
+    assert!(again.contains("nothing was stored twice"), "{again}");
+
+    sqlx::raw_sql("delete from prices; update batches set state = 'withdrawn'").execute(&pool).await.unwrap();
+    let withdrawn = push(&[]).await;
+    assert_eq!(withdrawn.status.code(), Some(65), "{}", text(&withdrawn.stderr));
+    assert!(text(&withdrawn.stderr).contains("--idempotency-key NAME"), "{}", text(&withdrawn.stderr));
+    let anew = push(&["--idempotency-key", "anew", "--async"]).await;
+    assert_eq!(anew.status.code(), Some(0), "{}", text(&anew.stderr));
+    assert!(text(&anew.stdout).contains("2 prices"), "{}", text(&anew.stdout));
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_rates_server_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.csv");
+    std::fs::write(&file, "orig_code,dest_code,day,price\n").unwrap();
+    let push = async |url: &str| {
+        run(&[("RATES_KEY", "rates_1_x")], &["push", "--url", url, file.to_str().unwrap()]).await
+    };
+    let without_scheme = push("localhost:3622").await;
+    assert_eq!(without_scheme.status.code(), Some(64), "{}", text(&without_scheme.stderr));
+    assert!(
+        text(&without_scheme.stderr).contains("did you mean http://localhost:3622?"),
+        "{without_scheme:?}"
+    );
+
+    for answer in [
+        "HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nnot found",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>",
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let other = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        });
+        let pushed = push(&url).await;
+        assert_eq!(pushed.status.code(), Some(64), "{answer}: {}", text(&pushed.stderr));
+        let message = text(&pushed.stderr);
+        assert!(message.contains("does not look like a rates server; check --url"), "{message}");
+        drop(other.await);
+    }
+    let no_key = run(&[], &["push", "--url", "http://localhost:1", file.to_str().unwrap()]).await;
+    assert_eq!(no_key.status.code(), Some(64), "{}", text(&no_key.stderr));
+    assert!(text(&no_key.stderr).contains("RATES_KEY"), "{}", text(&no_key.stderr));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn a_wrong_key_is_not_created_and_keys_are_listed_under_a_header(pool: PgPool) {
+    let database = url(&pool);
+    let database = [("DATABASE_URL", database.as_str())];
+    for (arguments, part) in [
+        (&["key", "create", "Acme Lines"][..], "for example acme-lines"),
+        (&["key", "create", "acme", "--expires", "2020-01-31"], "in the past"),
+    ] {
+        let refused = run(&database, arguments).await;
+        assert_eq!(refused.status.code(), Some(64), "{}", text(&refused.stderr));
+        let message = text(&refused.stderr);
+        assert!(message.contains(part) && !message.contains("constraint"), "{message}");
+    }
+    let list = async || text(&run(&database, &["key", "list"]).await.stdout);
+    let header = ["NUMBER", "SUPPLIER", "CREATED", "EXPIRES", "LAST", "USED", "STATE"];
+    assert_eq!(list().await.split_whitespace().collect::<Vec<_>>(), header);
+    run(&database, &["key", "create", "acme"]).await;
+    let listed = list().await;
+    let line: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((line[0], line[1], line[5]), ("1", "acme", "valid"), "{listed}");
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_row_has_the_same_number_whether_a_file_is_pushed_or_loaded(pool: PgPool) {
+    let database = url(&pool);
+    let database = [("DATABASE_URL", database.as_str())];
+    let server = Server::start(&database);
+    let address = format!("http://{}", server.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.csv");
+    std::fs::write(
+        &file,
+        "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-02-01,100\nCNGGZ,XXXXX,2021-02-30,100\n",
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let created = run(&database, &["key", "create", "acme"]).await;
+    let key = text(&created.stdout).trim().to_owned();
+    let pushed = run(&[("RATES_KEY", &key)], &["push", "--url", &address, file]).await;
+    let loaded = run(&database, &["load", "--append", file]).await;
+    for output in [pushed, loaded] {
+        assert_eq!(output.status.code(), Some(65), "{}", text(&output.stderr));
+        let message = text(&output.stderr);
+        assert!(message.contains("row 2, day:"), "{message}");
+        assert!(message.contains("row 2, dest_code: there is no port XXXXX"), "{message}");
+    }
+}

@@ -19,7 +19,7 @@ use super::{
     query::{Picture, RatesQuery, Theme},
     sql::Lane,
 };
-use crate::catalogue::Catalogue;
+use crate::places::Catalogue;
 
 /// Room for the labels of prices, left of the plot, in pixels; the page's script counts on it.
 pub(crate) const LEFT: u16 = 64;

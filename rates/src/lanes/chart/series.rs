@@ -4,11 +4,11 @@ use chrono::{Days, NaiveDate};
 
 use super::text::thousands;
 use crate::{
-    catalogue::Catalogue,
     lanes::{
         query::{PlaceName, RatesQuery},
         sql::{Day, Lane, Percentiles},
     },
+    places::Catalogue,
 };
 
 /// A lane's days as they are drawn: by their number in the range.

@@ -1,0 +1,75 @@
+//! Why a batch was not stored.
+
+use chassis::Problem;
+use http::StatusCode;
+
+use super::parse::{Content, ReadError};
+
+/// Why a batch was not stored.
+#[derive(Debug)]
+pub(crate) enum BatchError {
+    /// The content could not be read to its end.
+    Read(ReadError),
+    /// The content was read and has faults.
+    Faults(Content),
+    /// The database failed.
+    Database(sqlx::Error),
+}
+
+impl From<ReadError> for BatchError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<sqlx::Error> for BatchError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<BatchError> for Problem {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Read(ReadError::TooLarge(limit)) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE).detail(format!(
+                    "The content is larger than {limit} bytes, without compression; split it into several batches."
+                ))
+            }
+            BatchError::Read(ReadError::Interrupted(source)) => {
+                Self::new(StatusCode::BAD_REQUEST).detail("The upload ended before it was complete.").cause(source)
+            }
+            BatchError::Read(error) => Self::internal(error),
+            BatchError::Faults(content) => unacceptable(content),
+            // The ports were there when the rows were checked; another client has deleted one since.
+            BatchError::Database(error) if is_foreign_key_violation(&error) => {
+                Self::unavailable("The ports changed during the upload; send the batch again.", 1).cause(error)
+            }
+            BatchError::Database(error) => Self::from(error),
+        }
+    }
+}
+
+fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_foreign_key_violation())
+}
+
+/// 422 with the faults of the content.
+fn unacceptable(content: Content) -> Problem {
+    let listed = content.faults.len();
+    let detail = match content.total_faults {
+        1 => "The content has a fault; nothing was stored.".to_owned(),
+        total if total > listed as u64 => {
+            format!(
+                "The content has {total} faults, of which `errors` lists the first {listed}; nothing was stored."
+            )
+        }
+        total => format!("The content has {total} faults, listed in `errors`; nothing was stored."),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY)
+        .kind("unacceptable-prices", "Unacceptable prices")
+        .detail(detail)
+        .errors(content.faults)
+        .member("total", content.total_faults)
+        .member("rows", content.rows)
+}

@@ -1,0 +1,57 @@
+//! The formats of prices, by media type and by file name.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// An array of objects, bare or as the member `prices` of an object.
+    Json,
+    /// An object per line.
+    Ndjson,
+    /// Comma-separated, with a header row.
+    Csv,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
+
+    /// Its name in the database and the extension of its files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// The format of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// The format of a file by its extension, and whether `.gz` follows.
+    #[must_use]
+    pub fn of_file(file: &Path) -> Option<(Self, bool)> {
+        let name = file.file_name()?.to_str()?;
+        let unzipped = name.strip_suffix(".gz");
+        let (_, extension) = unzipped.unwrap_or(name).rsplit_once('.')?;
+        Some((Self::named(extension)?, unzipped.is_some()))
+    }
+}

@@ -1,0 +1,60 @@
+//! Reading prices as JSON, NDJSON and CSV, a row at a time. Every fault is named: a bad row does not hide those after it.
+//! Reading stops only where the format itself breaks, as in JSON that is cut off or a damaged gzip.
+
+mod csv;
+mod format;
+mod json;
+mod meter;
+mod rows;
+
+use std::io::{BufReader, Read};
+
+use chassis::problem::FieldError;
+
+pub use format::Format;
+pub(super) use meter::Meter;
+pub use meter::{Digest, ReadError, decompress};
+use rows::Rows;
+
+/// So many faults are listed; the others are only counted.
+pub const LISTED_FAULTS: usize = 100;
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The number of rows, good and bad.
+    pub rows: u64,
+    /// Of what was read; where the format breaks, of the part before.
+    pub digest: Digest,
+    /// The first faults, by row.
+    pub faults: Vec<FieldError>,
+    /// The number of all faults.
+    pub total_faults: u64,
+}
+
+/// Reads all of `input` (not compressed) and hands the rows to `sink` in COPY's text format: the number of the row, then
+/// the four fields, null for those that are wrong.
+pub fn read(
+    format: Format,
+    input: impl Read,
+    limit: u64,
+    sink: &mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadError>,
+) -> Result<Content, ReadError> {
+    let mut input = Meter::new(input, limit);
+    let mut rows = Rows::new(sink, input.position());
+    let mut buffered = BufReader::with_capacity(meter::BUFFER, &mut input);
+    let outcome = match format {
+        Format::Json => json::read_document(&mut buffered, &mut rows),
+        Format::Ndjson => json::read_lines(&mut buffered, &mut rows),
+        Format::Csv => csv::read(&mut buffered, &mut rows),
+    };
+    if let Err(error) = outcome {
+        match ReadError::try_from(error) {
+            Ok(error @ ReadError::RowTooLong) => rows.row_fault("content", "too_long", error.to_string()),
+            Ok(error) => return Err(error),
+            Err(malformed) => rows.row_fault("content", "malformed", malformed.to_string()),
+        }
+    }
+    let (rows, faults, total_faults) = rows.finish()?;
+    Ok(Content { rows, digest: input.digest(), faults, total_faults })
+}

@@ -1,0 +1,201 @@
+//! The rules for a row of prices, the same in every format.
+
+use std::{borrow::Cow, rc::Rc};
+
+use chassis::problem::FieldError;
+
+use super::{
+    LISTED_FAULTS,
+    meter::{BUFFER, Position, ReadError},
+};
+use crate::http::parameters::{PlaceName, parse_day, quoted};
+
+/// The fields of a row, in the order in which they are written for COPY.
+pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];
+
+/// The value of a field before it is checked.
+pub(super) enum RawValue<'a> {
+    Text(Cow<'a, str>),
+    Integer(i64),
+    /// A value of a kind that no field takes, as messages show it.
+    Other(Cow<'static, str>),
+}
+
+impl RawValue<'_> {
+    fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => shown(text),
+            Self::Integer(number) => number.to_string(),
+            Self::Other(shown) => shown.to_string(),
+        }
+    }
+}
+
+/// The client's text in a member of a fault: cut where it is long, control characters escaped.
+fn shown(text: &str) -> String {
+    quoted(text).trim_matches('"').to_owned()
+}
+
+pub(super) type RawFields<'a> = [Option<RawValue<'a>>; 4];
+
+/// Whether a format writes numbers as numbers, or has no other values than texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    Typed,
+    Text,
+}
+
+/// What is wrong with a value: a code for programs, and a sentence for people.
+struct Fault {
+    code: &'static str,
+    detail: String,
+}
+
+impl From<(&'static str, String)> for Fault {
+    fn from((code, detail): (&'static str, String)) -> Self {
+        Self { code, detail }
+    }
+}
+
+/// Receives rows in COPY's text format, with the number of rows so far.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadError>;
+
+/// Checks rows, writes them in COPY's text format and collects their faults.
+pub(super) struct Rows<'a> {
+    sink: Sink<'a>,
+    position: Rc<Position>,
+    text: Vec<u8>,
+    count: u64,
+    faults: Vec<FieldError>,
+    total_faults: u64,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(sink: Sink<'a>, position: Rc<Position>) -> Self {
+        let text = Vec::with_capacity(BUFFER + 1024);
+        Self { sink, position, text, count: 0, faults: Vec::new(), total_faults: 0 }
+    }
+
+    /// The number of the row that is being read.
+    pub(super) fn next_number(&self) -> u64 {
+        self.count + 1
+    }
+
+    /// Adds a fault of the content as a whole.
+    pub(super) fn content_fault(&mut self, field: &str, code: &'static str, detail: impl Into<String>) {
+        self.add_fault(|| FieldError::new(shown(field), code, detail));
+    }
+
+    /// Adds a fault of the row that is being read.
+    pub(super) fn row_fault(&mut self, field: &str, code: &'static str, detail: impl Into<String>) {
+        let number = self.next_number();
+        self.add_fault(|| FieldError::new(shown(field), code, detail).at(number, None));
+    }
+
+    fn add_fault(&mut self, fault: impl FnOnce() -> FieldError) {
+        self.total_faults += 1;
+        if self.faults.len() < LISTED_FAULTS {
+            self.faults.push(fault());
+        }
+    }
+
+    /// Ends a row whose fields cannot be told.
+    pub(super) fn push_broken(
+        &mut self,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Result<(), ReadError> {
+        self.row_fault("row", code, detail);
+        self.end_row()
+    }
+
+    /// Ends a row with these fields. A faulty value becomes null, so that what is staged can be checked further.
+    pub(super) fn push(&mut self, fields: &RawFields<'_>, numbers: Numbers) -> Result<(), ReadError> {
+        let number = self.next_number();
+        self.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        for (name, value) in FIELDS.into_iter().zip(fields) {
+            self.text.push(b'\t');
+            let start = self.text.len();
+            let checked = match value {
+                Some(value) => write_value(&mut self.text, name, value, numbers),
+                None => Err(Fault { code: "missing", detail: format!("{name} is missing") }),
+            };
+            if let Err(Fault { code, detail }) = checked {
+                self.text.truncate(start);
+                self.text.extend_from_slice(b"\\N");
+                let value = value.as_ref().map(RawValue::shown);
+                self.add_fault(|| FieldError::new(name, code, detail).at(number, value));
+            }
+        }
+        self.text.push(b'\n');
+        self.end_row()
+    }
+
+    fn end_row(&mut self) -> Result<(), ReadError> {
+        self.count += 1;
+        self.position.start_row();
+        if self.text.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ReadError> {
+        let text = std::mem::replace(&mut self.text, Vec::with_capacity(BUFFER + 1024));
+        (self.sink)(text, self.count)
+    }
+
+    /// Hands on the last rows.
+    pub(super) fn finish(mut self) -> Result<(u64, Vec<FieldError>, u64), ReadError> {
+        self.flush()?;
+        if self.count == 0 && self.total_faults == 0 {
+            self.content_fault("content", "missing", "the content has no prices");
+        }
+        Ok((self.count, self.faults, self.total_faults))
+    }
+}
+
+/// Checks a value and writes it. What passes has no character that is special to COPY.
+fn write_value(text: &mut Vec<u8>, name: &str, value: &RawValue<'_>, numbers: Numbers) -> Result<(), Fault> {
+    match name {
+        "price" => {
+            let price = parse_price(value, numbers)?;
+            text.extend_from_slice(itoa::Buffer::new().format(price).as_bytes());
+        }
+        "day" => {
+            let RawValue::Text(day) = value else {
+                return Err(malformed(value, "a day like 2021-01-31"));
+            };
+            parse_day(day)?;
+            text.extend_from_slice(day.as_bytes());
+        }
+        _ => match value {
+            RawValue::Text(code) if PlaceName::parse(Cow::Borrowed(code)).is_ok() => {
+                text.extend_from_slice(code.as_bytes());
+            }
+            _ => return Err(malformed(value, "a port code like CNGGZ")),
+        },
+    }
+    Ok(())
+}
+
+fn parse_price(value: &RawValue<'_>, numbers: Numbers) -> Result<i64, Fault> {
+    let price = match value {
+        RawValue::Integer(price) => *price,
+        RawValue::Text(digits)
+            if numbers == Numbers::Text
+                && !digits.is_empty()
+                && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            // More digits than fit are out of range, as a number that is too large is.
+            digits.parse().unwrap_or(i64::MAX)
+        }
+        _ => return Err(malformed(value, "a whole number of dollars")),
+    };
+    if (1..=i64::from(i32::MAX)).contains(&price) {
+        Ok(price)
+    } else {
+        Err(Fault { code: "out_of_range", detail: format!("a price is from 1 to {}", i32::MAX) })
+    }
+}
+
+fn malformed(value: &RawValue<'_>, right: &str) -> Fault {
+    Fault { code: "malformed", detail: format!("{} is not {right}", value.shown()) }
+}

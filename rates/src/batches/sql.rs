@@ -1,0 +1,235 @@
+//! The SQL of batches.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
+
+use super::{parse::Digest, staging::Extent};
+
+/// What has become of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub(crate) enum BatchState {
+    /// Waits for a worker.
+    Queued,
+    /// Is being checked and stored.
+    Processing,
+    /// All prices are stored.
+    Done,
+    /// Nothing is stored; the batch says why.
+    Failed,
+    /// The prices were stored and are removed again.
+    Withdrawn,
+}
+
+impl BatchState {
+    /// Its name in the database and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Processing => "processing",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A batch in any state.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) id: i64,
+    pub(crate) supplier: String,
+    pub(crate) state: BatchState,
+    pub(crate) content_sha256: Vec<u8>,
+    pub(crate) content_bytes: i64,
+    pub(crate) rows: i64,
+    pub(crate) days: Option<i64>,
+    pub(crate) lanes: Option<i64>,
+    pub(crate) data_version: Option<i64>,
+    /// Why the batch failed, as JSON.
+    pub(crate) problem: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) withdrawn_at: Option<DateTime<Utc>>,
+}
+
+/// What decides whether a batch is the same as an earlier one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) supplier: &'a str,
+    pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) digest: Digest,
+}
+
+/// Finds the batch that this one repeats. Another request with the same identity waits here until the transaction ends.
+pub(crate) async fn find_same(
+    connection: &mut PgConnection,
+    identity: Identity<'_>,
+    same_content_seconds: u32,
+) -> Result<Option<Batch>, sqlx::Error> {
+    let Identity { supplier, idempotency_key, digest } = identity;
+    let lock = match idempotency_key {
+        Some(key) => format!("key {supplier} {key}"),
+        None => format!("content {supplier} {}", hex::encode(digest.sha256)),
+    };
+    // Two identities with the same hash wait for each other needlessly, which does no harm.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", lock)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query_as!(
+        Batch,
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
+           from batches
+           where supplier = $1
+             and case when $2::text is null
+                      then content_sha256 = $3 and state in ('queued', 'processing', 'done')
+                           and created_at > clock_timestamp() - make_interval(secs => $4)
+                      else idempotency_key = $2 end
+           order by id desc
+           limit 1"#,
+        supplier,
+        idempotency_key,
+        &digest.sha256[..],
+        f64::from(same_content_seconds),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Inserts a new batch in this state.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    identity: Identity<'_>,
+    state: BatchState,
+) -> Result<Batch, sqlx::Error> {
+    sqlx::query_as!(
+        Batch,
+        r#"insert into batches (supplier, idempotency_key, content_sha256, content_bytes, state)
+           values ($1, $2, $3, $4, $5)
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+        identity.supplier,
+        identity.idempotency_key,
+        &identity.digest.sha256[..],
+        identity.digest.bytes.cast_signed(),
+        state.name(),
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Completes a batch; its version is that of the transaction that stores its prices.
+pub(crate) async fn complete(
+    connection: &mut PgConnection,
+    id: i64,
+    rows: u64,
+    extent: Extent,
+) -> Result<Batch, sqlx::Error> {
+    sqlx::query_as!(
+        Batch,
+        r#"update batches set state = 'done', rows = $2, days = $3, lanes = $4, ended_at = clock_timestamp(),
+                  data_version = (select version from data_version)
+           where id = $1
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+        id,
+        rows.cast_signed(),
+        extent.days,
+        extent.lanes,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Ends a batch that cannot be stored, with the problem (JSON) that says why.
+pub(crate) async fn fail(
+    connection: &mut PgConnection,
+    id: i64,
+    rows: u64,
+    problem: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update batches set state = 'failed', rows = $2, problem = $3::text::jsonb, ended_at = clock_timestamp()
+         where id = $1",
+        id,
+        rows.cast_signed(),
+        problem,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Finds a batch by its id.
+pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<Batch>, sqlx::Error> {
+    sqlx::query_as!(
+        Batch,
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
+           from batches where id = $1"#,
+        id
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Lists a supplier's batches older than `before`, newest first.
+pub(crate) async fn list(
+    executor: impl PgExecutor<'_>,
+    supplier: &str,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Batch>, sqlx::Error> {
+    sqlx::query_as!(
+        Batch,
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                  data_version, problem::text, created_at, ended_at, withdrawn_at
+           from batches
+           where supplier = $1 and ($2::bigint is null or id < $2)
+           order by id desc
+           limit $3"#,
+        supplier,
+        before,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Deletes the prices of a batch; `None` if the batch has none, because it is not done or was withdrawn already.
+pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<Option<Batch>, sqlx::Error> {
+    // First the state, so that a second request waits here and then finds the batch withdrawn.
+    let withdrawn = sqlx::query!(
+        "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where id = $1 and state = 'done'",
+        id
+    )
+    .execute(&mut *connection)
+    .await?;
+    if withdrawn.rows_affected() == 0 {
+        return Ok(None);
+    }
+    sqlx::query!("delete from prices where batch_id = $1", id).execute(&mut *connection).await?;
+    sqlx::query_as!(
+        Batch,
+        r#"update batches set data_version = (select version from data_version) where id = $1
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
+                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+        id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Marks every batch as withdrawn, after all prices were deleted.
+pub(crate) async fn withdraw_all(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where state = 'done'"
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The SQL of the table where the rows of a batch wait until all of them are checked.
+//!
+//! The table is temporary: it writes no log, leaves nothing behind, and no other batch sees it. It does not exist when
+//! this is compiled, so sqlx cannot check these statements; every test of `POST /prices` runs them all.
+
+use sqlx::{PgConnection, postgres::PgCopyIn};
+
+/// A row that names a port which does not exist.
+#[derive(Debug)]
+pub(crate) struct UnknownPort {
+    pub(crate) row: u64,
+    pub(crate) field: &'static str,
+    pub(crate) code: String,
+}
+
+/// The first of them, and the number of all.
+#[derive(Debug)]
+pub(crate) struct UnknownPorts {
+    pub(crate) listed: Vec<UnknownPort>,
+    pub(crate) total: u64,
+}
+
+/// On how many days and lanes a batch has prices.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) days: i64,
+    pub(crate) lanes: i64,
+}
+
+/// Creates the table and takes rows in COPY's text format: number, `orig_code`, `dest_code`, `day`, `price`; faulty
+/// values are null.
+pub(crate) async fn copy_in(
+    connection: &mut PgConnection,
+) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
+    sqlx::query(
+        "create temporary table staged_prices
+         (row_number bigint, orig_code text, dest_code text, day date, price integer) on commit drop",
+    )
+    .execute(&mut *connection)
+    .await?;
+    connection.copy_in_raw("copy pg_temp.staged_prices from stdin").await
+}
+
+/// Finds the rows that name ports which do not exist.
+pub(crate) async fn find_unknown_ports(
+    connection: &mut PgConnection,
+    limit: usize,
+) -> Result<UnknownPorts, sqlx::Error> {
+    let rows: Vec<(i64, bool, String, i64)> = sqlx::query_as(
+        "select row_number, is_origin, code, count(*) over ()
+         from pg_temp.staged_prices
+         cross join lateral (values (true, orig_code), (false, dest_code)) named (is_origin, code)
+         where code is not null and not exists (select from public.ports p where p.code = named.code)
+         order by row_number, is_origin desc
+         limit $1",
+    )
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let total = rows.first().map_or(0, |(.., total)| total.unsigned_abs());
+    let listed = rows
+        .into_iter()
+        .map(|(row, is_origin, code, _)| UnknownPort {
+            row: row.unsigned_abs(),
+            field: if is_origin { "orig_code" } else { "dest_code" },
+            code,
+        })
+        .collect();
+    Ok(UnknownPorts { listed, total })
+}
+
+/// Counts the days and lanes of the rows.
+pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx::Error> {
+    // `group by` rather than `count(distinct …)`, which would sort all rows.
+    let (days, lanes) = sqlx::query_as(
+        "select (select count(*) from (select from pg_temp.staged_prices group by day) days),
+                (select count(*) from (select from pg_temp.staged_prices group by orig_code, dest_code) lanes)",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Extent { days, lanes })
+}
+
+/// Inserts the rows as prices of this batch, or of none; returns their number. It is one statement so that the triggers
+/// move rollup and version once.
+pub(crate) async fn insert_prices(
+    connection: &mut PgConnection,
+    batch: Option<i64>,
+) -> Result<u64, sqlx::Error> {
+    let inserted = sqlx::query(
+        "insert into public.prices (orig_code, dest_code, day, price, batch_id)
+         select orig_code, dest_code, day, price, $1 from pg_temp.staged_prices
+         order by orig_code, dest_code, day", // in the order of the index, which makes inserting into it cheaper
+    )
+    .bind(batch)
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected())
+}

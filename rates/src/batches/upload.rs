@@ -1,0 +1,205 @@
+//! Content on its way into the database: parsed on a thread of its own while it arrives, so that neither waits for the
+//! other and memory does not grow with the content.
+
+use std::{
+    error::Error,
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use chassis::problem::FieldError;
+use futures_util::{Stream, StreamExt};
+use sqlx::{PgConnection, postgres::PgCopyIn};
+use tokio::{sync::mpsc, task};
+
+use super::{
+    content,
+    error::BatchError,
+    parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
+    staging,
+};
+
+/// So many pieces may wait between two stages: enough to keep both busy.
+const WAITING_PIECES: usize = 4;
+
+/// Content for a worker is stored in pieces of this size.
+const STORED_PIECE: usize = 1 << 20;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// Content that arrives in pieces.
+pub(crate) struct Upload<S> {
+    pub(crate) pieces: S,
+    /// Whether the pieces are those of a gzip.
+    pub(crate) gzip: bool,
+    /// The largest size in bytes, without compression.
+    pub(crate) limit: u64,
+}
+
+impl<S, E> Upload<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Into<Cause>,
+{
+    /// Parses the content and stages its rows in this transaction. The faults of the rows are in the result, unknown
+    /// ports among them. `rows_read` is kept up to date.
+    pub(crate) async fn stage(
+        self,
+        transaction: &mut PgConnection,
+        format: Format,
+        rows_read: Arc<AtomicU64>,
+    ) -> Result<Content, BatchError> {
+        let mut copy = staging::copy_in(&mut *transaction).await?;
+        let (texts, reading) = self.read_on_thread(
+            move |input, limit, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
+                parse::read(format, input, limit, &mut |text, rows| {
+                    rows_read.store(rows, Ordering::Relaxed);
+                    sink(text)
+                })
+            },
+        );
+        let (content, copied) = tokio::join!(reading, copy_all(&mut copy, texts));
+        copied?;
+        let mut content = match content {
+            Ok(content) => {
+                copy.finish().await?;
+                content
+            }
+            Err(error) => {
+                // The transaction cannot end while the connection is in COPY.
+                copy.abort("the content cannot be used").await.ok();
+                return Err(error.into());
+            }
+        };
+        add_unknown_ports(transaction, &mut content).await?;
+        Ok(content)
+    }
+
+    /// Stores the content unparsed, in pieces under this number.
+    pub(crate) async fn store(
+        self,
+        transaction: &mut PgConnection,
+        number: i64,
+    ) -> Result<Digest, BatchError> {
+        let (pieces, reading) = self.read_on_thread(cut_into_pieces);
+        let (digest, stored) = tokio::join!(reading, store_all(transaction, number, pieces));
+        stored?;
+        Ok(digest?)
+    }
+
+    /// Runs `read` on a thread. The receiver gets what `read` hands to its sink; the future feeds the content to `read`
+    /// and ends with its result.
+    fn read_on_thread<T, Piece, R>(
+        self,
+        read: R,
+    ) -> (mpsc::Receiver<Piece>, impl Future<Output = Result<T, ReadError>>)
+    where
+        T: Send + 'static,
+        Piece: Send + 'static,
+        R: FnOnce(Box<dyn Read>, u64, &mut dyn FnMut(Piece) -> Result<(), ReadError>) -> Result<T, ReadError>
+            + Send
+            + 'static,
+    {
+        let (input_sender, input) = mpsc::channel::<Result<Bytes, Cause>>(WAITING_PIECES);
+        let (output_sender, output) = mpsc::channel::<Piece>(WAITING_PIECES);
+        let Self { mut pieces, gzip, limit } = self;
+        let thread = task::spawn_blocking(move || {
+            let input = parse::decompress(ChannelReader { pieces: input, piece: Bytes::new() }, gzip);
+            read(input, limit, &mut |piece| output_sender.blocking_send(piece).map_err(|_| ReadError::Closed))
+        });
+        let feeding = async move {
+            let mut left = limit;
+            let mut is_wanted = true;
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.map_err(Into::into);
+                left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+                // When the thread has seen enough, the rest is received all the same: many clients do not look at an
+                // answer before they have sent everything.
+                is_wanted = is_wanted && input_sender.send(piece).await.is_ok();
+                if left == 0 && !is_wanted {
+                    break;
+                }
+            }
+            drop(input_sender);
+            thread.await.map_err(ReadError::Panicked)?
+        };
+        (output, feeding)
+    }
+}
+
+/// Sends the rows to the server. At an error it drops the receiver, which stops the reader.
+async fn copy_all(
+    copy: &mut PgCopyIn<&mut PgConnection>,
+    mut texts: mpsc::Receiver<Vec<u8>>,
+) -> Result<(), sqlx::Error> {
+    while let Some(text) = texts.recv().await {
+        copy.send(text).await?;
+    }
+    Ok(())
+}
+
+async fn store_all(
+    transaction: &mut PgConnection,
+    content: i64,
+    mut pieces: mpsc::Receiver<Vec<u8>>,
+) -> Result<(), sqlx::Error> {
+    let mut number = 0;
+    while let Some(piece) = pieces.recv().await {
+        number += 1;
+        content::put_piece(transaction, content, number, &piece).await?;
+    }
+    Ok(())
+}
+
+fn cut_into_pieces(
+    input: Box<dyn Read>,
+    limit: u64,
+    sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>,
+) -> Result<Digest, ReadError> {
+    let mut input = Meter::new(input, limit);
+    loop {
+        let piece = input.read_piece(STORED_PIECE)?;
+        if piece.is_empty() {
+            return Ok(input.digest());
+        }
+        sink(piece)?;
+    }
+}
+
+/// Adds a fault for each port that does not exist; all rows are checked by one query.
+async fn add_unknown_ports(transaction: &mut PgConnection, content: &mut Content) -> Result<(), sqlx::Error> {
+    let unknown = staging::find_unknown_ports(transaction, LISTED_FAULTS).await?;
+    content.total_faults += unknown.total;
+    content.faults.extend(unknown.listed.into_iter().map(|port| {
+        let detail = format!("there is no port {}; GET /ports lists all", port.code);
+        FieldError::new(port.field, "unknown", detail).at(port.row, Some(port.code))
+    }));
+    content.faults.sort_by_key(|fault| fault.row);
+    content.faults.truncate(LISTED_FAULTS);
+    Ok(())
+}
+
+/// The pieces of a channel as a reader, for a thread that may block.
+struct ChannelReader {
+    pieces: mpsc::Receiver<Result<Bytes, Cause>>,
+    piece: Bytes,
+}
+
+impl Read for ChannelReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(cause)) => return Err(ReadError::Interrupted(cause).into()),
+            }
+        }
+        let count = buffer.len().min(self.piece.len());
+        buffer[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
+}

@@ -1,0 +1,85 @@
+//! Why nothing was loaded.
+
+use std::{fmt, io};
+
+use super::dump::DumpFault;
+use crate::batches::{BatchError, parse::Content};
+
+/// Why nothing was loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Input(io::Error),
+    /// The file is no complete dump.
+    Dump {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: DumpFault,
+    },
+    /// The rows have faults.
+    Faults(Content),
+    /// The database already holds prices.
+    NotEmpty,
+    /// The database has no tables yet, or old ones.
+    NotMigrated,
+    /// PostgreSQL reported an error.
+    Database(sqlx::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(error) => error.fmt(f),
+            Self::Dump { line, fault } => write!(f, "line {line}: {fault}"),
+            Self::Faults(content) => {
+                let listed = content.faults.len();
+                match content.total_faults {
+                    1 => f.write_str("the file has a fault"),
+                    total if total > listed as u64 => {
+                        write!(f, "the file has {total} faults; these are the first {listed}")
+                    }
+                    total => write!(f, "the file has {total} faults"),
+                }
+            }
+            Self::NotEmpty => f.write_str(
+                "the database already holds prices; use --append to add to them or --replace to replace them",
+            ),
+            Self::NotMigrated => f.write_str("migrations are pending; run `rates migrate` first"),
+            Self::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Input(error) => Some(error),
+            Self::Dump { fault, .. } => Some(fault),
+            Self::Database(error) => Some(error),
+            Self::Faults(_) | Self::NotEmpty | Self::NotMigrated => None,
+        }
+    }
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl From<sqlx::Error> for LoadError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<BatchError> for LoadError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Faults(content) => Self::Faults(content),
+            BatchError::Database(error) => Self::Database(error),
+            BatchError::Read(error) => Self::Input(error.into()),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Places: ports and the tree of regions, held in memory because every request names two of them.
+
+mod model;
+mod search;
+pub(crate) mod sql;
+mod store;
+
+pub use model::{Catalogue, Place, PlaceKind, Port, Region};
+pub use store::CatalogueStore;

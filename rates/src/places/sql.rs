@@ -1,0 +1,92 @@
+//! The SQL of ports and regions.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::Port;
+use crate::lanes::sql::{self, DataVersion};
+
+/// A region as its table has it.
+#[derive(Debug)]
+pub(crate) struct RegionRow {
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) parent_slug: Option<String>,
+}
+
+/// Reads all ports by code and all regions by slug, with their version, from one snapshot. Places are few: every port
+/// of UN/LOCODE would be some 20,000.
+pub(crate) async fn read_all(pool: &PgPool) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
+    let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let version = sql::current_version(&mut *transaction).await?;
+    let ports =
+        sqlx::query_as!(Port, r#"select code, name, parent_slug from ports order by code collate "C""#)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let regions = sqlx::query_as!(
+        RegionRow,
+        r#"select slug, name, parent_slug from regions order by slug collate "C""#
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok((version, ports, regions))
+}
+
+/// Adds regions, and updates name and parent of those that exist. It is one statement so that a region may come before
+/// its parent: foreign keys are checked at the statement's end.
+pub(crate) async fn upsert_regions(
+    connection: &mut PgConnection,
+    regions: &[RegionRow],
+) -> Result<(), sqlx::Error> {
+    let slugs: Vec<&str> = regions.iter().map(|region| region.slug.as_str()).collect();
+    let names: Vec<&str> = regions.iter().map(|region| region.name.as_str()).collect();
+    let parents: Vec<Option<&str>> = regions.iter().map(|region| region.parent_slug.as_deref()).collect();
+    sqlx::query!(
+        "insert into regions (slug, name, parent_slug)
+         select * from unnest($1::text[], $2::text[], $3::text[])
+         on conflict (slug) do update set name = excluded.name, parent_slug = excluded.parent_slug
+         where (regions.name, regions.parent_slug) is distinct from (excluded.name, excluded.parent_slug)",
+        &slugs as &[&str],
+        &names as &[&str],
+        &parents as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds ports, and updates name and region of those that exist.
+pub(crate) async fn upsert_ports(connection: &mut PgConnection, ports: &[Port]) -> Result<(), sqlx::Error> {
+    let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();
+    let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    let parents: Vec<&str> = ports.iter().map(|port| port.parent_slug.as_str()).collect();
+    sqlx::query!(
+        "insert into ports (code, name, parent_slug)
+         select * from unnest($1::text[], $2::text[], $3::text[])
+         on conflict (code) do update set name = excluded.name, parent_slug = excluded.parent_slug
+         where (ports.name, ports.parent_slug) is distinct from (excluded.name, excluded.parent_slug)",
+        &codes as &[&str],
+        &names as &[&str],
+        &parents as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes every port and region except these.
+pub(crate) async fn delete_others(
+    connection: &mut PgConnection,
+    ports: &[Port],
+    regions: &[RegionRow],
+) -> Result<(), sqlx::Error> {
+    let codes: Vec<&str> = ports.iter().map(|port| port.code.as_str()).collect();
+    let slugs: Vec<&str> = regions.iter().map(|region| region.slug.as_str()).collect();
+    sqlx::query!("delete from ports where code <> all ($1::text[])", &codes as &[&str])
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from regions where slug <> all ($1::text[])", &slugs as &[&str])
+        .execute(connection)
+        .await?;
+    Ok(())
+}

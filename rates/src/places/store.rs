@@ -1,0 +1,65 @@
+//! The newest catalogue, kept with the version of the data that it is right for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::PgPool;
+
+use super::{Catalogue, sql};
+use crate::lanes::sql::DataVersion;
+
+/// A catalogue and the newest version of the data that it is known to be right for.
+#[derive(Debug, Default)]
+struct Newest {
+    version: i64,
+    catalogue: Arc<Catalogue>,
+}
+
+/// Holds the newest catalogue that was read, and reads a newer one when the places have changed.
+#[derive(Debug, Default)]
+pub struct CatalogueStore {
+    newest: Mutex<Newest>,
+    /// Lets one task read; the others wait for its result.
+    read_turn: tokio::sync::Mutex<()>,
+}
+
+impl CatalogueStore {
+    /// Returns a catalogue that is right for this version of the data or a newer one.
+    pub(crate) async fn at(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
+        if let Some(catalogue) = self.find(wanted) {
+            self.confirm(wanted.version);
+            return Ok(catalogue);
+        }
+        // Boxed: reads are rare, and without the box every caller's future would be as large as a read needs.
+        Box::pin(self.read(pool, wanted)).await
+    }
+
+    /// Returns the catalogue without a query if it is known to be right for this version of the data.
+    #[must_use]
+    pub fn known_at(&self, version: i64) -> Option<Arc<Catalogue>> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        (newest.version == version).then(|| Arc::clone(&newest.catalogue))
+    }
+
+    fn find(&self, wanted: DataVersion) -> Option<Arc<Catalogue>> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        (newest.catalogue.places_version >= wanted.places_version).then(|| Arc::clone(&newest.catalogue))
+    }
+
+    /// Notes that the places have not changed up to this version.
+    fn confirm(&self, version: i64) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.version = newest.version.max(version);
+    }
+
+    async fn read(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
+        let _turn = self.read_turn.lock().await;
+        if let Some(catalogue) = self.find(wanted) {
+            return Ok(catalogue);
+        }
+        let (version, ports, regions) = chassis::postgres::retry(pool, || sql::read_all(pool)).await?;
+        let catalogue = Arc::new(Catalogue::new(version.places_version, ports, &regions));
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) =
+            Newest { version: version.version, catalogue: Arc::clone(&catalogue) };
+        Ok(catalogue)
+    }
+}

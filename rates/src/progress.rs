@@ -1,0 +1,60 @@
+//! Progress of long work: shown on a terminal only. Elsewhere the log says when the work ends.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+/// A bar over this many bytes.
+#[must_use]
+pub(crate) fn bytes(length: u64, what: &'static str) -> ProgressBar {
+    bar(length, what, "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+}
+
+/// A bar over this many items.
+#[must_use]
+pub(crate) fn items(length: usize, what: &'static str) -> ProgressBar {
+    bar(length as u64, what, "{msg} {bar:30} {pos} of {len}, {eta} left")
+}
+
+fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
+    ProgressBar::new(length).with_style(style(template)).with_message(what)
+}
+
+/// A spinner for work whose end nobody can tell.
+#[must_use]
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::no_length().with_style(style("{spinner} {msg}, {elapsed}")).with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}
+
+/// Turns a bar into a spinner when only the part whose end nobody can tell is left.
+pub(crate) fn turn_into_spinner(bar: &ProgressBar, what: &'static str) {
+    bar.set_style(style("{spinner} {msg}, {elapsed}"));
+    bar.set_message(what);
+    bar.enable_steady_tick(Duration::from_millis(120));
+}
+
+/// Streams a file while the bar follows. At the end of the file it turns into a spinner: what was read still has to be
+/// worked on.
+pub(crate) fn file_pieces(
+    file: File,
+    bar: &ProgressBar,
+    next: &'static str,
+) -> impl Stream<Item = io::Result<Bytes>> + Unpin + use<> {
+    let bar = bar.clone();
+    ReaderStream::with_capacity(file, 1 << 16).inspect(move |piece| {
+        bar.inc(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+        if bar.length().is_some_and(|length| bar.position() >= length) {
+            turn_into_spinner(&bar, next);
+        }
+    })
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is a constant")
+}

@@ -1,0 +1,75 @@
+//! Proof and repair of `daily_rates`, one origin at a time, so that memory stays small and progress shows.
+
+mod sql;
+
+use indicatif::ProgressBar;
+use sqlx::{Connection, PgConnection};
+
+use crate::progress;
+use sql::Difference;
+
+/// How many differences are printed.
+const PRINTED: usize = 20;
+
+/// What a verification found.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// How many rows of `daily_rates` are wrong, missing or too many.
+    pub(crate) wrong_rows: usize,
+    /// Whether the rollup was built with the tree of regions as it is now.
+    pub(crate) tree_is_current: bool,
+    /// How many prices would be rejected by the checks of today.
+    pub(crate) odd_prices: i64,
+}
+
+/// Compares `daily_rates` with the raw prices, both read from one snapshot, and prints the first differences.
+pub(crate) async fn verify(connection: &mut PgConnection) -> Result<Findings, sqlx::Error> {
+    let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
+    let odd_prices = sql::count_odd_prices(&mut transaction).await?;
+    let tree_is_current = sql::tree_is_current(&mut transaction).await?;
+    let origins = sql::origins(&mut transaction).await?;
+    let bar = progress::items(origins.len(), "origins verified");
+    let mut wrong_rows = 0;
+    for origin in bar.wrap_iter(origins.iter()) {
+        for difference in sql::differences(&mut transaction, origin).await? {
+            wrong_rows += 1;
+            if wrong_rows <= PRINTED {
+                print(&bar, origin, &difference);
+            }
+        }
+    }
+    Ok(Findings { wrong_rows, tree_is_current, odd_prices })
+}
+
+fn print(bar: &ProgressBar, origin: &str, difference: &Difference) {
+    let shown = |sum: Option<i64>, count: Option<i32>| match (sum, count) {
+        (Some(sum), Some(count)) => format!("{count} prices, sum {sum}"),
+        _ => "no prices".to_owned(),
+    };
+    bar.suspend(|| {
+        eprintln!(
+            "rates: {origin} to {} on {}: daily_rates has {}; the raw prices have {}",
+            difference.destination,
+            difference.day,
+            shown(difference.kept_sum, difference.kept_count),
+            shown(difference.true_sum, difference.true_count),
+        );
+    });
+}
+
+/// Corrects the wrong rows of `daily_rates` and returns their number. Readers do not wait; writers do.
+pub(crate) async fn rebuild(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sql::begin_repair(&mut transaction).await?;
+    let origins = sql::origins(&mut transaction).await?;
+    let bar = progress::items(origins.len(), "origins rebuilt");
+    let mut rows = 0;
+    for origin in bar.wrap_iter(origins.iter()) {
+        for difference in sql::differences(&mut transaction, origin).await? {
+            sql::repair(&mut transaction, origin, &difference).await?;
+            rows += 1;
+        }
+    }
+    transaction.commit().await?;
+    Ok(rows)
+}

@@ -1,0 +1,128 @@
+//! The SQL of proof and repair of `daily_rates`.
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+
+/// A row of `daily_rates` that differs from the raw prices.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) destination: String,
+    pub(crate) day: NaiveDate,
+    /// Sum and count in the rollup; none if it has no row.
+    pub(crate) kept_sum: Option<i64>,
+    pub(crate) kept_count: Option<i32>,
+    /// Sum and count of the raw prices; none if there are none.
+    pub(crate) true_sum: Option<i64>,
+    pub(crate) true_count: Option<i32>,
+}
+
+/// Lists every place that is or should be an origin.
+pub(crate) async fn origins(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select place as "place!" from (
+               select place from current_port_places union select origin from daily_rates
+           ) every_place
+           order by place collate "C""#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Finds the rows of one origin that differ from the raw prices.
+pub(crate) async fn differences(
+    connection: &mut PgConnection,
+    origin: &str,
+) -> Result<Vec<Difference>, sqlx::Error> {
+    sqlx::query_as!(
+        Difference,
+        r#"
+        with truth as (
+            select d.place as destination, p.day, sum(p.price) as price_sum, count(*)::integer as price_count
+            from prices p
+            join current_port_places o on o.port = p.orig_code and o.place = $1
+            join current_port_places d on d.port = p.dest_code
+            group by d.place, p.day
+        ),
+        kept as (
+            select destination, day, price_sum, price_count from daily_rates where origin = $1
+        )
+        select destination as "destination!", day as "day!",
+               kept.price_sum as "kept_sum?", kept.price_count as "kept_count?",
+               truth.price_sum as "true_sum?", truth.price_count as "true_count?"
+        from truth full join kept using (destination, day)
+        where (truth.price_sum, truth.price_count) is distinct from (kept.price_sum, kept.price_count)
+        order by destination, day
+        "#,
+        origin
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Whether the rollup was built with the tree of regions as the tables have it now.
+pub(crate) async fn tree_is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select not exists (table current_port_places except table port_places)
+              and not exists (table port_places except table current_port_places) as "same!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Counts prices that are older than the checks of the schema and would be rejected today.
+pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from prices
+           where price <= 0 or day not between '0001-01-01' and '9999-12-31'"#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Begins a repair: moves the data version, for which every other writer of the rollup waits until the transaction ends;
+/// then applies the tree of the tables.
+pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("select move_data_version(places => true)").execute(&mut *connection).await?;
+    sqlx::query!(
+        "delete from port_places p where not exists
+         (select from current_port_places c where (c.port, c.place) = (p.port, p.place))"
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("insert into port_places table current_port_places on conflict do nothing")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Corrects one row of the rollup.
+pub(crate) async fn repair(
+    connection: &mut PgConnection,
+    origin: &str,
+    difference: &Difference,
+) -> Result<(), sqlx::Error> {
+    if let (Some(sum), Some(count)) = (difference.true_sum, difference.true_count) {
+        sqlx::query!(
+            "insert into daily_rates (origin, destination, day, price_sum, price_count) values ($1, $2, $3, $4, $5)
+             on conflict (origin, destination, day) do update
+             set price_sum = excluded.price_sum, price_count = excluded.price_count",
+            origin,
+            difference.destination,
+            difference.day,
+            sum,
+            count,
+        )
+        .execute(connection)
+        .await?;
+    } else {
+        sqlx::query!(
+            "delete from daily_rates where origin = $1 and destination = $2 and day = $3",
+            origin,
+            difference.destination,
+            difference.day,
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Suppliers, who may write, and the keys by which they are known. Where so configured, reads need a key as well.
+
+mod key;
+pub mod limits;
+pub(crate) mod sql;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use chassis::{Problem, edge::ClientAddress};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use subtle::ConstantTimeEq;
+
+use crate::app::App;
+
+pub(crate) use key::Secret;
+
+/// The supplier whose key came with the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Supplier {
+    pub(crate) name: String,
+    key: i64,
+}
+
+impl Supplier {
+    /// Finds the supplier by the key in the request. It asks the database each time, so that revoking a key takes
+    /// effect at once.
+    async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+        let authorization = headers
+            .get(header::AUTHORIZATION)
+            .ok_or_else(|| unauthorized("A key is required; send the header Authorization: Bearer KEY."))?;
+        let (id, secret) = authorization
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .and_then(|(_, key)| key::parse(key.trim()))
+            .ok_or_else(|| {
+                unauthorized("The header Authorization holds no key of this service; it must be Bearer KEY.")
+            })?;
+        let pool = &app.database.primary;
+        let row = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
+        // One message for all reasons: it must not tell which numbers exist.
+        let row = row
+            .filter(|row| bool::from(row.secret_hash.ct_eq(&secret.hash())) && row.valid)
+            .ok_or_else(|| unauthorized("The key is unknown, revoked or expired."))?;
+        Ok(Self { name: row.supplier, key: id })
+    }
+
+    /// Checks the key once more: an upload may last longer than its key.
+    pub(crate) async fn check_key(&self, connection: &mut sqlx::PgConnection) -> Result<(), Problem> {
+        let row = sql::find(connection, self.key).await?;
+        row.filter(|row| row.valid)
+            .map(drop)
+            .ok_or_else(|| unauthorized("The key was revoked or expired during the upload."))
+    }
+}
+
+impl FromRequestParts<App> for Supplier {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let is_write = !matches!(parts.method, Method::GET | Method::HEAD);
+        if is_write {
+            app.limits.check_address(ClientAddress::of(&parts.extensions).0)?;
+        }
+        let supplier = Self::authenticate(app, &parts.headers).await?;
+        if is_write {
+            app.limits.check_key(supplier.key)?;
+        }
+        sql::touch(&app.database.primary, supplier.key).await?;
+        Ok(supplier)
+    }
+}
+
+/// A layer that answers reads with 401 unless they have a key. The router adds it only where that is configured, because
+/// a layer costs a read more than its handler does.
+pub(crate) async fn require_key(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    Supplier::authenticate(&app, request.headers()).await?;
+    Ok(next.run(request).await)
+}
+
+/// The same for a route that is open but shows data to some clients only.
+pub(crate) async fn check_reader(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    if app.api.reads_need_key {
+        Supplier::authenticate(app, headers).await?;
+    }
+    Ok(())
+}
+
+fn unauthorized(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED)
+        .detail(detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}

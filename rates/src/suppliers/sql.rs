@@ -1,0 +1,87 @@
+//! The SQL of suppliers and their keys.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+/// What authentication needs of a key.
+#[derive(Debug)]
+pub(crate) struct KeyRow {
+    pub(crate) supplier: String,
+    pub(crate) secret_hash: Vec<u8>,
+    /// Neither revoked nor expired.
+    pub(crate) valid: bool,
+}
+
+/// A key as `rates key list` shows it.
+#[derive(Debug)]
+pub(crate) struct KeySummary {
+    pub(crate) id: i64,
+    pub(crate) supplier: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
+}
+
+/// Creates a key, and the supplier if it is new; returns the key's number.
+pub(crate) async fn create(
+    connection: &mut PgConnection,
+    supplier: &str,
+    secret_hash: &[u8],
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query!("insert into suppliers (name) values ($1) on conflict do nothing", supplier)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query_scalar!(
+        "insert into api_keys (supplier, secret_hash, expires_at) values ($1, $2, $3) returning id",
+        supplier,
+        secret_hash,
+        expires_at
+    )
+    .fetch_one(connection)
+    .await
+}
+
+pub(crate) async fn list(connection: &mut PgConnection) -> Result<Vec<KeySummary>, sqlx::Error> {
+    sqlx::query_as!(
+        KeySummary,
+        "select id, supplier, created_at, expires_at, revoked_at, last_used_at from api_keys order by id"
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Revokes a key; false if no key has this number. A key that is revoked already stays as it is.
+pub(crate) async fn revoke(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
+    let result =
+        sqlx::query!("update api_keys set revoked_at = coalesce(revoked_at, now()) where id = $1", id)
+            .execute(connection)
+            .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<KeyRow>, sqlx::Error> {
+    sqlx::query_as!(
+        KeyRow,
+        // Not now(), which is the start of the transaction: a long upload checks again at its end.
+        r#"select supplier, secret_hash,
+                  revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "valid!"
+           from api_keys where id = $1"#,
+        id
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Records that a key was used, to the minute: an update for every request would cost more than the request.
+pub(crate) async fn touch(executor: impl PgExecutor<'_>, id: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update api_keys set last_used_at = now()
+         where id = $1 and (last_used_at is null or last_used_at < now() - interval '1 minute')",
+        id
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}

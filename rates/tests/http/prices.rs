@@ -1,0 +1,282 @@
+//! `POST /prices`: a batch is stored as a whole or not at all.
+
+use axum::body::Body;
+use http::Request;
+use rates::database::Database;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    supplier_client::{CSV, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
+    support::Instance,
+};
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn every_format_plain_or_gzip_puts_in_the_same(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let rows = [("CNSGH", "NLRTM", "2021-01-01", 100), ("CNSGH", "GBFXT", "2021-01-02", 300)];
+    let objects: Vec<Value> = rows
+        .iter()
+        .map(|(orig, dest, day, price)| json!({"price": price, "day": day, "dest_code": dest, "orig_code": orig}))
+        .collect();
+    let lines = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    let csv =
+        "dest_code, orig_code, price, day\r\nNLRTM, CNSGH, 100, 2021-01-01\r\n\"GBFXT\",CNSGH,300,2021-01-02";
+    let bare = json!(objects).to_string();
+    let wrapped = json!({ "prices": objects }).to_string();
+    let formats =
+        [(JSON, bare), (JSON, wrapped), (NDJSON, lines), ("text/csv; charset=utf-8", csv.to_owned())];
+    for (content_type, text) in formats {
+        for zipped in [false, true] {
+            sqlx::raw_sql("delete from prices; update batches set state = 'withdrawn' where state = 'done'")
+                .execute(&pool)
+                .await
+                .unwrap();
+            let answer = if zipped {
+                instance.post_with(content_type, gzip(&text), &[("content-encoding", "gzip")]).await
+            } else {
+                instance.post(content_type, text.clone()).await
+            };
+            let answer = answer.expect(201);
+            let batch = &answer.json();
+            assert_eq!(answer.header("location"), format!("/batches/{}", batch["id"]).as_str());
+            for (name, wanted) in [
+                ("supplier", json!("acme")),
+                ("state", json!("done")),
+                ("rows", json!(2)),
+                ("days", json!(2)),
+                ("lanes", json!(2)),
+                ("content_bytes", json!(text.len())),
+            ] {
+                assert_eq!(batch[name], wanted, "{content_type} {zipped}: {batch}");
+            }
+            let sha256: String = sqlx::query_scalar("select encode(sha256(convert_to($1, 'UTF8')), 'hex')")
+                .bind(&text)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            assert_eq!(batch["content_sha256"], sha256, "of the content as it is unzipped");
+            let version = count(&pool, "select version from data_version").await;
+            assert_eq!(batch["data_version"], version);
+            let stored: Vec<(String, String, String, i32, i64)> = sqlx::query_as(
+                "select orig_code, dest_code, day::text, price, batch_id from prices order by day",
+            )
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+            let id = batch["id"].as_i64().unwrap();
+            let wanted: Vec<_> = rows
+                .iter()
+                .map(|(orig, dest, day, price)| {
+                    ((*orig).to_owned(), (*dest).to_owned(), (*day).to_owned(), *price, id)
+                })
+                .collect();
+            assert_eq!(stored, wanted, "{content_type} {zipped}");
+        }
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn every_bad_row_is_named_and_nothing_is_put_in(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let good = r#"{"orig_code":"CNSGH","dest_code":"NLRTM","day":"2021-01-01","price":1}"#;
+    let with = |from: &str, to: &str| good.replace(from, to);
+    let line = |row: &str| (NDJSON, format!("{good}\n{row}\n"));
+    let csv = |row: &str| (CSV, format!("orig_code,dest_code,day,price\nCNSGH,NLRTM,2021-01-01,1\n{row}\n"));
+    let two = Some(2);
+    let table = vec![
+        (line(&with("NLRTM", "XXXXX")), vec![(two, "dest_code", "unknown")]),
+        (line(&with("CNSGH", "europe")), vec![(two, "orig_code", "unknown")]),
+        (line(&with("CNSGH", "CN\\u0000")), vec![(two, "orig_code", "malformed")]),
+        (line(&with("2021-01-01", "2021-02-30")), vec![(two, "day", "not_a_day")]),
+        (line(&with("2021-01-01", "infinity")), vec![(two, "day", "malformed")]),
+        (line(&with("\"2021-01-01\"", "20210101")), vec![(two, "day", "malformed")]),
+        (line(&with(":1", ":0")), vec![(two, "price", "out_of_range")]),
+        (line(&with(":1", ":2147483648")), vec![(two, "price", "out_of_range")]),
+        (line(&with(":1", ":1e400")), vec![(two, "row", "malformed")]),
+        (line(&with(":1", ":1.5")), vec![(two, "price", "malformed")]),
+        (line(&with(":1", ":\"1\"")), vec![(two, "price", "malformed")]),
+        (line(&with(":1", ":null")), vec![(two, "price", "malformed")]),
+        (line(&with(":1", ":{\"a\":[[]]}")), vec![(two, "price", "malformed")]),
+        (line(&with(",\"price\":1", "")), vec![(two, "price", "missing")]),
+        (line(&with("price", "prize")), vec![(two, "prize", "unknown"), (two, "price", "missing")]),
+        (line(&with("\"price\"", "\"price\":1,\"price\"")), vec![(two, "price", "repeated")]),
+        (line("[]"), vec![(two, "row", "malformed")]),
+        (line("{"), vec![(two, "row", "malformed")]),
+        (csv("CNSGH,NLRTM,2021-01-01"), vec![(two, "row", "wrong_column_count")]),
+        (csv("CNSGH,NLRTM,2021-01-01,1,1"), vec![(two, "row", "wrong_column_count")]),
+        (csv("CNSGH,,2021-01-01,+1"), vec![(two, "dest_code", "missing"), (two, "price", "malformed")]),
+        (csv("CNSGH,NLRTM,2021-01-01,99999999999999999999"), vec![(two, "price", "out_of_range")]),
+        (csv("CNSGH,NL\tTM,2021-01-01,1"), vec![(two, "dest_code", "malformed")]),
+        (csv("CNSGH,\\N,2021-01-01,1"), vec![(two, "dest_code", "malformed")]),
+        ((CSV, "orig_code,dest_code,day,price,price\n".into()), vec![(None, "header", "malformed")]),
+        ((CSV, "orig_code,dest_code,day,cost\n".into()), vec![(None, "header", "malformed")]),
+        ((CSV, String::new()), vec![(None, "content", "missing")]),
+        ((CSV, "orig_code,dest_code,day,price\n".into()), vec![(None, "content", "missing")]),
+        ((JSON, "[]".into()), vec![(None, "content", "missing")]),
+        ((JSON, "{}".into()), vec![(None, "prices", "missing")]),
+        ((JSON, format!("{{\"prices\":[{good}],\"x\":[{{}}]}}")), vec![(None, "x", "unknown")]),
+        ((JSON, format!("[{good},{good}")), vec![(Some(3), "content", "malformed")]),
+        ((JSON, format!("[{good}] x")), vec![(two, "content", "malformed")]),
+        ((JSON, "[".repeat(100_000)), vec![(Some(1), "content", "malformed")]),
+        ((JSON, "17".into()), vec![(Some(1), "content", "malformed")]),
+        (
+            (JSON, format!("[{good},{}]", with("CNSGH", &"A".repeat(3 << 20)))),
+            vec![(two, "content", "too_long")],
+        ),
+    ];
+    for ((content_type, text), faults) in table {
+        println!("{content_type} {}", text.chars().take(300).collect::<String>());
+        instance.post(content_type, text).await.expect_faults(&faults);
+    }
+    let not_utf8 = [b"orig_code,dest_code,day,price\nCN\xffGH,NLRTM,2021-01-01,1\n".as_slice()].concat();
+    instance.post(CSV, not_utf8).await.expect_faults(&[(Some(1), "orig_code", "malformed")]);
+    let not_utf8 = good
+        .replace("CNSGH", "C\u{1}")
+        .into_bytes()
+        .iter()
+        .map(|byte| if *byte == 1 { 0xff } else { *byte })
+        .collect::<Vec<_>>();
+    instance.post(NDJSON, not_utf8).await.expect(422);
+    let mut cut = gzip(&ROWS.repeat(100));
+    cut.truncate(40);
+    let body = instance.post_with(CSV, cut, &[("content-encoding", "gzip")]).await.expect(422).json();
+    assert_eq!(body["errors"].as_array().unwrap().last().unwrap()["field"], "content", "{body}");
+    assert_eq!(count_prices(&pool).await, 0);
+    assert_eq!(count(&pool, "select count(*) from batches").await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn of_many_faults_the_first_hundred_are_listed_and_all_are_counted(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let mut text = String::from("orig_code,dest_code,day,price\n");
+    for row in 0..150 {
+        text.push_str(if row % 2 == 0 { "CNSGH,XXXXX,2021-01-01,1\n" } else { "CNSGH,NLRTM,x,1\n" });
+    }
+    let answer = instance.post(CSV, text).await.expect(422);
+    assert_eq!(answer.json()["total"], 150);
+    assert_eq!(answer.json()["rows"], 150);
+    let body = answer.json();
+    let rows: Vec<_> =
+        body["errors"].as_array().unwrap().iter().map(|error| error["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, (1..=100).collect::<Vec<_>>());
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_repeated_request_is_answered_with_the_first_result(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let key = [("idempotency-key", "january")];
+    let first = instance.post_with(CSV, ROWS, &key).await.expect(201).json();
+    assert_eq!(instance.post_with(CSV, ROWS, &key).await.expect(200).json(), first);
+    assert_eq!(instance.post(CSV, ROWS).await.expect(200).json(), first, "the content alone tells");
+    let other = ROWS.replace("300", "301");
+    instance.post_with(CSV, other.clone(), &key).await.expect(409);
+    instance.post(CSV, other).await.expect(201);
+    assert_eq!(count_prices(&pool).await, 6);
+    // Another supplier's batch is another batch.
+    let request = Request::post("/prices")
+        .header("content-type", CSV)
+        .header("idempotency-key", "january")
+        .header("authorization", "Bearer rates_2_two")
+        .body(Body::from(ROWS))
+        .unwrap();
+    instance.send(request).await.expect(201);
+    // After the configured time, the same content is a new batch.
+    sqlx::raw_sql("update batches set created_at = created_at - interval '2 days'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    instance.post(CSV, ROWS).await.expect(201);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn of_equal_requests_at_once_one_puts_in(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for headers in [&[("idempotency-key", "k")][..], &[]] {
+        let text = format!("{ROWS}CNSGH,NLRTM,2021-01-05,{}\n", headers.len() + 1);
+        let posts = (0..4).map(|_| instance.post_with(CSV, text.clone(), headers));
+        let mut statuses: Vec<u16> =
+            futures_util::future::join_all(posts).await.iter().map(|answer| answer.status.as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 200, 201]);
+    }
+    assert_eq!(count_prices(&pool).await, 8);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn what_is_too_much_or_of_an_unknown_kind_is_refused(pool: PgPool) {
+    let settings = [
+        ("RATES__BATCHES__BODY_LIMIT_BYTES", "1000"),
+        ("RATES__BATCHES__PER_MINUTE_BY_KEY", "7"),
+        ("RATES__BATCHES__PER_MINUTE_BY_ADDRESS", "9"),
+    ];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
+    for (content_type, encoding) in
+        [("text/plain", "identity"), ("text/csv; charset=latin1", "gzip"), (CSV, "br")]
+    {
+        instance.post_with(content_type, ROWS, &[("content-encoding", encoding)]).await.expect(415);
+    }
+    instance.post_with(CSV, ROWS, &[("idempotency-key", " ")]).await.expect(400);
+    let large = ROWS.to_owned() + &"\n".repeat(2000);
+    instance.post(CSV, large.clone()).await.expect(413);
+    instance.post_with(CSV, gzip(&large), &[("content-encoding", "gzip")]).await.expect(413);
+    instance
+        .post_with(CSV, gzip(&large), &[("content-encoding", "gzip"), ("prefer", "respond-async")])
+        .await
+        .expect(413);
+    let refused = instance.post(CSV, ROWS).await.expect(429);
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1);
+    instance.ask("DELETE", "/batches/1", "nonsense").await.expect(401);
+    instance.ask("DELETE", "/batches/1", "nonsense").await.expect(429);
+    instance.ask("GET", "/batches", "rates_1_one").await.expect(200);
+    assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn how_batches_end_is_counted(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let counts = || {
+        let mut registry = prometheus_client::registry::Registry::default();
+        instance.app.register_metrics(&mut registry);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        ["done", "refused", "failed"].map(|outcome| {
+            let name = format!("rates_batches_{outcome}_total ");
+            page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap()
+        })
+    };
+    assert_eq!(counts(), [0, 0, 0]);
+    instance.post(CSV, ROWS).await.expect(201);
+    instance.post(CSV, ROWS).await.expect(200);
+    assert_eq!(counts(), [1, 0, 0], "a repetition is no batch");
+    let wrong = ROWS.replace("GBFXT", "XXXXX");
+    instance.post(CSV, wrong.clone()).await.expect(422);
+    instance.post_with(CSV, wrong, &[("prefer", "respond-async")]).await.expect(202);
+    work_off(&instance, &pool).await;
+    assert_eq!(counts(), [1, 2, 0]);
+    instance
+        .post_with(CSV, format!("{ROWS}GBFXT,EETLL,2021-01-09,5\n"), &[("prefer", "respond-async")])
+        .await;
+    sqlx::raw_sql("update batches set attempts = 20").execute(&pool).await.unwrap();
+    work_off(&instance, &pool).await;
+    assert_eq!(counts(), [1, 2, 1]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_wrong_header_is_one_fault_that_says_what_would_be_right(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (text, reason) in [
+        ("orig_code;dest_code;day;price\nCNSGH;NLRTM;2021-01-01;100\n", "separated by semicolons"),
+        ("orig_code\tdest_code\tday\tprice\nCNSGH\tNLRTM\t2021-01-01\t100\n", "separated by tabs"),
+        ("from,to,day,price,note\n", "orig_code is missing, dest_code is missing, \"from\" is not a column"),
+        ("orig_code,dest_code,day,price,price\n", "price is there twice"),
+        ("CNSGH,NLRTM,2021-01-01,100\n", "it names no column of prices"),
+    ] {
+        let body = instance.post(CSV, text).await.expect_faults(&[(None, "header", "malformed")]);
+        let detail = body["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(reason), "{detail}");
+        assert!(detail.contains("must be comma-separated"), "{detail}");
+        assert!(detail.contains("orig_code,dest_code,day,price in any order"), "{detail}");
+    }
+    assert_eq!(count_prices(&pool).await, 0);
+}

@@ -1,0 +1,91 @@
+//! What tests of uploads share: the requests of suppliers and what the database holds afterwards.
+
+use std::io::Write;
+
+use axum::body::Body;
+use flate2::{Compression, write::GzEncoder};
+use http::Request;
+use rates::batches::worker::{Stopping, work};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::support::{Answer, Instance};
+
+pub const CSV: &str = "text/csv";
+pub const JSON: &str = "application/json";
+pub const NDJSON: &str = "application/x-ndjson";
+
+/// Three prices on two days and two lanes, of the ports in suppliers.sql.
+pub const ROWS: &str = "orig_code,dest_code,day,price\nCNSGH,NLRTM,2021-01-01,100\n\
+                        CNSGH,NLRTM,2021-01-01,200\nCNSGH,GBFXT,2021-01-02,300\n";
+
+impl Instance {
+    /// Posts prices as the supplier acme.
+    pub async fn post(&self, content_type: &str, body: impl Into<Body>) -> Answer {
+        self.post_with(content_type, body, &[]).await
+    }
+
+    pub async fn post_with(
+        &self,
+        content_type: &str,
+        body: impl Into<Body>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::post("/prices")
+            .header("content-type", content_type)
+            .header("authorization", "Bearer rates_1_one");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, key: &str) -> Answer {
+        let request =
+            Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+}
+
+impl Answer {
+    /// 422 with exactly these faults: row, field and code.
+    #[track_caller]
+    pub fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value {
+        let fields: Vec<_> = faults.iter().map(|(_, field, code)| (*field, *code)).collect();
+        let body = self.expect_problem(422, &fields);
+        let errors = body["errors"].as_array().unwrap();
+        let rows: Vec<_> = errors.iter().map(|error| error["row"].as_u64()).collect();
+        assert_eq!(rows, faults.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), "{body}");
+        assert!(
+            errors.iter().all(|error| error["detail"].as_str().is_some_and(|text| !text.is_empty())),
+            "{body}"
+        );
+        assert_eq!(body["total"], faults.len(), "{body}");
+        body
+    }
+}
+
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub async fn count(pool: &PgPool, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
+}
+
+pub async fn count_prices(pool: &PgPool) -> i64 {
+    count(pool, "select count(*) from prices").await
+}
+
+/// Works until no job is left.
+pub async fn work_off(instance: &Instance, pool: &PgPool) {
+    let stopping = Stopping::default();
+    let worker = tokio::spawn(work(instance.app.clone(), stopping.clone()));
+    while count(pool, "select count(*) from batch_jobs").await > 0 {
+        tokio::task::yield_now().await;
+    }
+    stopping.gently.cancel();
+    worker.await.unwrap();
+}

@@ -1,0 +1,108 @@
+//! Keys of suppliers, and what the role of the server may do for them.
+
+use axum::body::Body;
+use http::Request;
+use rates::database::Database;
+use sqlx::PgPool;
+
+use crate::{
+    supplier_client::{CSV, ROWS, count, count_prices, work_off},
+    support::Instance,
+};
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn only_keys_that_hold_open_the_door(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let batch = instance.post(CSV, ROWS).await.expect(201).json();
+    let path = format!("/batches/{}", batch["id"]);
+    for key in ["", "nonsense", "rates_1_two", "rates_3_one", "rates_9999999999999999999999_one"] {
+        let refused = instance.ask("GET", &path, key).await.expect(401);
+        assert_eq!(refused.header("www-authenticate"), "Bearer", "{key}");
+    }
+    let bare = Request::post("/prices").header("content-type", CSV).body(Body::from(ROWS)).unwrap();
+    instance.send(bare).await.expect(401);
+    instance.ask("GET", &path, "rates_2_two").await.expect(403);
+    instance.ask("DELETE", &path, "rates_2_two").await.expect(403);
+    instance.ask("GET", "/batches/999", "rates_1_one").await.expect(404);
+    instance.ask("GET", "/batches/x", "rates_1_one").await.expect(400);
+    assert_eq!(count(&pool, "select count(*) from api_keys where last_used_at is not null").await, 2);
+    for end in ["expires_at = now()", "expires_at = null, revoked_at = now()"] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("update api_keys set {end} where id = 1")))
+            .execute(&pool)
+            .await
+            .unwrap();
+        instance.ask("GET", &path, "rates_1_one").await.expect(401);
+    }
+    assert_eq!(count_prices(&pool).await, 3);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_key_revoked_during_the_upload_ends_it(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let revoke = pool.clone();
+    let pieces = futures_util::stream::unfold(0, move |at| {
+        let pool = revoke.clone();
+        async move {
+            if at == 1 {
+                sqlx::raw_sql("update api_keys set revoked_at = now()").execute(&pool).await.unwrap();
+            }
+            [Some(ROWS), Some("CNSGH,NLRTM,2021-01-03,5\n")]
+                .get(at)
+                .copied()
+                .flatten()
+                .map(|text| (Ok::<_, std::io::Error>(text), at + 1))
+        }
+    });
+    instance.post(CSV, Body::from_stream(Box::pin(pieces))).await.expect(401);
+    assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn reads_are_open_unless_configured_otherwise(pool: PgPool) {
+    let instance = Instance::with(Database::of(pool.clone()), &[("RATES__API__READS_NEED_KEY", "true")]);
+    let rates = "/rates?date_from=2021-01-01&date_to=2021-01-01&origin=asia&destination=europe";
+    instance.ask("GET", rates, "").await.expect(401);
+    instance.ask("GET", "/ports", "rates_1_x").await.expect(401);
+    instance.ask("GET", rates, "rates_1_one").await.expect(200);
+    instance.ask("GET", "/healthz", "").await.expect(200);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
+    let role = format!("batch_app_{}", std::process::id());
+    let mut owner = pool.acquire().await.unwrap();
+    let script = include_str!("../../src/sql/app_role.sql");
+    sqlx::query("select set_config('rates.role', $1, false), set_config('rates.password', 'x', false)")
+        .bind(&role)
+        .execute(&mut *owner)
+        .await
+        .unwrap();
+    sqlx::raw_sql(script).execute(&mut *owner).await.unwrap();
+    let options = (*pool.connect_options()).clone().username(&role).password("x");
+    let as_app = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
+    let instance = Instance::new(&as_app);
+    let batch = instance.post(CSV, ROWS).await.expect(201).json();
+    instance.post_with(CSV, ROWS.replace("300", "1"), &[("prefer", "respond-async")]).await.expect(202);
+    work_off(&instance, &pool).await;
+    instance.ask("DELETE", &format!("/batches/{}", batch["id"]), "rates_1_one").await.expect(200);
+    assert_eq!(count_prices(&pool).await, 3);
+    for refused in [
+        "update prices set price = 1",
+        "insert into daily_rates values ('a', 'b', '2021-01-01', 1, 1)",
+        "update api_keys set revoked_at = null",
+        "insert into suppliers values ('me')",
+        "delete from batches",
+    ] {
+        let error = sqlx::raw_sql(sqlx::AssertSqlSafe(refused)).execute(&as_app).await.expect_err(refused);
+        assert_eq!(
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+            Some("42501"),
+            "{refused}"
+        );
+    }
+    as_app.close().await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop owned by {role}; drop role {role}")))
+        .execute(&mut *owner)
+        .await
+        .unwrap();
+}
