@@ -123,6 +123,32 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_misspelt_parameter_is_refused_and_a_foreign_one_ignored(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let good = format!("{DAYS}&orig_code=CNGGZ&dest_code=EETLL");
+    instance.get(&format!("/rates?{good}")).await.expect(200);
+    for (path, written, meant) in [
+        ("/rates", "orgin", "origin"),
+        ("/rates", "staistics", "statistics"),
+        ("/rates", "oder", "order"),
+        ("/rates", "Order", "order"),
+        ("/rates.csv", "dest_cod", "dest_code"),
+        ("/rates.svg", "them", "theme"),
+        ("/rates.svg", "compares", "compare"),
+    ] {
+        let answer = instance.get(&format!("{path}?{good}&{written}=full")).await;
+        let body = answer.expect_problem(400, &[(written, "unknown_parameter")]);
+        assert_eq!(body["errors"][0]["suggestions"], json!([meant]), "{body}");
+    }
+    let missing = instance.get(&format!("/rates?{}", good.replace("orig_code", "orgi_code"))).await;
+    let body = missing.expect_problem(400, &[("orig_code", "missing")]);
+    assert_eq!(body["errors"][0]["suggestions"], json!(["orig_code"]), "{body}");
+    for foreign in ["utm_source=x&utm_medium=y", "_=1", "fbclid=1", "width=1", "q=a", "lang=en"] {
+        instance.get(&format!("/rates?{good}&{foreign}")).await.expect(200);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let first = instance.rates("CNGGZ", "EETLL", "2021-01-01", "2021-01-02").await.expect(200);

@@ -123,7 +123,7 @@ impl<'a> RatesQuery<'a> {
             "full" => Ok(Statistics::Full),
             _ => Err(("malformed", format!("{} is neither mean nor full", quoted(&text)))),
         });
-        let mut faults = reading.faults;
+        let mut faults = reading.finish();
         faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, max_days)));
         match (from, to, origin, destination, order, statistics) {
             (Some(from), Some(to), Some(origin), Some(destination), Some(order), Some(statistics))
