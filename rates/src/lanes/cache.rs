@@ -105,13 +105,16 @@ impl AnswerKey {
     /// may write the same data differently.
     #[must_use]
     pub fn etag(&self) -> HeaderValue {
-        // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
-        const REVISION: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
-        let hash = REVISION.iter().chain(self.as_slice()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
+        etag_of(chassis::VERSION, self.as_slice())
     }
+}
+
+fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
+    // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
+    let hash = revision.as_bytes().iter().chain(key).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
 }
 
 /// Which version of the data is the newest known to this instance.
@@ -369,5 +372,13 @@ mod tests {
         assert_eq!(freshness.last_known().unwrap().0, 9);
         freshness.begin(5);
         assert_eq!(freshness.current(), Some(5), "a restored database may be older");
+    }
+
+    #[test]
+    fn the_tag_changes_with_the_data_and_with_the_revision_of_the_program() {
+        let key = AnswerKey::default();
+        assert_ne!(key.at(1).etag(), key.at(2).etag());
+        assert_eq!(key.etag(), etag_of(chassis::VERSION, key.as_slice()));
+        assert_ne!(etag_of("0.1.0+a", key.as_slice()), etag_of("0.1.0+b", key.as_slice()));
     }
 }
