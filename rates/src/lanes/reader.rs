@@ -10,10 +10,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{
     cache::Freshness,
@@ -23,9 +27,13 @@ use super::{
 };
 use crate::database::Database;
 
-/// Statements at once. With one, PostgreSQL would idle while answers are written; with many, each would hold one request
-/// and there would be nothing to share.
-const STATEMENTS_AT_ONCE: usize = 2;
+/// Statements at once, as long as they are quick. With one, PostgreSQL would idle while answers are written; with many,
+/// each would hold one request and there would be nothing to share.
+const QUICK_STATEMENTS: usize = 2;
+
+/// A request that waited this long starts one more statement, if the pool has a connection for it: those that run are
+/// slow, and what waits behind them need not be. Well above what a quick statement takes.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The most requests in a statement, and the most days of all of them together: a statement must not make its first
 /// request wait long for its last. A single request may be longer.
@@ -143,6 +151,8 @@ struct SharedReader {
     pool: PgPool,
     waiting: Mutex<VecDeque<WaitingRead>>,
     turns: Arc<Semaphore>,
+    /// For when the statements of the other turns are slow.
+    more_turns: Arc<Semaphore>,
 }
 
 /// A request that waits for a statement.
@@ -154,8 +164,16 @@ struct WaitingRead {
 
 impl PoolReader {
     fn new(pool: PgPool) -> Self {
-        let turns = Arc::new(Semaphore::new(STATEMENTS_AT_ONCE));
-        Self(Arc::new(SharedReader { pool, waiting: Mutex::default(), turns }))
+        let connections = pool.options().get_max_connections() as usize;
+        // A quarter of the connections is left to all else that the pool serves.
+        let most = (connections - connections / 4).max(1);
+        let quick = most.min(QUICK_STATEMENTS);
+        Self(Arc::new(SharedReader {
+            pool,
+            waiting: Mutex::default(),
+            turns: Arc::new(Semaphore::new(quick)),
+            more_turns: Arc::new(Semaphore::new(most - quick)),
+        }))
     }
 
     async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
@@ -179,22 +197,34 @@ impl PoolReader {
 
     /// By a statement that begins after this call: it sees every commit that came before.
     async fn read_mean(&self, query: &RatesQuery<'_>) -> Result<Lane, Arc<sqlx::Error>> {
-        let (reply, answered) = oneshot::channel();
+        let (reply, mut answered) = oneshot::channel();
         self.waiting().push_back(WaitingRead { range: LaneRange::from(query), reply });
-        self.start_turn(&self.0.turns);
-        answered.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
+        let mut answer = None;
+        if !self.start_turn(&self.0.turns) {
+            answer = timeout(PATIENCE, &mut answered).await.ok();
+            if answer.is_none() {
+                self.start_turn(&self.0.more_turns);
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => answered.await,
+        };
+        answer.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<WaitingRead>> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what waits, if one of these turns is free.
-    fn start_turn(&self, turns: &Arc<Semaphore>) {
-        if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
-            // A task of its own: a request whose client goes away must not take the others of its statement with it.
-            tokio::spawn(self.clone().work(Arc::clone(turns), turn));
-        }
+    /// Reads what waits, if one of these turns is free; false where none is.
+    fn start_turn(&self, turns: &Arc<Semaphore>) -> bool {
+        let Ok(turn) = Arc::clone(turns).try_acquire_owned() else {
+            return false;
+        };
+        // A task of its own: a request whose client goes away must not take the others of its statement with it.
+        tokio::spawn(self.clone().work(Arc::clone(turns), turn));
+        true
     }
 
     /// Runs statement after statement until nobody waits.
