@@ -1,6 +1,16 @@
-//! Connections, migrations, and which failures of the database mean "later" and which mean "never".
+//! Connections to the database, its migrations, and whether it can be reached.
 
-use std::time::Duration;
+use std::{
+    error::Error,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chassis::Problem;
 
 use sqlx::{
     ConnectOptions, PgExecutor, PgPool, Postgres,
@@ -27,15 +37,104 @@ pub struct Database {
     pub batches: PgPool,
     /// Take reads of lanes.
     pub replicas: Vec<PgPool>,
+    /// Whether the primary can be reached.
+    pub health: Arc<Health>,
 }
+
+/// Whether the last use of the database worked, and if it cannot be reached, why.
+#[derive(Debug, Default)]
+pub struct Health {
+    up: AtomicBool,
+    unreachable: Mutex<Option<Arc<sqlx::Error>>>,
+}
+
+impl Health {
+    /// Whether the last use worked.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// A use of the database worked.
+    pub fn worked(&self) {
+        // Written where it changes only: all requests share it.
+        if !self.is_up() {
+            self.up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a connection could be made just now; if not, why.
+    pub(crate) fn connected(&self, result: Result<(), Arc<sqlx::Error>>) {
+        self.up.store(result.is_ok(), Ordering::Relaxed);
+        *self.reason() = result.err();
+    }
+
+    /// The problem that this failed use of the database is. A pool reports only that it timed out; the cause is then what
+    /// the last attempt to connect met.
+    pub(crate) fn problem(&self, error: impl Into<Arc<sqlx::Error>>) -> Problem {
+        let error = error.into();
+        if chassis::postgres::is_outage(&error) {
+            self.up.store(false, Ordering::Relaxed);
+        }
+        let reason = self.reason().clone().filter(|_| matches!(*error, sqlx::Error::PoolTimedOut));
+        let problem = Problem::from(Arc::clone(&error));
+        match reason {
+            Some(reason) => problem.cause(Unreachable { error, reason }),
+            None => problem,
+        }
+    }
+
+    fn reason(&self) -> std::sync::MutexGuard<'_, Option<Arc<sqlx::Error>>> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A failed use of the database, with why it cannot be reached.
+#[derive(Debug)]
+struct Unreachable {
+    error: Arc<sqlx::Error>,
+    reason: Arc<sqlx::Error>,
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Unreachable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.reason)
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug)]
+pub struct WrongSetting {
+    setting: &'static str,
+    fault: String,
+}
+
+impl From<(&'static str, String)> for WrongSetting {
+    fn from((setting, fault): (&'static str, String)) -> Self {
+        Self { setting, fault }
+    }
+}
+
+impl fmt::Display for WrongSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.fault)
+    }
+}
+
+impl Error for WrongSetting {}
 
 impl Database {
     /// Connects when it is first asked, so that a server can start before its database.
-    pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
-        let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, WrongSetting> {
         let primary = pool(
             settings,
-            settings.primary().map_err(named)?.application_name("rates").options(SAME_PLAN),
+            settings.primary()?.application_name("rates").options(SAME_PLAN),
             settings.pool_size,
             settings.statement_timeout_seconds,
         );
@@ -43,13 +142,12 @@ impl Database {
             primary,
             batches: pool(
                 settings,
-                settings.primary().map_err(named)?.application_name("rates batches"),
+                settings.primary()?.application_name("rates batches"),
                 settings.batch_pool_size,
                 settings.batch_statement_timeout_seconds,
             ),
             replicas: settings
-                .replicas()
-                .map_err(named)?
+                .replicas()?
                 .into_iter()
                 .map(|options| {
                     let options = options.application_name("rates").options(SAME_PLAN);
@@ -57,13 +155,14 @@ impl Database {
                     pool(settings, options, size, settings.statement_timeout_seconds)
                 })
                 .collect(),
+            health: Arc::default(),
         })
     }
 
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { batches: primary.clone(), primary, replicas: Vec::new() }
+        Self { batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
     }
 
     /// The same with these replicas.

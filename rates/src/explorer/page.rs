@@ -4,10 +4,9 @@
 use std::fmt::Write;
 
 use askama::Template;
-use axum::response::{IntoResponse, Response};
+use axum::body::Bytes;
 use chassis::{Problem, problem::FieldError};
 use chrono::{Months, NaiveDate};
-use http::{HeaderValue, StatusCode, header};
 
 use super::{
     assets::{ASSETS, Assets},
@@ -18,6 +17,7 @@ use crate::{
     http::parameters::parse_day,
     lanes::{
         Lanes,
+        cache::{AnswerKey, Outage, Source},
         chart::{self, thousands},
         query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
         reader::ReadError,
@@ -29,12 +29,6 @@ use crate::{
 const DEFAULT_MONTHS: u32 = 3;
 /// The most rows of the table: a year. All days are in the CSV.
 const TABLE_DAYS: usize = 366;
-
-/// Its own script, style and pictures, and no inline script or style.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
-     frame-ancestors 'none'; base-uri 'none'",
-);
 
 #[derive(Template, Default)]
 #[template(path = "explorer.html")]
@@ -99,12 +93,59 @@ struct ShownLane {
     query: String,
 }
 
-/// The page as this query asks for it. What is wrong with the query is said on the page.
-pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Problem> {
+/// Why there is no page of what was asked.
+pub(crate) enum NoPage {
+    /// The query has faults: a page that says so.
+    Faults(String),
+    /// The page could not be made.
+    Problem(Problem),
+}
+
+impl From<Problem> for NoPage {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Outage for NoPage {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.is_outage())
+    }
+}
+
+/// The page of this query string, from the cache of answers or made now.
+pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(Bytes, Source), NoPage> {
+    let Some(key) = key(query) else {
+        let newest_known = service.freshness.current().unwrap_or(0);
+        let (html, _) = make(service, query, newest_known).await?;
+        return Ok((html.into(), Source::Miss));
+    };
+    let make = |newest_known| make(service, query, newest_known);
+    let (page, source) = service.cache.find_or_make(&key, make).await?;
+    Ok((page.body, source))
+}
+
+/// The key of a page; none where the query string is too long for one.
+fn key(query: &str) -> Option<AnswerKey> {
+    let mut key = AnswerKey::default();
+    // No key of rates begins like this: it would be a day that is not in the calendar.
+    key.push(b"page");
+    // A page of lanes without prices ends on the day it is made.
+    key.push(&chrono::Utc::now().date_naive().to_epoch_days().to_le_bytes());
+    (query.len() <= key.room()).then(|| {
+        key.push(query.as_bytes());
+        key
+    })
+}
+
+/// Makes the page. All that it shows is read after `newest_known` was known and so is no older; it is kept as being of
+/// that version.
+async fn make(service: &Lanes, query: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
     let asked = PageQuery::parse(query);
     let catalogue = service.places.now().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
-    let lanes = read_lanes(&asked, &catalogue, &mut page);
+    let lanes = resolve_lanes(&asked, &catalogue, &mut page);
+    page.faults.extend(asked.faults.iter().cloned());
     page.from = asked.from.to_string();
     page.to = asked.to.to_string();
 
@@ -120,7 +161,7 @@ pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Probl
     if let Some((from, to)) = days {
         (page.from, page.to) = (from.to_string(), to.to_string());
         page.presets = presets(&lanes, from, to);
-        page.shown = Some(show(service, &lanes, from, to).await?);
+        page.shown = Some(show(service, &lanes, from, to, newest_known).await?);
     }
     for (index, row) in page.rows.iter_mut().enumerate() {
         row.number = index + 1;
@@ -130,21 +171,15 @@ pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Probl
             row.without = Some(address(&others, &page.from, &page.to));
         }
     }
-    let status = if page.faults.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let html = page.render().map_err(Problem::internal)?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, service.cache_control.clone()),
-    ];
-    Ok((status, headers, html).into_response())
+    if page.faults.is_empty() { Ok((html.into_bytes(), newest_known)) } else { Err(NoPage::Faults(html)) }
 }
 
 /// A lane by the names of its places.
 type Names = (String, String);
 
 /// The lanes asked for; the rows of the form and what is wrong go to `page`.
-fn read_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
+fn resolve_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
     let mut lanes = Vec::new();
     for (index, (origin, destination)) in asked.lanes.iter().enumerate() {
         let mut place = |text: &str, field: &'static str| {
@@ -271,7 +306,7 @@ fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
                 })
             })
             .collect();
-    links.push(Link { text: "Newest days".to_owned(), href: address(lanes, "", ""), current: false });
+    links.push(Link { text: "Latest".to_owned(), href: address(lanes, "", ""), current: false });
     links
 }
 
@@ -289,7 +324,13 @@ fn address(lanes: &[Names], from: &str, to: &str) -> String {
     query.finish()
 }
 
-async fn show(service: &Lanes, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Result<Shown, Problem> {
+async fn show(
+    service: &Lanes,
+    lanes: &[Names],
+    from: NaiveDate,
+    to: NaiveDate,
+    newest_known: i64,
+) -> Result<Shown, Problem> {
     let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
     let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
         .iter()
@@ -308,9 +349,8 @@ async fn show(service: &Lanes, lanes: &[Names], from: NaiveDate, to: NaiveDate) 
     };
     let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
     let queries = picture.lanes(&first);
-    let newest_known = service.freshness.current().unwrap_or(0);
     let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
-        ReadError::Database(error) => error.into(),
+        ReadError::Failed(problem) => problem,
         // They were there a moment ago.
         ReadError::UnknownPlaces(_) => Problem::unavailable("The places changed meanwhile; try again.", 1),
     })?;

@@ -19,6 +19,10 @@ use quick_cache::{Weighter, sync::Cache as QuickCache};
 
 use crate::settings::CacheSettings;
 
+/// While nobody hears of changes, the database may be away: a request that has a stale answer waits this long for a fresh
+/// one. Well above what a read takes, well below what a person notices.
+const STALE_AFTER: Duration = Duration::from_millis(250);
+
 /// A finished answer.
 #[derive(Debug, Clone)]
 pub struct CachedAnswer {
@@ -95,6 +99,11 @@ impl AnswerKey {
     pub(crate) fn push_text(&mut self, text: &str) {
         self.push(&[u8::try_from(text.len()).unwrap_or(u8::MAX)]);
         self.push(text.as_bytes());
+    }
+
+    /// How many bytes can still be added.
+    pub(crate) fn room(&self) -> usize {
+        Self::CAPACITY - self.length
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -240,8 +249,8 @@ impl AnswerCache {
         Some(key.at(self.freshness.current()?).etag())
     }
 
-    /// The answer to what `key` asks, or the one that `make` makes: of data no older than the version it is given, with
-    /// the version it was made of. Who asks for the same at the same time waits for one of them to make it.
+    /// The answer to what `key` asks, or the one that `make` makes: of data no older than the version it is given (0 where
+    /// none is known), with the version it was made of (0 where that is not known either). Who asks for the same at the same time waits for one of them to make it.
     pub async fn find_or_make<E: Outage, F>(
         &self,
         key: &AnswerKey,
@@ -270,25 +279,28 @@ impl AnswerCache {
             let (body, version) = make(newest_known).await?;
             Ok::<_, E>(CachedAnswer { body: Bytes::from(body), etag: key.at(version).etag(), version })
         };
-        let answer = if let Some(version) = self.freshness.current() {
-            self.get_or_make(key, version, make(version)).await
-        } else {
-            // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
-            // cannot be reached at all, asking it would only make the stale answer late.
-            if self.freshness.listening() == Listening::Away
-                && let Some(stale) = self.find_stale(key)
-            {
-                return Ok(stale);
-            }
-            let answer = make(0).await;
-            if let Ok(answer) = &answer {
-                self.put(&key.at(answer.version), answer);
-            }
-            answer
+        if let Some(version) = self.freshness.current() {
+            return match self.get_or_make(key, version, make(version)).await {
+                Err(error) if error.is_outage() => self.find_stale(key).ok_or(error),
+                answer => Ok((answer?, Source::Miss)),
+            };
+        }
+        // Nothing is known of the newest version, so nothing in the cache is known to be right.
+        let keep = |answer: CachedAnswer| {
+            self.put(&key.at(answer.version), &answer);
+            (answer, Source::Miss)
         };
-        match answer {
-            Err(error) if error.is_outage() => self.find_stale(key).ok_or(error),
-            answer => Ok((answer?, Source::Miss)),
+        let Some(stale) = self.find_stale(key) else {
+            return make(0).await.map(keep);
+        };
+        // The database cannot be reached: to ask it would only make the stale answer late.
+        if self.freshness.listening() == Listening::Away {
+            return Ok(stale);
+        }
+        match tokio::time::timeout(STALE_AFTER, make(0)).await {
+            Ok(Err(error)) if !error.is_outage() => Err(error),
+            Ok(Ok(answer)) => Ok(keep(answer)),
+            Ok(Err(_)) | Err(_) => Ok(stale),
         }
     }
 
@@ -329,9 +341,9 @@ impl AnswerCache {
         self.answers.as_ref()?.get(key.as_slice())
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer; not one of an unknown version.
     pub fn put(&self, key: &AnswerKey, answer: &CachedAnswer) {
-        if let Some(answers) = &self.answers {
+        if let Some(answers) = self.answers.as_ref().filter(|_| answer.version > 0) {
             answers.insert(key.as_slice().to_vec(), answer.clone());
         }
     }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use chassis::Problem;
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
@@ -25,7 +26,7 @@ use super::{
     query::{RatesQuery, Role, Statistics},
     sql::{self, Lane, LaneRange},
 };
-use crate::database::Database;
+use crate::database::{Database, Health};
 
 /// Statements at once, as long as they are quick. With one, PostgreSQL would idle while answers are written; with many,
 /// each would hold one request and there would be nothing to share.
@@ -46,15 +47,15 @@ const MAX_STATEMENTS: usize = 64;
 /// Why lanes could not be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The database failed. Shared by all requests that the statement was to answer.
-    Database(Arc<sqlx::Error>),
+    /// The database failed.
+    Failed(Problem),
     /// Places that are not there.
     UnknownPlaces(Vec<UnknownPlace>),
 }
 
-impl From<sqlx::Error> for ReadError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
+impl From<Problem> for ReadError {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(problem)
     }
 }
 
@@ -65,6 +66,7 @@ pub struct LaneReader {
     replicas: Vec<PoolReader>,
     /// Counts reads, so that replicas take turns.
     turn: AtomicUsize,
+    health: Arc<Health>,
     freshness: Arc<Freshness>,
     places: Arc<Places>,
 }
@@ -75,6 +77,7 @@ impl LaneReader {
             primary: PoolReader::new(database.primary.clone()),
             replicas: database.replicas.iter().cloned().map(PoolReader::new).collect(),
             turn: AtomicUsize::new(0),
+            health: Arc::clone(&database.health),
             freshness,
             places,
         }
@@ -92,7 +95,8 @@ impl LaneReader {
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<Vec<Lane>, ReadError> {
-        let lanes = self.read_anywhere(queries, newest_known).await.map_err(ReadError::Database)?;
+        let lanes = self.read_anywhere(queries, newest_known).await;
+        let lanes = lanes.map_err(|error| self.health.problem(error))?;
         // A lane that has prices has both its places.
         if lanes.iter().any(|lane| lane.days.is_empty()) {
             self.check_places(queries, &lanes).await?;
@@ -119,6 +123,7 @@ impl LaneReader {
             }
         }
         let lanes = self.primary.read(queries).await?;
+        self.health.worked();
         self.freshness.observe(lanes[0].version.version);
         Ok(lanes)
     }
