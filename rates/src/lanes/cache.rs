@@ -17,6 +17,7 @@ use chassis::Problem;
 use http::{HeaderValue, StatusCode};
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 
+use super::query::AnswerKey;
 use crate::settings::CacheSettings;
 
 /// While nobody hears of changes, the database may be away: a request that has a stale answer waits this long for a fresh
@@ -58,72 +59,6 @@ impl Outage for Problem {
     fn is_outage(&self) -> bool {
         self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
-}
-
-/// What an answer depends on, as bytes: the version of the data and whatever the request asks. On the stack, so that a
-/// lookup allocates nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct AnswerKey {
-    bytes: [u8; Self::CAPACITY],
-    length: usize,
-}
-
-impl Default for AnswerKey {
-    /// A key of nothing asked, at version 0.
-    fn default() -> Self {
-        Self { bytes: [0; Self::CAPACITY], length: Self::VERSION }
-    }
-}
-
-impl AnswerKey {
-    /// The bytes of the version, which come first.
-    const VERSION: usize = size_of::<i64>();
-    /// Four lanes by their longest names, and what is asked about them.
-    const CAPACITY: usize = 560;
-
-    /// The same at this version of the data.
-    #[must_use]
-    pub fn at(&self, version: i64) -> Self {
-        let mut key = *self;
-        key.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
-        key
-    }
-
-    /// Adds a part of a fixed length.
-    pub(crate) fn push(&mut self, part: &[u8]) {
-        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
-        self.length += part.len();
-    }
-
-    /// Adds a text of at most 255 bytes after its length, which keeps "AB" + "C" apart from "A" + "BC".
-    pub(crate) fn push_text(&mut self, text: &str) {
-        self.push(&[u8::try_from(text.len()).unwrap_or(u8::MAX)]);
-        self.push(text.as_bytes());
-    }
-
-    /// How many bytes can still be added.
-    pub(crate) fn room(&self) -> usize {
-        Self::CAPACITY - self.length
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// The strong tag of the answer with this key. It changes with the data and with the program, whose next version
-    /// may write the same data differently.
-    #[must_use]
-    pub fn etag(&self) -> HeaderValue {
-        etag_of(chassis::VERSION, self.as_slice())
-    }
-}
-
-fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
-    // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
-    let hash = revision.as_bytes().iter().chain(key).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
 }
 
 /// Which version of the data is the newest known to this instance.
@@ -384,13 +319,5 @@ mod tests {
         assert_eq!(freshness.last_known().unwrap().0, 9);
         freshness.begin(5);
         assert_eq!(freshness.current(), Some(5), "a restored database may be older");
-    }
-
-    #[test]
-    fn the_tag_changes_with_the_data_and_with_the_revision_of_the_program() {
-        let key = AnswerKey::default();
-        assert_ne!(key.at(1).etag(), key.at(2).etag());
-        assert_eq!(key.etag(), etag_of(chassis::VERSION, key.as_slice()));
-        assert_ne!(etag_of("0.1.0+a", key.as_slice()), etag_of("0.1.0+b", key.as_slice()));
     }
 }

@@ -5,11 +5,8 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Order, PlaceName, RatesQuery, Statistics};
-use crate::{
-    http::parameters::{Parameter, Reading, pairs, quoted},
-    lanes::cache::AnswerKey,
-};
+use super::{AnswerKey, Order, PlaceName, RatesQuery, Statistics};
+use crate::http::parameters::{Parameter, Reading, pairs, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]

@@ -136,3 +136,11 @@ fn a_flood_of_unknown_names_is_read_to_a_bound() {
     let wrong = RatesQuery::parse(&flood, 31).unwrap_err();
     assert!(wrong.faults.len() < 32, "{}", wrong.faults.len());
 }
+
+#[test]
+fn the_tag_changes_with_the_data_and_with_the_revision_of_the_program() {
+    let key = AnswerKey::default();
+    assert_ne!(key.at(1).etag(), key.at(2).etag());
+    assert_eq!(key.etag(), etag_of(chassis::VERSION, key.as_slice()));
+    assert_ne!(etag_of("0.1.0+a", key.as_slice()), etag_of("0.1.0+b", key.as_slice()));
+}
