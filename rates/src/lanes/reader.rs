@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chassis::Problem;
@@ -41,8 +41,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const MAX_REQUESTS: usize = 32;
 const MAX_DAYS: i64 = 4_000;
 
-/// Statements by one connection before it goes back to the pool.
-const MAX_STATEMENTS: usize = 64;
+/// How long a turn keeps its connection before that goes back to the pool: in a small pool others wait for it.
+const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 
 /// Why lanes could not be read.
 #[derive(Debug)]
@@ -299,28 +299,25 @@ impl PoolReader {
 /// whether it lives, which is one more message and its answer.
 #[derive(Default)]
 struct TurnConnection {
-    /// None while a statement runs, and after one that failed.
-    free: Mutex<Option<PoolConnection<Postgres>>>,
-    statements: AtomicUsize,
+    /// With the time when it came from the pool. None while a statement runs, and after one that failed.
+    free: Mutex<Option<(PoolConnection<Postgres>, Instant)>>,
 }
 
 impl TurnConnection {
     async fn read_lanes(&self, pool: &PgPool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
         let free = self.free().take();
-        let mut connection = match free {
-            Some(connection) => connection,
-            None => pool.acquire().await?,
+        let (mut connection, since) = match free {
+            Some(free) => free,
+            None => (pool.acquire().await?, Instant::now()),
         };
         let lanes = sql::read_lanes(&mut *connection, ranges).await?;
-        let statements = self.statements.fetch_add(1, Ordering::Relaxed) + 1;
-        // Now and then it goes back all the same: in a small pool others wait for it.
-        if !statements.is_multiple_of(MAX_STATEMENTS) {
-            *self.free() = Some(connection);
+        if since.elapsed() < KEEP_CONNECTION {
+            *self.free() = Some((connection, since));
         }
         Ok(lanes)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Postgres>>> {
+    fn free(&self) -> std::sync::MutexGuard<'_, Option<(PoolConnection<Postgres>, Instant)>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
