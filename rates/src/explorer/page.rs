@@ -69,7 +69,7 @@ struct Link {
     current: bool,
 }
 
-/// Why there is no page of what was asked.
+/// Why there is no page of what was query.
 pub(crate) enum NoPage {
     /// The query has faults: a page that says so.
     Faults(String),
@@ -116,21 +116,21 @@ fn key(query: &str) -> Option<AnswerKey> {
 
 /// Makes the page. All that it shows is read after `newest_known` was known and so is no older; it is kept as being of
 /// that version.
-async fn make(service: &Lanes, query: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
-    let asked = PageQuery::parse(query);
+async fn make(service: &Lanes, text: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
+    let query = PageQuery::parse(text);
     let catalogue = service.places.now().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
-    let lanes = resolve_lanes(&asked, &catalogue, &mut page);
-    page.faults.extend(asked.faults.iter().cloned());
-    page.from = asked.from.to_string();
-    page.to = asked.to.to_string();
+    let lanes = resolve_lanes(&query, &catalogue, &mut page);
+    page.faults.extend(query.faults.iter().cloned());
+    page.from = query.from.to_string();
+    page.to = query.to.to_string();
 
     let (mut days, mut examples) = (None, Vec::new());
     if page.faults.is_empty() {
         if lanes.is_empty() {
             examples = find_examples(service, &catalogue).await?;
         } else {
-            days = days_of(service, &asked, &lanes, &mut page.faults).await?;
+            days = days_of(service, &query, &lanes, &mut page.faults).await?;
         }
     }
     page.examples = examples;
@@ -155,9 +155,9 @@ async fn make(service: &Lanes, query: &str, newest_known: i64) -> Result<(Vec<u8
 pub(super) type Names = (String, String);
 
 /// The lanes asked for; the rows of the form and what is wrong go to `page`.
-fn resolve_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
+fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
     let mut lanes = Vec::new();
-    for (index, (origin, destination)) in asked.lanes.iter().enumerate() {
+    for (index, (origin, destination)) in query.lanes.iter().enumerate() {
         let mut place = |text: &str, field: &'static str| {
             let text = text.trim();
             if let Some(place) = catalogue.resolve(text) {
@@ -166,7 +166,7 @@ fn resolve_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'
                     Some(place),
                 );
             }
-            let which = if asked.lanes.len() > 1 { format!(" of lane {}", index + 1) } else { String::new() };
+            let which = if query.lanes.len() > 1 { format!(" of lane {}", index + 1) } else { String::new() };
             let detail = if text.is_empty() {
                 format!("The {field}{which} is missing.")
             } else {
@@ -199,7 +199,7 @@ fn resolve_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'
 /// The range asked for, or the newest days of these lanes; none, with the faults, where it is wrong.
 async fn days_of(
     service: &Lanes,
-    asked: &PageQuery<'_>,
+    query: &PageQuery<'_>,
     lanes: &[Names],
     faults: &mut Vec<FieldError>,
 ) -> Result<Option<(NaiveDate, NaiveDate)>, Problem> {
@@ -208,7 +208,7 @@ async fn days_of(
             parse_day(text).map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
         })
     };
-    let (from, to) = (read(&asked.from, "date_from"), read(&asked.to, "date_to"));
+    let (from, to) = (read(&query.from, "date_from"), read(&query.to, "date_to"));
     let to = if let Some(to) = to {
         to.ok()
     } else {

@@ -23,20 +23,16 @@ const RECONNECT: Duration = Duration::from_millis(500);
 /// Keeps `freshness` up to date for ever; a lost connection is made anew. Says why the database cannot be reached, once
 /// each time that this begins.
 pub(super) async fn listen(freshness: &Freshness, health: &Health, pool: &PgPool) {
-    let mut told = false;
     loop {
         let Err(error) = listen_once(freshness, health, pool).await;
         let error = Arc::new(error);
         if freshness.listening() == Listening::Live {
             freshness.end(Listening::Lost);
             tracing::warn!(error = %error, "lost the connection that hears of changes; reads go to the database");
-            told = false;
         } else {
-            freshness.end(Listening::Away);
             health.connected(Err(Arc::clone(&error)));
-            if !told {
+            if freshness.end(Listening::Away) != Listening::Away {
                 tracing::warn!(error = %error, "cannot reach the database; stale answers are given where there are any");
-                told = true;
             }
         }
         tokio::time::sleep(RECONNECT).await;
