@@ -1,5 +1,6 @@
 //! The real binary: start, first answer, stop, exit codes, and what it says when it is set up wrongly.
 
+mod outage;
 mod suppliers;
 #[path = "../support/mod.rs"]
 mod support;
@@ -47,6 +48,8 @@ struct Server {
     lines: BufReader<ChildStdout>,
     address: String,
     metrics_address: String,
+    /// What it logged until it listened.
+    first_lines: String,
 }
 
 impl Server {
@@ -68,6 +71,7 @@ impl Server {
                     lines,
                     address: text("address"),
                     metrics_address: text("metrics_address"),
+                    first_lines: log,
                 };
             }
         }

@@ -83,6 +83,14 @@ impl Instance {
         Answer { asked, status, headers, body }
     }
 
+    /// What the metrics port tells of this instance.
+    pub async fn metrics(&self) -> String {
+        let (_, private) = routers(&self.app, &settings(&[]), "test");
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let body = private.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
+
     /// The rates of a lane.
     pub async fn rates(&self, origin: &str, destination: &str, from: &str, to: &str) -> Answer {
         self.get(&format!("/rates?date_from={from}&date_to={to}&orig_code={origin}&dest_code={destination}"))
