@@ -50,8 +50,10 @@ def test_the_password_the_machine_is_born_with_is_not_in_the_state(root):
     assert all(a["password"] is None and a["password_wo"] is None for a in attributes)
 
 
-def test_the_rest_follows_and_a_second_plan_has_no_changes(root):
+def test_the_rest_follows_without_a_hook_and_a_second_plan_has_no_changes(root):
+    root.aws.forget_calls()
     root.apply("abc123")
+    assert root.aws.calls == []
     assert root.runs_a_service()
     root.has_no_changes("abc123")
 
