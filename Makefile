@@ -84,8 +84,9 @@ deny: ## Check licences, advisories and sources of dependencies (needs cargo-den
 	$(CARGO) deny check
 
 .PHONY: terraform-test
-terraform-test: ## Check the Terraform code offline (see terraform/test.sh --help)
-	terraform/test.sh
+terraform-test: ## Check the Terraform code without an AWS account (see terraform/README.md)
+	python3 -m venv .run/terraform && .run/terraform/bin/pip install --quiet --requirement terraform/tests/requirements.txt
+	.run/terraform/bin/pytest --durations=5 terraform/tests
 
 .PHONY: deploy
 deploy: ## Roll a release out: make deploy ENV=dev TAG=…
