@@ -191,8 +191,7 @@ until_true() { # COMMAND...
   version=$(docker run --rm "${HARDENED[@]}" "$IMAGE" --version)
   labelled=$(docker image inspect "$IMAGE" --format '{{index .Config.Labels "org.opencontainers.image.version"}}')
   [[ $version == "rates $labelled+$revision"* ]]
-  run docker run --rm --entrypoint sh "$IMAGE" -c true
-  [ "$status" -eq 127 ]
+  run -127 docker run --rm --entrypoint sh "$IMAGE" -c true
 }
 
 @test "the certificate authorities are there, those of RDS among them" {
