@@ -152,8 +152,8 @@ where origin = '{orig_code}' and destination = '{dest_code}' and day between '20
 
 def service_select(place):
     """The statement of the service for one lane, with its parameters written out, from where the service has it."""
-    source = (ROOT / "rates/src/sql/rates.rs").read_text()
-    statement = re.search(r'fn lanes\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
+    source = (ROOT / "rates/src/lanes/sql.rs").read_text()
+    statement = re.search(r'fn read_lanes\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
     values = {"$1": place["orig_code"], "$2": place["dest_code"], "$3": "2021-01-01", "$4": "2021-01-31"}
     for parameter, value in values.items():
         statement = statement.replace(parameter, f"'{{{value}}}'")

@@ -1,6 +1,6 @@
 //! How a process ends, so that scripts and supervisors can tell a typing mistake from an outage.
 
-use std::process::ExitCode;
+use std::{error::Error, fmt, process::ExitCode};
 
 /// Exit codes shared by every command of every service; the numbers are those of BSD's `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,5 +32,78 @@ impl From<Exit> for ExitCode {
             Exit::Unavailable => 69,
             Exit::Temporary => 75,
         })
+    }
+}
+
+/// Why a command cannot do its work: a text for the person who ran it, the cause, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure without a cause. `message` says what is wrong and what to do; further lines may say more.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), source: None }
+    }
+
+    /// The same failure, told as the reason for another.
+    #[must_use]
+    pub fn context(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+}
+
+/// The message, then each cause that the text before does not end with.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.source {
+            Some(cause) => write!(f, ": {}", chain(&**cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<crate::settings::Faults> for Failure {
+    fn from(faults: crate::settings::Faults) -> Self {
+        Self::new(Exit::Usage, faults.to_string())
+    }
+}
+
+/// An error with its causes in one line, outermost first.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Many errors print their cause themselves; nobody needs to read it twice.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// Turns any error into a [`Failure`].
+pub trait OrFail<T> {
+    /// The value, or a failure with this exit code that says `what` could not be done, and why.
+    fn or_fail<W: Into<String>>(self, exit: Exit, what: impl FnOnce() -> W) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrFail<T> for Result<T, E> {
+    fn or_fail<W: Into<String>>(self, exit: Exit, what: impl FnOnce() -> W) -> Result<T, Failure> {
+        self.map_err(|error| Failure { exit, message: what().into(), source: Some(error.into()) })
     }
 }

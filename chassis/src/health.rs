@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use axum::{Json, Router, extract::State, routing::get};
 use serde_json::{Value, json};
 
-use crate::Problem;
+use crate::{Problem, stop::Stop};
 
 type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -15,6 +15,7 @@ type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub struct Readiness {
     check: Arc<dyn Fn() -> CheckFuture + Send + Sync>,
     timeout: Duration,
+    stop: Option<Stop>,
 }
 
 impl Readiness {
@@ -24,10 +25,18 @@ impl Readiness {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
-        Self { check: Arc::new(move || Box::pin(check())), timeout }
+        Self { check: Arc::new(move || Box::pin(check())), timeout, stop: None }
+    }
+
+    /// The same, until a stop begins.
+    pub(crate) fn until(self, stop: Stop) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     async fn ask(&self) -> Result<(), String> {
+        if self.stop.as_ref().is_some_and(Stop::has_begun) {
+            return Err("the process is stopping".into());
+        }
         tokio::time::timeout(self.timeout, (self.check)())
             .await
             .unwrap_or_else(|_| Err("the check took too long".into()))

@@ -1,11 +1,12 @@
-//! What every service of the platform starts on: settings, telemetry, problem responses, health, TLS and a graceful
-//! stop. It knows no service, and no service knows another.
+//! The shell that every service of the platform runs in: command line, settings, logs, metrics, health, TLS, the edge
+//! around every request, a graceful stop, and what services with a database or a queue need. It knows no service, and
+//! no service knows another.
 //!
-//! A service reads its [`settings`], starts its [`telemetry`], builds an axum router and hands it to
-//! [`server::serve`], which returns when the process should end.
+//! A service implements [`Service`], and its `main` is [`main`]. `examples/hello.rs` is a whole one.
 
-mod access;
-mod connection;
+pub mod accept;
+mod body;
+mod command_line;
 pub mod edge;
 pub mod exit;
 pub mod extract;
@@ -16,13 +17,24 @@ pub mod openapi;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod problem;
-mod security;
+mod process;
 pub mod server;
+mod service;
 pub mod settings;
+mod stop;
+mod tasks;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "worker")]
+pub mod worker;
 
-pub use exit::Exit;
+pub use command_line::{Configuration, main, print};
+pub use exit::{Exit, Failure};
 pub use problem::Problem;
+pub use process::work;
+pub use service::{Context, NoCommand, Parts, Role, Service};
+pub use stop::Stop;
 
 /// Version and git revision of the program, as logs, `--version` and the API description show them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("GIT_REVISION"));

@@ -18,6 +18,8 @@ use std::{
 use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
 use serde::Deserialize;
 
+use crate::{Exit, Failure, exit::OrFail, settings::Fault};
+
 /// How long lines gather.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,9 +39,7 @@ pub struct LogFileSettings {
 }
 
 impl LogFileSettings {
-    /// What is wrong with the values.
-    #[must_use]
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.max_bytes == 0 {
             faults.push(("logs.max_bytes", "must be above 0".to_owned()));
@@ -51,7 +51,7 @@ impl LogFileSettings {
     }
 
     /// Opens (or makes) the file of this name; none where no files are wanted.
-    pub fn open(&self, name: &str) -> Result<Option<LogFile>, String> {
+    pub(crate) fn open(&self, name: &str) -> Result<Option<LogFile>, Failure> {
         if self.folder.as_os_str().is_empty() {
             return Ok(None);
         }
@@ -59,22 +59,29 @@ impl LogFileSettings {
         // Asked here, since the crate that rolls the files would panic, or say nothing.
         fs::create_dir_all(&self.folder)
             .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
-            .map_err(|error| format!("cannot write the log file {}: {error}", path.display()))?;
-        LogFile::start(&path, self).map(Some).map_err(|error| format!("cannot log to {name}: {error}"))
+            .or_fail(Exit::Failure, || {
+                format!(
+                    "cannot write the log file {}; set logs.folder to another folder, or to \"\" for none",
+                    path.display()
+                )
+            })?;
+        LogFile::start(&path, self)
+            .map(Some)
+            .or_fail(Exit::Failure, || format!("cannot write the log file {}", path.display()))
     }
 }
 
 /// A file that lines are logged to. What has gathered is written when it is dropped.
 pub struct LogFile {
-    lines: Lines,
+    writer: LogWriter,
     /// Dropped to end the thread.
     stop: Option<mpsc::Sender<()>>,
-    writer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Where lines are put; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Gathered>>);
+pub struct LogWriter(Arc<Mutex<Gathered>>);
 
 #[derive(Default)]
 struct Gathered {
@@ -85,10 +92,10 @@ struct Gathered {
 impl LogFile {
     fn start(path: &Path, settings: &LogFileSettings) -> io::Result<Self> {
         let mut rolled = Rolled::open(path, settings.max_bytes, settings.backup_count)?;
-        let lines = Lines::default();
+        let writer = LogWriter::default();
         let (stop, stopped) = mpsc::channel::<()>();
-        let gathered = lines.clone();
-        let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        let gathered = writer.clone();
+        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             loop {
                 let last = stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout);
                 let taken = std::mem::take(&mut *gathered.lock());
@@ -105,26 +112,26 @@ impl LogFile {
                 }
             }
         })?;
-        Ok(Self { lines, stop: Some(stop), writer: Some(writer) })
+        Ok(Self { writer, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where to put lines.
+    /// Where lines are put.
     #[must_use]
-    pub fn lines(&self) -> Lines {
-        self.lines.clone()
+    pub fn writer(&self) -> LogWriter {
+        self.writer.clone()
     }
 }
 
 impl Drop for LogFile {
     fn drop(&mut self) {
         self.stop = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
-impl Lines {
+impl LogWriter {
     fn lock(&self) -> std::sync::MutexGuard<'_, Gathered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,16 +145,10 @@ impl Lines {
             gathered.bytes.extend_from_slice(line);
         }
     }
-
-    /// What has gathered.
-    #[cfg(test)]
-    pub(crate) fn taken(&self) -> Vec<u8> {
-        std::mem::take(&mut self.lock().bytes)
-    }
 }
 
 /// As a sink of [`crate::telemetry::start`], which writes a line at a time.
-impl Write for Lines {
+impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -209,7 +210,7 @@ mod tests {
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
         let log = settings(folder.path()).open("x.log").unwrap().unwrap();
         for number in 10..17 {
-            log.lines().put(format!("line {number}\n").as_bytes());
+            log.writer().put(format!("line {number}\n").as_bytes());
         }
         drop(log);
         assert_eq!(
@@ -218,9 +219,9 @@ mod tests {
         );
         // Goes on where it ended, and a line that is too long for any file is kept whole.
         let log = settings(folder.path()).open("x.log").unwrap().unwrap();
-        log.lines().put(b"line 17\n");
-        log.lines().put(b"a line of more than twenty bytes\n");
-        log.lines().put(b"line 18\n");
+        log.writer().put(b"line 17\n");
+        log.writer().put(b"a line of more than twenty bytes\n");
+        log.writer().put(b"line 18\n");
         drop(log);
         assert_eq!(
             [read("x.log"), read("x.log.1"), read("x.log.2")],
@@ -232,7 +233,7 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_told() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        let fault = settings(&folder.path().join("file")).open("x.log").err().unwrap();
+        let fault = settings(&folder.path().join("file")).open("x.log").err().unwrap().to_string();
         assert!(fault.contains("file/x.log"), "{fault}");
         assert!(settings(Path::new("")).open("x.log").unwrap().is_none());
     }

@@ -1,6 +1,9 @@
 //! What is true of every API of the platform: its version, and how errors look.
 
-use http::StatusCode;
+use std::sync::Arc;
+
+use axum::{Router, routing::get};
+use http::{StatusCode, header};
 use utoipa::{
     ToSchema,
     openapi::{Content, OpenApi, PathItem, Ref, RefOr, Response, path::Operation},
@@ -33,6 +36,13 @@ pub fn to_json(api: &OpenApi) -> String {
     let mut text = api.to_pretty_json().expect("a description is plain data");
     text.push('\n');
     text
+}
+
+/// `GET /openapi.json`; the text is rendered once.
+pub(crate) fn router(api: &OpenApi) -> Router {
+    let text: Arc<str> = to_json(api).into();
+    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string());
+    Router::new().route("/openapi.json", get(document))
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

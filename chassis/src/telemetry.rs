@@ -11,6 +11,8 @@ use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use crate::settings::Fault;
+
 /// The `telemetry` section of a service's settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,12 +38,13 @@ pub enum LogFormat {
 }
 
 impl TelemetrySettings {
-    /// What is wrong with the values.
-    #[must_use]
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        if let Err(error) = EnvFilter::builder().parse(&self.log_filter) {
-            faults.push(("telemetry.log_filter", error.to_string()));
+        // One at a time, since the parser does not say which directive it means.
+        for directive in self.log_filter.split(',') {
+            if let Err(error) = EnvFilter::builder().parse(directive) {
+                faults.push(("telemetry.log_filter", format!("{directive:?}: {error}")));
+            }
         }
         if !self.otlp_endpoint.is_empty() && self.otlp_endpoint.parse::<http::Uri>().is_err() {
             faults.push(("telemetry.otlp_endpoint", "is not a URL".to_owned()));
@@ -83,7 +86,7 @@ where
     } else {
         tracing_subscriber::fmt::layer().with_writer(sink).boxed()
     };
-    let provider = (!settings.otlp_endpoint.is_empty()).then(|| tracer_provider(settings, service)).flatten();
+    let provider = if settings.otlp_endpoint.is_empty() { None } else { tracer_provider(settings, service) };
     let traces = provider
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
@@ -99,11 +102,18 @@ fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Optio
     // The exporter's client panics without one where any crate of the program turns its TLS on. A second provider in one
     // process keeps the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/')))
-        .build();
+    let endpoint = format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/'));
+    // The exporter's client blocks, and refuses to be made on a thread of the runtime.
+    let exporter = std::thread::spawn(move || {
+        SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(endpoint)
+            .build()
+    });
+    let exporter = exporter.join().unwrap_or_else(|_| {
+        Err(opentelemetry_otlp::ExporterBuildError::InternalFailure("the exporter panicked".into()))
+    });
     match exporter {
         Ok(exporter) => Some(
             SdkTracerProvider::builder()

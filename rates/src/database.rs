@@ -1,18 +1,12 @@
-//! Connections, migrations, and which failures of the database mean "later" and which mean "never".
+//! The pools of the primary and of its replicas, and the schema.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+use chassis::{
+    Failure,
+    postgres::{self, DatabaseSettings},
 };
+use sqlx::{PgPool, Postgres, migrate::Migrator, pool::PoolConnection};
 
-use sqlx::{
-    ConnectOptions, PgExecutor, PgPool, Postgres,
-    migrate::Migrator,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-
-use crate::{reader::Reader, settings::DatabaseSettings, sql};
+use crate::settings::BatchSettings;
 
 /// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
 pub static MIGRATOR: Migrator = {
@@ -26,114 +20,63 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// Takes writes, and the reads that must not lag.
     pub primary: PgPool,
-    /// The lanes of the primary.
-    pub(crate) reader: Reader,
     /// To the primary as well, for batches: long transactions, some as long as a client sends.
     pub batches: PgPool,
-    replicas: Vec<Reader>,
-    next: AtomicUsize,
+    /// Take reads of lanes.
+    pub replicas: Vec<PgPool>,
 }
 
 impl Database {
-    /// Connects when it is first asked, so that a server can start before its database.
-    pub fn new(settings: &DatabaseSettings) -> Result<Self, String> {
-        let named = |(setting, fault): (&str, String)| format!("{setting}: {fault}");
-        let primary = pool(
-            settings,
-            settings.primary().map_err(named)?.application_name("rates").options(SAME_PLAN),
-            settings.pool_size,
-            settings.statement_timeout_seconds,
-        );
+    /// Pools that connect when they are first used, so that a server can start before its database.
+    pub fn new(settings: &DatabaseSettings, batches: &BatchSettings) -> Result<Self, Failure> {
+        let primary = settings.primary().map_err(postgres::failure_of)?;
+        let replicas = settings.replicas().map_err(postgres::failure_of)?;
+        let reads = |options: sqlx::postgres::PgConnectOptions| {
+            let options = options.application_name("rates").options(SAME_PLAN);
+            postgres::pool(settings, options, settings.pool_size, settings.statement_timeout_seconds)
+        };
         Ok(Self {
-            reader: Reader::new(primary.clone()),
-            primary,
-            batches: pool(
+            batches: postgres::pool(
                 settings,
-                settings.primary().map_err(named)?.application_name("rates batches"),
-                settings.batch_pool_size,
-                settings.batch_statement_timeout_seconds,
+                primary.clone().application_name("rates batches"),
+                batches.pool_size,
+                batches.statement_timeout_seconds,
             ),
-            replicas: settings
-                .replicas()
-                .map_err(named)?
-                .into_iter()
-                .map(|options| {
-                    let options = options.application_name("rates").options(SAME_PLAN);
-                    let size = settings.pool_size;
-                    Reader::new(pool(settings, options, size, settings.statement_timeout_seconds))
-                })
-                .collect(),
-            next: AtomicUsize::new(0),
+            primary: reads(primary),
+            replicas: replicas.into_iter().map(reads).collect(),
         })
     }
 
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self {
-            batches: primary.clone(),
-            reader: Reader::new(primary.clone()),
-            primary,
-            replicas: Vec::new(),
-            next: AtomicUsize::new(0),
-        }
+        Self { batches: primary.clone(), primary, replicas: Vec::new() }
     }
 
     /// The same with these replicas.
     #[must_use]
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
-        Self { replicas: replicas.into_iter().map(Reader::new).collect(), ..self }
+        Self { replicas, ..self }
     }
 
-    /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement, since
-    /// its client went away, must not meet the next batch; a new connection costs a hundredth of what a batch does.
+    /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement,
+    /// since its client went away, must not meet the next batch; a new connection costs little beside a batch.
     pub(crate) async fn for_batch(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let mut connection = self.batches.acquire().await?;
         connection.close_on_drop();
         Ok(connection)
     }
 
-    /// The replica whose turn it is, if there is any.
-    #[must_use]
-    pub(crate) fn replica(&self) -> Option<&Reader> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.replicas.get(turn.checked_rem(self.replicas.len())?)
+    /// Closes the connections.
+    pub(crate) async fn close(&self) {
+        self.primary.close().await;
+        self.batches.close().await;
+        for replica in &self.replicas {
+            replica.close().await;
+        }
     }
 }
 
-/// The reads of requests are planned once: there is one way to scan a primary key, and to find it anew for each statement
-/// took PostgreSQL as long as the scan.
+/// The reads of requests are planned once: there is one way to scan a primary key, and planning anew for each statement
+/// takes PostgreSQL as long as the scan.
 const SAME_PLAN: [(&str, &str); 1] = [("plan_cache_mode", "force_generic_plan")];
-
-fn pool(
-    settings: &DatabaseSettings,
-    options: PgConnectOptions,
-    size: u32,
-    statement_timeout_seconds: f64,
-) -> PgPool {
-    let timeout_ms = format!("{}ms", (statement_timeout_seconds * 1000.0).ceil());
-    // What is slow is said in proportion to what the pool is for: a second for a read.
-    let slow = Duration::from_secs_f64(statement_timeout_seconds / 5.0);
-    let options = options
-        .options([("statement_timeout", timeout_ms.as_str()), ("jit", "off")])
-        .log_slow_statements(tracing::log::LevelFilter::Warn, slow);
-    PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(settings.acquire_timeout())
-        // A ping before each use would double the round trips of a read. A connection that died in the pool costs one
-        // request a retry (see `chassis::postgres::retry`).
-        .test_before_acquire(false)
-        .max_lifetime(Duration::from_mins(30))
-        .connect_lazy_with(options)
-}
-
-/// The migrations of [`MIGRATOR`] that the database lacks, in order.
-pub async fn pending_migrations(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
-    let applied = sql::migrations::applied(executor).await?;
-    Ok(MIGRATOR
-        .iter()
-        .filter(|migration| migration.migration_type.is_up_migration())
-        .filter(|migration| !applied.contains(&migration.version))
-        .map(|migration| format!("{} {}", migration.version, migration.description))
-        .collect())
-}

@@ -1,27 +1,21 @@
-//! What does a container cost per day between two places? `GET /rates` answers from PostgreSQL, for ports and for
-//! whole regions.
+//! What does it cost to ship a container from A to B, day by day? `GET /rates` answers from PostgreSQL, for ports and
+//! for whole regions.
 //!
-//! Start reading at [`router`]: it lists every route. A route `/x` has its handler in `http::x` and its test in
-//! `tests/routes/x.rs`; the SQL of a subject is in the module of the subject.
+//! Start reading at [`mod@http`]: it lists every route.
 
 pub mod app;
 pub mod batches;
-pub mod body;
-pub mod cache;
-mod chart;
-pub mod commands;
+mod commands;
 pub mod database;
-pub mod form;
-mod http;
+mod explorer;
+pub mod http;
+pub mod lanes;
 pub mod load;
-pub mod params;
 pub mod places;
 mod progress;
-pub mod reader;
 mod rollup;
-pub mod router;
-mod routes;
+mod service;
 pub mod settings;
-mod sql;
-mod suppliers;
-pub mod version;
+pub mod suppliers;
+
+pub use service::{Rates, parts};

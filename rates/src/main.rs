@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rates::commands::run().into()
+    chassis::main::<rates::Rates>()
 }

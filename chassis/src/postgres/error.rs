@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Problem;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::{Exit, Failure, Problem, exit};
 
 /// Whether the database is unreachable or busy for now, so that the same request may succeed later.
 #[must_use]
@@ -39,5 +41,25 @@ impl From<Arc<sqlx::Error>> for Problem {
         } else {
             Self::internal(error)
         }
+    }
+}
+
+/// What a failed statement says to the person at the terminal: PostgreSQL's message, detail and hint.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        let outage = is_outage(&error);
+        let postgres =
+            error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        let Some(postgres) = postgres else {
+            let exit = if outage { Exit::Unavailable } else { Exit::Failure };
+            return Self::new(exit, format!("the database failed: {}", exit::chain(&error)));
+        };
+        let mut text = postgres.message().to_owned();
+        for (title, more) in
+            [("detail", postgres.detail()), ("hint", postgres.hint()), ("where", postgres.r#where())]
+        {
+            text.extend(more.map(|more| format!("\n  {title}: {more}")));
+        }
+        Self::new(if outage { Exit::Unavailable } else { Exit::Data }, text)
     }
 }

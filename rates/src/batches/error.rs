@@ -1,7 +1,5 @@
 //! Why a batch was not stored.
 
-use std::io;
-
 use chassis::Problem;
 use http::StatusCode;
 
@@ -14,8 +12,6 @@ pub(crate) enum BatchError {
     Read(ReadError),
     /// The content was read and has faults.
     Faults(Content),
-    /// So many workers began with the batch and died.
-    Abandoned(i32),
     /// The database failed.
     Database(sqlx::Error),
 }
@@ -45,9 +41,6 @@ impl From<BatchError> for Problem {
             }
             BatchError::Read(error) => Self::internal(error),
             BatchError::Faults(content) => unacceptable(content),
-            BatchError::Abandoned(attempts) => {
-                Self::internal(io::Error::other(format!("{attempts} workers died at this batch")))
-            }
             // The ports were there when the rows were checked; another client has deleted one since.
             BatchError::Database(error) if is_foreign_key_violation(&error) => {
                 Self::unavailable("The ports changed during the upload; send the batch again.", 1).cause(error)

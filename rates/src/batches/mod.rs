@@ -1,16 +1,18 @@
 //! Batches of prices: staged while they arrive, checked as a set, and stored by one statement. All of a batch is
 //! stored, or nothing.
 
+mod content;
 mod error;
 pub mod outcomes;
 pub mod parse;
 pub(crate) mod sql;
 pub(crate) mod staging;
 mod upload;
-pub mod worker;
+pub(crate) mod worker;
 
 use sqlx::PgConnection;
 
+pub(crate) use content::next_content;
 pub(crate) use error::BatchError;
 use parse::Content;
 use sql::Batch;

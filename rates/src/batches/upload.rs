@@ -17,11 +17,11 @@ use sqlx::{PgConnection, postgres::PgCopyIn};
 use tokio::{sync::mpsc, task};
 
 use super::{
+    content,
     error::BatchError,
     parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
     staging,
 };
-use crate::sql::jobs;
 
 /// So many pieces may wait between two stages: enough to keep both busy.
 const WAITING_PIECES: usize = 4;
@@ -79,10 +79,14 @@ where
         Ok(content)
     }
 
-    /// Stores the content unparsed, as the pieces of this job.
-    pub(crate) async fn store(self, transaction: &mut PgConnection, job: i64) -> Result<Digest, BatchError> {
+    /// Stores the content unparsed, in pieces under this number.
+    pub(crate) async fn store(
+        self,
+        transaction: &mut PgConnection,
+        number: i64,
+    ) -> Result<Digest, BatchError> {
         let (pieces, reading) = self.read_on_thread(cut_into_pieces);
-        let (digest, stored) = tokio::join!(reading, store_all(transaction, job, pieces));
+        let (digest, stored) = tokio::join!(reading, store_all(transaction, number, pieces));
         stored?;
         Ok(digest?)
     }
@@ -140,13 +144,13 @@ async fn copy_all(
 
 async fn store_all(
     transaction: &mut PgConnection,
-    job: i64,
+    content: i64,
     mut pieces: mpsc::Receiver<Vec<u8>>,
 ) -> Result<(), sqlx::Error> {
     let mut number = 0;
     while let Some(piece) = pieces.recv().await {
         number += 1;
-        jobs::put_piece(transaction, job, number, &piece).await?;
+        content::put_piece(transaction, content, number, &piece).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Puts in the batches that wait. The job's row is locked by the transaction that also puts the prices in and removes
-//! the job: whatever dies, either all of it happened or the next worker finds the job as it was.
+//! Stores the batches that are queued.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,157 +10,180 @@ use std::{
 };
 
 use bytes::Bytes;
-use chassis::Problem;
+use chassis::{
+    Problem,
+    worker::{Failed, GivenUp, Handler, Job},
+};
 use futures_util::stream;
-use sqlx::Connection;
-use tokio::{sync::Notify, time};
-use tokio_util::sync::CancellationToken;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tokio::time;
 
 use super::{
-    BatchError, Upload,
+    BatchError, Upload, content,
     parse::{Format, ReadError},
-    sql::{self as batches, Batch},
+    sql::{self, Batch},
     store_staged,
 };
-use crate::{
-    app::App,
-    sql::{self, jobs::Job},
-};
+use crate::app::App;
 
-/// A job of another instance is found within this time; those of this one ring.
-const POLL: Duration = Duration::from_secs(1);
+/// The name of the queue.
+pub(crate) const QUEUE: &str = "batches";
 
 /// How often `GET /batches/{id}` learns how many rows were read.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// Rings when a batch was put aside on this instance.
-#[derive(Debug, Default)]
-pub struct Bell(Notify);
+/// A batch that is queued.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct QueuedBatch {
+    /// Its id.
+    pub(crate) batch: i64,
+    /// The number of its content, which is kept in pieces.
+    pub(crate) content: i64,
+    /// How its rows are written.
+    pub(crate) format: String,
+}
 
-impl Bell {
-    /// A batch waits.
-    pub fn ring(&self) {
-        self.0.notify_one();
+impl QueuedBatch {
+    fn of(job: &Job) -> Result<Self, serde_json::Error> {
+        Self::deserialize(&job.payload)
+    }
+
+    /// The payload of its job.
+    pub(crate) fn payload(&self) -> serde_json::Value {
+        serde_json::json!(self)
     }
 }
 
-/// How workers are stopped.
-#[derive(Debug, Clone, Default)]
-pub struct Stopping {
-    /// Begin nothing new.
-    pub gently: CancellationToken,
-    /// Give back what is not done.
-    pub now: CancellationToken,
+/// Stores one batch after another.
+pub(crate) struct BatchHandler {
+    app: App,
 }
 
-/// Puts in one batch after another until it is told to stop.
-pub async fn work(app: App, stopping: Stopping) {
-    while !stopping.gently.is_cancelled() {
-        match next(&app, &stopping).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tokio::select! {
-                    () = stopping.gently.cancelled() => {}
-                    () = app.bell.0.notified() => {}
-                    () = time::sleep(POLL) => {}
-                }
+impl BatchHandler {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Reads the content and stores its prices.
+    async fn store(
+        &self,
+        transaction: &mut PgConnection,
+        queued: &QueuedBatch,
+        rows_read: &Arc<AtomicU64>,
+    ) -> Result<Batch, BatchError> {
+        let format = Format::named(&queued.format)
+            .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", queued.format).into()))?;
+        // By other connections, one piece each: this one is in COPY.
+        let primary = &self.app.database.primary;
+        let pieces = stream::unfold(1, |number| async move {
+            match content::piece(primary, queued.content, number).await {
+                Ok(None) => None,
+                Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
+                Err(error) => Some((Err(error), number)),
             }
+        });
+        let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
+        let content = upload.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
+        Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
+    }
+
+    /// Records how far a batch is, for as long as it is worked at. A write that fails only makes the number older.
+    async fn record_progress(&self, batch: i64, rows_read: &AtomicU64) -> Infallible {
+        let mut recorded = 0;
+        loop {
+            time::sleep(PROGRESS).await;
+            let rows = rows_read.load(Ordering::Relaxed);
+            if rows != recorded && content::progress(&self.app.database.primary, batch, rows).await.is_ok() {
+                recorded = rows;
+            }
+        }
+    }
+
+    /// Records that a batch is not stored, and why. Its rows were only staged.
+    async fn fail(
+        &self,
+        transaction: &mut PgConnection,
+        queued: &QueuedBatch,
+        rows: u64,
+        problem: &Problem,
+    ) -> Result<(), sqlx::Error> {
+        let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
+        sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        content::delete_pieces(transaction, queued.content).await?;
+        tracing::info!(
+            batch = queued.batch,
+            reason = problem.reason().as_deref(),
+            cause = problem.cause_chain(),
+            "batch rejected; nothing was stored"
+        );
+        Ok(())
+    }
+}
+
+impl Handler for BatchHandler {
+    /// The batch whose prices were stored, or why they were not.
+    type Done = Result<Batch, Problem>;
+
+    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, Failed> {
+        let queued = QueuedBatch::of(job)?;
+        content::begin(&self.app.database.primary, queued.batch).await?;
+        let rows_read = Arc::new(AtomicU64::new(0));
+        let outcome = tokio::select! {
+            outcome = self.store(&mut *transaction, &queued, &rows_read) => outcome,
+            never = self.record_progress(queued.batch, &rows_read) => match never {},
+        };
+        match outcome {
+            Ok(batch) => {
+                content::delete_pieces(transaction, queued.content).await?;
+                Ok(Ok(batch))
+            }
+            Err(BatchError::Database(error)) => Err(error.into()),
+            Err(BatchError::Read(ReadError::Interrupted(cause))) => Err(Failed(cause)),
             Err(error) => {
-                tracing::warn!(error = %error, "a batch that waits could not be put in; it is tried again");
-                tokio::select! {
-                    () = stopping.gently.cancelled() => {}
-                    () = time::sleep(POLL) => {}
+                let problem = Problem::from(error);
+                let rows = rows_read.load(Ordering::Relaxed);
+                self.fail(transaction, &queued, rows, &problem).await?;
+                Ok(Err(problem))
+            }
+        }
+    }
+
+    fn committed(&self, _: &Job, done: Self::Done) {
+        match done {
+            Ok(batch) => {
+                if let Some(version) = batch.data_version {
+                    self.app.freshness.observe(version);
                 }
+                self.app.outcomes.count_done();
+                tracing::info!(
+                    batch = batch.id,
+                    supplier = batch.supplier,
+                    rows = batch.rows,
+                    "batch stored"
+                );
             }
+            Err(problem) => self.app.outcomes.count_problem(&problem),
         }
     }
-}
 
-/// Puts in the oldest batch that no other worker holds; false where there is none.
-async fn next(app: &App, stopping: &Stopping) -> Result<bool, sqlx::Error> {
-    let primary = &app.database.primary;
-    if !chassis::postgres::retry(primary, || sql::jobs::any(primary)).await? {
-        return Ok(false);
+    async fn returned(&self, job: &Job) {
+        if let Ok(queued) = QueuedBatch::of(job) {
+            // A write that fails leaves the batch as "processing" until the next worker takes it.
+            let _ = content::give_back(&self.app.database.primary, queued.batch).await;
+        }
     }
-    let mut connection = app.database.for_batch().await?;
-    let mut transaction = connection.begin().await?;
-    let Some(job) = sql::jobs::take(&mut transaction).await? else {
-        return Ok(false);
-    };
-    let attempts = sql::jobs::begun(&app.database.primary, job.batch_id).await?;
-    let rows_read = Arc::new(AtomicU64::new(0));
-    let outcome = if attempts > app.batches.max_attempts {
-        Err(BatchError::Abandoned(app.batches.max_attempts))
-    } else {
-        tokio::select! {
-            outcome = put_in_job(app, &mut transaction, &job, &rows_read) => outcome,
-            never = tell_progress(app, job.batch_id, &rows_read) => match never {},
-            () = stopping.now.cancelled() => {
-                // Without a farewell, for which a long statement would have to end first.
-                drop(transaction);
-                connection.detach().close_hard().await.ok();
-                sql::jobs::give_back(&app.database.primary, job.batch_id).await?;
-                tracing::info!(batch = job.batch_id, "stopping: the batch waits for the next worker");
-                return Ok(false);
-            }
-        }
-    };
-    let problem = match outcome {
-        Ok(batch) => {
-            sql::jobs::remove(&mut transaction, job.id).await?;
-            transaction.commit().await?;
-            if let Some(version) = batch.data_version {
-                app.freshness.observe(version);
-            }
-            app.outcomes.count_done();
-            tracing::info!(batch = batch.id, rows = batch.rows, "batch put in");
-            return Ok(true);
-        }
-        Err(BatchError::Database(error)) => return Err(error),
-        Err(BatchError::Read(ReadError::Interrupted(cause))) => {
-            return Err(sqlx::Error::Io(std::io::Error::other(cause)));
-        }
-        Err(error) => Problem::from(error),
-    };
-    // Nothing of it was put in: what was refused was only staged. A broken transaction cannot come here.
-    let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-    batches::fail(&mut transaction, job.batch_id, rows_read.load(Ordering::Relaxed), &body).await?;
-    sql::jobs::remove(&mut transaction, job.id).await?;
-    transaction.commit().await?;
-    app.outcomes.count_problem(&problem);
-    tracing::info!(batch = job.batch_id, cause = problem.cause_chain(), "batch failed");
-    Ok(true)
-}
 
-async fn put_in_job(
-    app: &App,
-    transaction: &mut sqlx::PgConnection,
-    job: &Job,
-    rows_read: &Arc<AtomicU64>,
-) -> Result<Batch, BatchError> {
-    let format = Format::named(&job.format)
-        .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", job.format).into()))?;
-    // By other connections, one piece each: this one is in COPY.
-    let pieces = stream::unfold(1, |number| async move {
-        match sql::jobs::piece(&app.database.primary, job.id, number).await {
-            Ok(None) => None,
-            Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
-            Err(error) => Some((Err(error), number)),
-        }
-    });
-    let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
-    let content = upload.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
-    Ok(store_staged(transaction, job.batch_id, content.accept()?.rows).await?)
-}
-
-/// Writes how far a batch is, for as long as it is worked at; a write that fails only makes the number older.
-async fn tell_progress(app: &App, batch: i64, rows_read: &AtomicU64) -> std::convert::Infallible {
-    let mut told = 0;
-    loop {
-        time::sleep(PROGRESS).await;
-        let rows = rows_read.load(Ordering::Relaxed);
-        if rows != told && sql::jobs::progress(&app.database.primary, batch, rows).await.is_ok() {
-            told = rows;
-        }
+    async fn give_up(
+        &self,
+        job: &Job,
+        transaction: &mut PgConnection,
+        reason: &str,
+    ) -> Result<GivenUp, Failed> {
+        let queued = QueuedBatch::of(job)?;
+        let problem = Problem::internal(reason);
+        self.fail(transaction, &queued, 0, &problem).await?;
+        self.app.outcomes.count_problem(&problem);
+        Ok(GivenUp::Remove)
     }
 }

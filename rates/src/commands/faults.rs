@@ -2,12 +2,11 @@
 
 use chassis::problem::FieldError;
 
-/// Prints a line for each fault: row, field, and what is wrong.
-pub(super) fn print(faults: &[FieldError]) {
-    for FieldError { row, field, detail, .. } in faults {
-        match row {
-            Some(row) => eprintln!("rates:   row {row}, {field}: {detail}"),
-            None => eprintln!("rates:   {field}: {detail}"),
-        }
-    }
+/// A line for each fault: row, field, and what is wrong. Each begins with a line end, to follow a message.
+pub(super) fn lines(faults: &[FieldError]) -> String {
+    let line = |FieldError { row, field, detail, .. }: &FieldError| match row {
+        Some(row) => format!("\n  row {row}, {field}: {detail}"),
+        None => format!("\n  {field}: {detail}"),
+    };
+    faults.iter().map(line).collect()
 }

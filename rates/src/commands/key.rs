@@ -1,11 +1,10 @@
 //! `rates key`.
 
-use chassis::Exit;
+use chassis::{Exit, Failure, exit::OrFail, postgres, print};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Subcommand;
 use sqlx::{Connection, PgConnection};
 
-use super::{connect, database_error, print};
 use crate::{
     settings::Settings,
     suppliers::{
@@ -16,7 +15,7 @@ use crate::{
 
 /// What to do with keys.
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub enum Command {
     /// Create a key for a supplier and print it; it cannot be shown again
     Create {
         /// The supplier, such as acme-lines: lower-case letters, digits, - and _
@@ -35,46 +34,31 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn key(settings: &Settings, command: &Command) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
+pub(super) async fn key(settings: &Settings, command: &Command) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
     match command {
         Command::Create { supplier, expires } => create(&mut connection, supplier, *expires).await,
-        Command::List => match sql::list(&mut connection).await {
-            Ok(keys) => print(&table(&keys, Utc::now())),
-            Err(error) => database_error("cannot list the keys", &error),
-        },
-        Command::Revoke { id } => match sql::revoke(&mut connection, *id).await {
-            Ok(true) => Exit::Success,
-            Ok(false) => {
-                eprintln!("rates: there is no key {id}; `rates key list` shows all");
-                Exit::Data
+        Command::List => Ok(print(&table(&sql::list(&mut connection).await?, Utc::now()))),
+        Command::Revoke { id } => {
+            if sql::revoke(&mut connection, *id).await? {
+                return Ok(Exit::Success);
             }
-            Err(error) => database_error("the key was not revoked", &error),
-        },
+            Err(Failure::new(Exit::Data, format!("there is no key {id}; `rates key list` shows all")))
+        }
     }
 }
 
-async fn create(connection: &mut PgConnection, supplier: &str, expires: Option<DateTime<Utc>>) -> Exit {
-    let secret = match Secret::random() {
-        Ok(secret) => secret,
-        Err(error) => {
-            eprintln!("rates: the operating system gives no random numbers: {error}");
-            return Exit::Unavailable;
-        }
-    };
-    let created = async {
-        let mut transaction = connection.begin().await?;
-        let id = sql::create(&mut transaction, supplier, &secret.hash(), expires).await?;
-        transaction.commit().await?;
-        Ok(id)
-    };
-    match created.await {
-        Ok(id) => print(&format!("{}\n", secret.key(id))),
-        Err(error) => database_error("no key was created", &error),
-    }
+async fn create(
+    connection: &mut PgConnection,
+    supplier: &str,
+    expires: Option<DateTime<Utc>>,
+) -> Result<Exit, Failure> {
+    let secret =
+        Secret::random().or_fail(Exit::Unavailable, || "the operating system gives no random numbers")?;
+    let mut transaction = connection.begin().await?;
+    let id = sql::create(&mut transaction, supplier, &secret.hash(), expires).await?;
+    transaction.commit().await?;
+    Ok(print(&format!("{}\n", secret.key(id))))
 }
 
 /// The keys as columns for people; each column is as wide as its widest value.

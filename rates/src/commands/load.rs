@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use chassis::Exit;
+use chassis::{Exit, Failure, postgres};
 use clap::Args;
 
-use super::{connect, database_error, faults};
+use super::faults;
 use crate::{
     load::{LoadError, Loaded, Mode, load_file},
     settings::Settings,
@@ -13,7 +13,7 @@ use crate::{
 
 /// What to load and how.
 #[derive(Args)]
-pub(super) struct Options {
+pub struct Options {
     /// The file, or - for standard input
     file: PathBuf,
     /// Add to the prices that the database holds
@@ -28,11 +28,8 @@ pub(super) struct Options {
     if_empty: bool,
 }
 
-pub(super) async fn load(settings: &Settings, options: &Options) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
+pub(super) async fn load(settings: &Settings, options: &Options) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
     let mode = match options {
         Options { append: true, .. } => Mode::Append,
         Options { replace: true, .. } => Mode::Replace,
@@ -41,23 +38,23 @@ pub(super) async fn load(settings: &Settings, options: &Options) -> Exit {
     match load_file(&mut connection, &options.file, mode).await {
         Ok(Loaded { regions, ports, prices, seconds }) => {
             tracing::info!(regions, ports, prices, seconds, "loaded");
-            Exit::Success
+            Ok(Exit::Success)
         }
         Err(LoadError::NotEmpty) if options.if_empty => {
             tracing::info!("the database already holds prices; nothing to do");
-            Exit::Success
+            Ok(Exit::Success)
         }
-        Err(LoadError::Database(error)) => database_error("nothing was loaded", &error),
         Err(LoadError::Input(error)) => {
-            eprintln!("rates: cannot read {}: {error}", options.file.display());
-            Exit::NoInput
+            let file = options.file.display();
+            Err(Failure::new(Exit::NoInput, format!("cannot read {file}: {error}")))
         }
+        Err(LoadError::Database(error)) => Err(Failure::from(error).context("nothing was loaded")),
         Err(error) => {
-            eprintln!("rates: nothing was loaded: {error}");
-            if let LoadError::Faults(content) = error {
-                faults::print(&content.faults);
-            }
-            Exit::Data
+            let faults = match &error {
+                LoadError::Faults(content) => faults::lines(&content.faults),
+                _ => String::new(),
+            };
+            Err(Failure::new(Exit::Data, format!("nothing was loaded: {error}{faults}")))
         }
     }
 }

@@ -1,22 +1,15 @@
 //! `rates verify` and `rates rebuild`.
 
-use chassis::Exit;
+use chassis::{Exit, Failure, postgres};
 
-use super::{connect, database_error};
 use crate::{
     rollup::{self, Findings},
     settings::Settings,
 };
 
-pub(super) async fn verify(settings: &Settings) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
-    let Findings { wrong_rows, tree_is_current, odd_prices } = match rollup::verify(&mut connection).await {
-        Ok(findings) => findings,
-        Err(error) => return database_error("cannot verify", &error),
-    };
+pub(super) async fn verify(settings: &Settings) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
+    let Findings { wrong_rows, tree_is_current, odd_prices } = rollup::verify(&mut connection).await?;
     if odd_prices > 0 {
         tracing::warn!(
             rows = odd_prices,
@@ -25,23 +18,18 @@ pub(super) async fn verify(settings: &Settings) -> Exit {
     }
     if wrong_rows == 0 && tree_is_current {
         tracing::info!("daily_rates equals the raw prices");
-        return Exit::Success;
+        return Ok(Exit::Success);
     }
     let tree = if tree_is_current { "" } else { ", and it was built with another tree of regions" };
-    eprintln!("rates: daily_rates has {wrong_rows} wrong rows{tree}; run `rates rebuild` to correct them");
-    Exit::Failure
+    let found = format!("daily_rates has {wrong_rows} wrong rows{tree}; run `rates rebuild` to correct them");
+    Err(Failure::new(Exit::Failure, found))
 }
 
-pub(super) async fn rebuild(settings: &Settings) -> Exit {
-    let mut connection = match connect(settings).await {
-        Ok(connection) => connection,
-        Err(exit) => return exit,
-    };
-    match rollup::rebuild(&mut connection).await {
-        Ok(rows) => {
-            tracing::info!(corrected = rows, "daily_rates equals the raw prices");
-            Exit::Success
-        }
-        Err(error) => database_error("cannot rebuild; nothing was changed", &error),
-    }
+pub(super) async fn rebuild(settings: &Settings) -> Result<Exit, Failure> {
+    let mut connection = postgres::connect(&settings.database).await?;
+    let rows = rollup::rebuild(&mut connection)
+        .await
+        .map_err(|error| Failure::from(error).context("cannot rebuild; nothing was changed"))?;
+    tracing::info!(corrected = rows, "daily_rates equals the raw prices");
+    Ok(Exit::Success)
 }

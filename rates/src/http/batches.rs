@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 use utoipa::{IntoParams, ToSchema};
 
+use super::list_query::ListQuery;
 use crate::{
     app::App,
     batches::sql::{self, Batch, BatchState},
-    params::ListQuery,
     suppliers::Supplier,
 };
 

@@ -1,5 +1,13 @@
-//! The handlers, a module for each area.
+//! HTTP: `router` lists every route and where its handler is, a module for each area; the others read requests and
+//! write what all answers have.
 
+mod answer;
 pub(crate) mod batches;
+pub(crate) mod explorer;
+pub(crate) mod list_query;
+pub(crate) mod openapi;
+pub(crate) mod parameters;
 pub(crate) mod places;
 pub(crate) mod prices;
+pub(crate) mod rates;
+pub mod router;

@@ -13,9 +13,9 @@ use chassis::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::list_query::ListQuery;
 use crate::{
     app::App,
-    params::ListQuery,
     places::{Catalogue, Place, Port, Region},
 };
 

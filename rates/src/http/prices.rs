@@ -19,12 +19,12 @@ use super::batches::BatchBody;
 use crate::{
     app::App,
     batches::{
-        BatchError, Upload,
+        BatchError, Upload, next_content,
         parse::{Digest, Format},
         sql::{self, Batch, BatchState, Identity},
         store_staged,
+        worker::QueuedBatch,
     },
-    sql::jobs,
     suppliers::Supplier,
 };
 
@@ -162,7 +162,7 @@ async fn take_batch(
         transaction.commit().await.map_err(BatchError::Database)?;
     }
     match &outcome {
-        Outcome::Queued(_) => app.bell.ring(),
+        Outcome::Queued(_) => app.queue.wake(),
         // The next read on this instance must include what it just acknowledged.
         Outcome::Stored(Batch { data_version: Some(version), .. }) => app.freshness.observe(*version),
         _ => {}
@@ -197,14 +197,16 @@ impl Request<'_> {
         transaction: &mut PgConnection,
         upload: Upload<BodyDataStream>,
     ) -> Result<Outcome, Problem> {
-        let job = jobs::create(&mut *transaction, self.headers.format.name()).await?;
-        let digest = upload.store(&mut *transaction, job).await?;
+        let content = next_content(&mut *transaction).await?;
+        let digest = upload.store(&mut *transaction, content).await?;
         self.supplier.check_key(&mut *transaction).await?;
         if let Some(first) = self.find_first(&mut *transaction, digest).await? {
             return Ok(Outcome::Repeated(first));
         }
         let batch = sql::insert(&mut *transaction, self.identity(digest), BatchState::Queued).await?;
-        jobs::of_batch(transaction, job, batch.id).await?;
+        let format = self.headers.format.name().to_owned();
+        let queued = QueuedBatch { batch: batch.id, content, format };
+        self.app.queue.put(transaction, &queued.payload()).await?;
         Ok(Outcome::Queued(batch))
     }
 

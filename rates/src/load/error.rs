@@ -80,7 +80,6 @@ impl From<BatchError> for LoadError {
             BatchError::Faults(content) => Self::Faults(content),
             BatchError::Database(error) => Self::Database(error),
             BatchError::Read(error) => Self::Input(error.into()),
-            BatchError::Abandoned(_) => Self::Input(io::Error::other("no worker is part of a load")),
         }
     }
 }

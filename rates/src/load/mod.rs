@@ -7,12 +7,13 @@ mod sql;
 
 use std::{path::Path, sync::Arc, time::Instant};
 
+use chassis::postgres;
 use indicatif::ProgressBar;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
     batches::{self, parse::Format, staging},
-    database,
+    database::MIGRATOR,
     places::{self, Port, sql::RegionRow},
     progress,
 };
@@ -54,7 +55,7 @@ struct DumpPlaces {
 /// Loads a file; `-` is standard input.
 pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -> Result<Loaded, LoadError> {
     let started = Instant::now();
-    if !database::pending_migrations(&mut *connection).await?.is_empty() {
+    if !postgres::pending_migrations(&mut *connection, &MIGRATOR).await?.is_empty() {
         return Err(LoadError::NotMigrated);
     }
     let input = Input::open(path)?;

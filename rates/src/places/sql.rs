@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::Port;
-use crate::sql::version::{self, DataVersion};
+use crate::lanes::sql::{self, DataVersion};
 
 /// A region as its table has it.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct RegionRow {
 /// of UN/LOCODE would be some 20,000.
 pub(crate) async fn read_all(pool: &PgPool) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
     let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let version = version::current(&mut *transaction).await?;
+    let version = sql::current_version(&mut *transaction).await?;
     let ports =
         sqlx::query_as!(Port, r#"select code, name, parent_slug from ports order by code collate "C""#)
             .fetch_all(&mut *transaction)

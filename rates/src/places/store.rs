@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::PgPool;
 
 use super::{Catalogue, sql};
-use crate::sql::version::DataVersion;
+use crate::lanes::sql::DataVersion;
 
 /// A catalogue and the newest version of the data that it is known to be right for.
 #[derive(Debug, Default)]

@@ -106,7 +106,7 @@ async fn equal_requests_in_flight_share_one_query(pool: PgPool) {
     let mut lock = pool.begin().await.unwrap();
     lock.execute("lock table daily_rates in access exclusive mode").await.unwrap();
     let release = async {
-        instance.until(|instance| instance.app.cache.misses() > 0).await;
+        instance.until(|instance| instance.app.lanes.cache.misses() > 0).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
@@ -138,7 +138,7 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
             Instance::with(Database::of(mortal.clone()), &[("RATES__CACHE__STALE_SECONDS", stale_seconds)]);
         let listening = tokio::spawn({
             let app = instance.app.clone();
-            async move { app.freshness.listen(app.database.primary.clone()).await }
+            async move { app.lanes.listen().await }
         });
         instance.until(|instance| instance.app.freshness.current().is_some()).await;
         assert_eq!(price(&instance).await, 1);

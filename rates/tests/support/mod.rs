@@ -6,7 +6,7 @@ use axum::body::Body;
 use chassis::{edge::Edged, settings::load};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use rates::{app::App, database::Database, router::routers, settings::Settings};
+use rates::{app::App, database::Database, http::router::routers, settings::Settings};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -55,8 +55,7 @@ impl Instance {
     /// The same, listening to changes of the data. Returns when it does.
     pub async fn listening(mut self) -> Self {
         let app = self.app.clone();
-        self.listening =
-            Some(tokio::spawn(async move { app.freshness.listen(app.database.primary.clone()).await }));
+        self.listening = Some(tokio::spawn(async move { app.lanes.listen().await }));
         self.until(|instance| instance.app.freshness.current().is_some()).await;
         self
     }

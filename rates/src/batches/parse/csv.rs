@@ -9,7 +9,7 @@ use super::{
     meter::BUFFER,
     rows::{FIELDS, Numbers, RawValue, Rows},
 };
-use crate::params::quoted;
+use crate::http::parameters::quoted;
 
 /// What separates columns in files that are taken for CSV and are not.
 const WRONG_SEPARATORS: [(char, &str); 3] = [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")];

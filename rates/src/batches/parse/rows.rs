@@ -8,7 +8,7 @@ use super::{
     LISTED_FAULTS,
     meter::{BUFFER, Position, ReadError},
 };
-use crate::params::{PlaceName, parse_day, quoted};
+use crate::http::parameters::{PlaceName, parse_day, quoted};
 
 /// The fields of a row, in the order in which they are written for COPY.
 pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];

@@ -1,0 +1,58 @@
+//! How much is too much: requests in flight, time, bytes of a body.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::Edge;
+use crate::Problem;
+
+/// How long a request may take and how large its body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A request is cut after this time, including the time to send an answer of unknown length.
+    pub timeout: Duration,
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+}
+
+impl Limits {
+    /// The refusal of a request whose declared body is too large.
+    pub(super) fn refuse_body(&self, headers: &HeaderMap) -> Option<Problem> {
+        let declared =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let too_large = declared.unwrap_or(0_usize) > self.body_bytes;
+        too_large.then(|| {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
+                .detail(format!("The body is larger than {} bytes.", self.body_bytes))
+        })
+    }
+}
+
+/// Counts a request as in flight for as long as it lives.
+pub(super) struct InFlight {
+    pub(super) edge: Arc<Edge>,
+    /// How many were in flight when it came, itself included.
+    number: usize,
+}
+
+impl InFlight {
+    pub(super) fn enter(edge: &Arc<Edge>) -> Self {
+        let others = usize::try_from(edge.metrics.in_flight.inc()).unwrap_or(0);
+        Self { edge: Arc::clone(edge), number: others + 1 }
+    }
+
+    /// The refusal of a request that is one too many.
+    pub(super) fn refuse(&self) -> Option<Problem> {
+        (self.number > self.edge.concurrency).then(|| {
+            self.edge.metrics.shed.inc();
+            Problem::unavailable("Too many requests at once; come back in a second.", 1)
+        })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.edge.metrics.in_flight.dec();
+    }
+}

@@ -1,0 +1,56 @@
+//! One log line for each request.
+
+use std::time::Duration;
+
+use http::{StatusCode, Uri};
+
+use super::ClientAddress;
+use crate::Problem;
+
+/// What the line of a request says.
+pub(super) struct RequestLine<'a> {
+    pub(super) id: &'a str,
+    pub(super) trace_id: Option<&'a str>,
+    pub(super) method: &'static str,
+    pub(super) route: &'a str,
+    pub(super) uri: &'a Uri,
+    pub(super) client: ClientAddress,
+    pub(super) status: StatusCode,
+    pub(super) elapsed: Duration,
+    pub(super) problem: Option<&'a Problem>,
+}
+
+impl RequestLine<'_> {
+    /// Logs the line. The cause of a problem is logged here and nowhere else; of a request that failed, also what
+    /// was asked, by whom, and what the client was told.
+    ///
+    /// The line repeats what the request's span says and stands outside of it: to write a span into a line costs more
+    /// than all its own fields, since JSON that was made when it began is parsed and written again.
+    pub(super) fn log(&self) {
+        let Self { id, trace_id, method, route, .. } = *self;
+        let status = self.status.as_u16();
+        // Whole microseconds: more digits would only be noise.
+        let duration_ms = f64::from(u32::try_from(self.elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
+        let failed = self.status.is_client_error() || self.status.is_server_error();
+        let url = failed.then(|| self.uri.path_and_query().map_or("*", |target| target.as_str()));
+        let client = failed.then(|| self.client.0.to_string());
+        let reason = self.problem.and_then(Problem::reason);
+        let reason = reason.as_deref();
+        let cause = self.problem.and_then(Problem::cause_chain);
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: "request", parent: None,
+                    request_id = id, method, route, trace_id, status, duration_ms, url, client, reason, cause, $message
+                )
+            };
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            line!(warn, "request refused");
+        } else if self.status.is_server_error() {
+            line!(error, "request failed");
+        } else {
+            line!(info, "request answered");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Errors as they go out: with the id of the request, and as a page for those who asked for one.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, header};
+
+use crate::{Problem, accept};
+
+const HTML: &str = "text/html";
+
+/// Completes the response if it is a problem, and gives the problem back.
+pub(super) fn complete(
+    mut response: Response,
+    id: &HeaderValue,
+    accept: Option<&HeaderValue>,
+    detail_member: Option<&'static str>,
+) -> (Response, Option<Problem>) {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
+        return (response, None);
+    };
+    if let Some(member) = detail_member {
+        problem = problem.repeat_detail_as(member);
+    }
+    let id = id.to_str().ok();
+    let mut completed = problem.response(id);
+    if accept.is_some_and(|accept| accept::preferred([accept], &[crate::problem::MEDIA_TYPE, HTML]) == HTML) {
+        *completed.body_mut() = Body::from(problem.page(id));
+        let headers = completed.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, crate::problem::PAGE_POLICY);
+    }
+    completed.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    // 405 carries the allowed methods, which the router added to the first response.
+    for (name, value) in response.headers() {
+        if !completed.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+            completed.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    (completed, Some(problem))
+}

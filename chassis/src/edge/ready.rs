@@ -1,0 +1,76 @@
+//! Answers that are at hand before a request is routed.
+
+use std::{
+    convert::Infallible,
+    future::Ready,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    BoxError, Router,
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::future::RouteFuture,
+};
+use futures_util::future::Either;
+use http::Method;
+use tower::Service;
+
+use super::{Edge, client, endpoint::Endpoint, request::RequestInfo};
+use crate::Problem;
+
+/// Routes with the edge around them; cheap to clone.
+#[derive(Clone)]
+pub struct Edged {
+    routes: Router,
+    /// Where ready answers are tried: with CORS they would lack its headers, and with traces their span.
+    ready: Option<(Arc<Edge>, Arc<Endpoint>)>,
+}
+
+impl Edged {
+    pub(super) fn new(routes: Router, edge: &Arc<Edge>) -> Self {
+        let path = edge.options.ready.as_ref().filter(|_| edge.cors.is_none() && !edge.traces);
+        let ready = path.map(|(path, _)| (Arc::clone(edge), Arc::new(Endpoint::new(path, edge))));
+        Self { routes, ready }
+    }
+
+    fn ready_answer(&self, request: &mut Request) -> Option<Response> {
+        let (edge, endpoint) = self.ready.as_ref()?;
+        let (path, answer) = edge.options.ready.as_ref()?;
+        if request.method() != Method::GET || request.uri().path() != *path {
+            return None;
+        }
+        let started = Instant::now();
+        // A panic here is ignored: the routed handler will hit it again and report it.
+        let response = std::panic::catch_unwind(AssertUnwindSafe(|| answer(request))).ok()??;
+        client::apply_forwarded(request, edge.trusted_proxies);
+        let info = RequestInfo::new(request, edge, endpoint, started);
+        let refusal = info.refusal(request.headers()).map(Problem::into_response);
+        Some(info.finish(refusal.unwrap_or(response)))
+    }
+}
+
+impl<B> Service<http::Request<B>> for Edged
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        match self.ready_answer(&mut request) {
+            Some(response) => Either::Left(std::future::ready(Ok(response))),
+            None => Either::Right(self.routes.call(request)),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What is known of a request until it is answered.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{extract::Request, response::Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+
+use super::{
+    ClientAddress, Edge, access, compress, endpoint::Endpoint, headers, limits::InFlight, log::RequestLine,
+    problems, streaming, trace,
+};
+use crate::Problem;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the edge keeps of a request while its handler has it.
+pub(super) struct RequestInfo {
+    endpoint: Arc<Endpoint>,
+    started: Instant,
+    id: HeaderValue,
+    method: &'static str,
+    uri: Uri,
+    client: ClientAddress,
+    trace_id: Option<String>,
+    is_https: bool,
+    accept: Option<HeaderValue>,
+    encodings: Option<HeaderValue>,
+    access: Option<access::Entry>,
+    in_flight: InFlight,
+}
+
+impl RequestInfo {
+    pub(super) fn new(
+        request: &Request,
+        edge: &Arc<Edge>,
+        endpoint: &Arc<Endpoint>,
+        started: Instant,
+    ) -> Self {
+        let headers = request.headers();
+        let client = ClientAddress::of(request.extensions());
+        Self {
+            endpoint: Arc::clone(endpoint),
+            started,
+            id: request_id(headers),
+            method: method_label(request.method()),
+            uri: request.uri().clone(),
+            client,
+            trace_id: trace::trace_id(headers).map(str::to_owned),
+            is_https: headers::is_https(headers),
+            accept: headers.get(header::ACCEPT).cloned(),
+            encodings: headers.get(header::ACCEPT_ENCODING).cloned(),
+            access: edge.access_log.as_ref().map(|_| access::Entry::new(request, client.0)),
+            in_flight: InFlight::enter(edge),
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// The span that the handler's log lines stand in.
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::info_span!(
+            "request",
+            request_id = self.id(),
+            method = self.method,
+            route = self.endpoint.route,
+            trace_id = self.trace_id,
+        )
+    }
+
+    /// When the time for this request is over.
+    pub(super) fn deadline(&self) -> tokio::time::Instant {
+        (self.started + self.endpoint.limits.timeout).into()
+    }
+
+    /// Why the request does not even reach its handler.
+    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<Problem> {
+        let too_many = if self.endpoint.is_health { None } else { self.in_flight.refuse() };
+        too_many.or_else(|| self.endpoint.limits.refuse_body(headers))
+    }
+
+    /// The response as it goes out; measured and logged.
+    pub(super) fn finish(self, response: Response) -> Response {
+        let edge = &self.in_flight.edge;
+        let detail_member = edge.options.detail_member;
+        let (mut response, problem) =
+            problems::complete(response, &self.id, self.accept.as_ref(), detail_member);
+        let (status, elapsed) = (response.status(), self.started.elapsed());
+        self.endpoint.observe(edge, self.method, status, elapsed);
+        let line = RequestLine {
+            id: self.id(),
+            trace_id: self.trace_id.as_deref(),
+            method: self.method,
+            route: &self.endpoint.route,
+            uri: &self.uri,
+            client: self.client,
+            status,
+            elapsed,
+            problem: problem.as_ref(),
+        };
+        line.log();
+        headers::add(response.headers_mut(), self.is_https);
+        let deadline = self.deadline();
+        response.headers_mut().insert(REQUEST_ID, self.id);
+        if let Some(encodings) = self.encodings {
+            response = compress::response(response, encodings);
+        }
+        streaming::guard(response, self.in_flight, self.access, deadline)
+    }
+}
+
+/// The client's id where it is one that a log can hold, else a new random one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_usable = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(&REQUEST_ID).filter(is_usable).cloned().unwrap_or_else(|| {
+        let mut digits = [0; 32];
+        let mut random = fastrand::u128(..);
+        for digit in &mut digits {
+            *digit = b"0123456789abcdef"[(random & 15) as usize];
+            random >>= 4;
+        }
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are a valid header value")
+    })
+}
+
+/// One of the usual methods; an invented one must not make a new time series.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,62 @@
+//! What lasts until a body has been sent. A body of known length is handed over whole, so everything ends with its
+//! head; one of unknown length (streamed, compressed) stays in flight, within its time, until its end.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, HttpBody},
+    response::Response,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{access, limits::InFlight};
+use crate::body::{GuardedBody, WhileSending, is_whole};
+
+/// Keeps the request in flight until the response has been sent, and then logs how many bytes that were.
+pub(super) fn guard(
+    response: Response,
+    in_flight: InFlight,
+    access: Option<access::Entry>,
+    deadline: Instant,
+) -> Response {
+    let access = access.map(|entry| entry.answered(response.status()));
+    if is_whole(response.body()) {
+        if let (Some(entry), Some(log)) = (access, &in_flight.edge.access_log) {
+            log.put(&entry.line(response.body().size_hint().exact().unwrap_or(0)));
+        }
+        return response;
+    }
+    let streaming = Streaming { in_flight, late: Box::pin(sleep_until(deadline)), access, bytes: 0 };
+    response.map(|body| Body::new(GuardedBody::new(body, Some(streaming))))
+}
+
+/// An answer that is being sent.
+struct Streaming {
+    in_flight: InFlight,
+    late: Pin<Box<Sleep>>,
+    access: Option<access::Entry>,
+    bytes: u64,
+}
+
+impl WhileSending for Streaming {
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.late.as_mut().poll(context)
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let edge = Arc::clone(&self.in_flight.edge);
+        if let (Some(entry), Some(log)) = (self.access.take(), &edge.access_log) {
+            log.put(&entry.line(self.bytes));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The distributed trace that a request belongs to (W3C Trace Context).
+
+use http::{HeaderMap, HeaderName};
+use opentelemetry::propagation::Extractor;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The trace id of a `traceparent`: `version-traceid-parentid-flags`, in lower-case hexadecimal.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = value.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hexadecimal = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_valid = is_hexadecimal(version, 2)
+        && version != "ff"
+        && is_hexadecimal(trace, 32)
+        && is_hexadecimal(parent, 16)
+        && is_hexadecimal(flags, 2)
+        && trace.bytes().any(|byte| byte != b'0')
+        && parent.bytes().any(|byte| byte != b'0');
+    is_valid.then_some(trace)
+}
+
+/// Makes the span a child of the caller's.
+pub(super) fn continue_trace(span: &tracing::Span, headers: &HeaderMap) {
+    let parent =
+        opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Carrier(headers)));
+    // Fails only where no OpenTelemetry layer is installed, and then nothing is lost.
+    let _ = span.set_parent(parent);
+}
+
+struct Carrier<'a>(&'a HeaderMap);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}

@@ -1,0 +1,68 @@
+//! How a process is told to stop: by SIGTERM or Ctrl-C, and by a second one at once.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Whether the process is to stop, for everything that runs in it; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    begun: CancellationToken,
+    forced: CancellationToken,
+}
+
+impl Stop {
+    /// Asks everything to begin nothing new and to end what it does.
+    pub fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Asks everything to give up what is not done: the time to end is over.
+    pub fn force(&self) {
+        self.begun.cancel();
+        self.forced.cancel();
+    }
+
+    /// Waits until nothing new should begin.
+    pub async fn begun(&self) {
+        self.begun.cancelled().await;
+    }
+
+    /// Whether nothing new should begin.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Waits until what is not done should be given up.
+    pub async fn forced(&self) {
+        self.forced.cancelled().await;
+    }
+}
+
+/// The signals that a process listens for.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Only caught, so that it ends no process: what it asks for is done where a certificate is.
+    _hangup: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop, and names it.
+    pub(crate) async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What tests of every service share: a client of the router, a process of the real binary, and the answers of both.
+//! A failing helper shows request, status and body.
+
+#![expect(clippy::missing_panics_doc, reason = "helpers of tests panic where a test fails")]
+#![expect(clippy::must_use_candidate, reason = "most are called for their assertions")]
+
+mod answer;
+mod client;
+mod process;
+
+pub use answer::Answer;
+pub use client::Client;
+pub use process::{Ended, Process, command};
+
+use crate::{Service, settings::Loaded};
+
+/// Settings as they are with these variables and no others.
+#[track_caller]
+#[must_use]
+pub fn settings<S: Service>(variables: &[(&str, &str)]) -> Loaded<S::Settings> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    crate::settings::load(S::NAME, variables).unwrap_or_else(|faults| panic!("{faults}"))
+}

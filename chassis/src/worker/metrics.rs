@@ -1,0 +1,79 @@
+//! What is measured of a queue.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+/// The numbers of a queue; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QueueMetrics(Arc<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    done: AtomicU64,
+    failed_attempts: AtomicU64,
+    /// None while the database does not say.
+    depth: Mutex<Option<Depth>>,
+}
+
+/// What waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Depth {
+    pub(super) waiting: i64,
+    pub(super) oldest_seconds: f64,
+    pub(super) dead: i64,
+}
+
+impl QueueMetrics {
+    pub(super) fn done(&self) {
+        self.0.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed_attempt(&self) {
+        self.0.failed_attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_depth(&self, depth: Option<Depth>) {
+        *self.0.depth.lock().unwrap_or_else(PoisonError::into_inner) = depth;
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clone()));
+    }
+}
+
+impl Collector for QueueMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Numbers { done, failed_attempts, depth } = &*self.0;
+        for (name, help, value) in [
+            ("jobs_done", "Jobs that this process has done", done),
+            ("jobs_failed_attempts", "Attempts at jobs that failed in this process", failed_attempts),
+        ] {
+            let counter = ConstCounter::new(value.load(Ordering::Relaxed));
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let Some(depth) = *depth.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        for (name, help, value) in [
+            (
+                "jobs_waiting",
+                "Jobs in the queue, those in work included; the same in every process",
+                depth.waiting,
+            ),
+            ("jobs_dead", "Jobs that were given up; the same in every process", depth.dead),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let gauge = ConstGauge::new(depth.oldest_seconds);
+        let (name, help) = ("jobs_oldest_seconds", "Time that the oldest job has waited; 0 where none waits");
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+    }
+}

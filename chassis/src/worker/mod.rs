@@ -1,0 +1,239 @@
+//! A queue of jobs in PostgreSQL, and the workers that do them.
+//!
+//! A job is done in the transaction that also removes it, and whose connection holds its row's lock: whatever dies,
+//! either all of it happened, or the next worker finds the job as it was.
+
+mod metrics;
+mod queue;
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use prometheus_client::registry::Registry;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use tokio::time::sleep;
+
+pub use queue::{Job, Queue};
+
+use crate::{Stop, exit::chain};
+use metrics::Depth;
+
+/// A job of another process is found within this time; those of this one wake a worker.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often the depth of the queue is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// The longest pause before a job is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why an attempt at a job failed.
+#[derive(Debug)]
+pub struct Failed(pub Box<dyn Error + Send + Sync>);
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+/// What becomes of a job that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It stays in the table as a dead letter.
+    Keep,
+    /// It is removed.
+    Remove,
+}
+
+/// What workers do with the jobs of a queue.
+pub trait Handler: Send + Sync + 'static {
+    /// What is known of a job that was done.
+    type Done: Send;
+
+    /// Does a job in `transaction`, which is committed afterwards, together with the job's end. An attempt that fails is
+    /// rolled back, and repeated later.
+    fn handle(
+        &self,
+        job: &Job,
+        transaction: &mut PgConnection,
+    ) -> impl Future<Output = Result<Self::Done, Failed>> + Send;
+
+    /// A job is done and committed.
+    fn committed(&self, job: &Job, done: Self::Done);
+
+    /// A job goes back to the queue, since its worker must stop or its attempt failed.
+    fn returned(&self, _job: &Job) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// A job has failed too often.
+    fn give_up(
+        &self,
+        _job: &Job,
+        _transaction: &mut PgConnection,
+        _reason: &str,
+    ) -> impl Future<Output = Result<GivenUp, Failed>> + Send {
+        std::future::ready(Ok(GivenUp::Keep))
+    }
+}
+
+/// Workers of one queue.
+pub struct Workers<H> {
+    /// What they take from.
+    pub queue: Queue,
+    /// Where they get a connection for each job. A job may take long: not the pool of requests.
+    pub connections: PgPool,
+    /// What they do.
+    pub handler: Arc<H>,
+    /// How often a job is tried before it is given up.
+    pub max_attempts: i32,
+}
+
+impl<H: Handler> Workers<H> {
+    /// Registers counts and depth of the queue.
+    pub fn register(&self, registry: &mut Registry) {
+        self.queue.metrics().register(registry);
+    }
+
+    /// Does jobs, `count` at a time, and measures the queue, until a stop begins. A job that is in work then is
+    /// finished, or given back when the stop is forced.
+    pub async fn run(self, count: usize, stop: Stop) {
+        let workers = join_all((0..count).map(|_| self.work(&stop)));
+        tokio::join!(workers, self.measure(&stop));
+    }
+
+    async fn work(&self, stop: &Stop) {
+        let mut is_down = false;
+        while !stop.has_begun() {
+            let pause = match self.work_once(stop).await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => POLL,
+                Err(error) => {
+                    if !is_down {
+                        let error = chain(&error);
+                        tracing::warn!(
+                            error,
+                            queue = self.queue.name(),
+                            "worker cannot reach the database; retrying"
+                        );
+                    }
+                    is_down = true;
+                    sleep(POLL).await;
+                    continue;
+                }
+            };
+            if is_down {
+                tracing::info!(queue = self.queue.name(), "worker has reached the database again");
+                is_down = false;
+            }
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = stop.begun() => {}
+                    () = self.queue.added(pause) => {}
+                }
+            }
+        }
+    }
+
+    /// Does the oldest job that no worker holds; false where there is none.
+    async fn work_once(&self, stop: &Stop) -> Result<bool, sqlx::Error> {
+        if !self.queue.any_due().await? {
+            return Ok(false);
+        }
+        let mut connection = self.connections.acquire().await?;
+        // Closed after the job: one that was left in the middle of a long statement must not meet the next one.
+        connection.close_on_drop();
+        let Some(job) = self.queue.take(&mut connection).await? else { return Ok(false) };
+        tokio::select! {
+            done = self.attempt(&job, &mut connection) => done,
+            () = stop.forced() => {
+                self.give_back(&job, connection).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn attempt(&self, job: &Job, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let mut transaction = connection.begin().await?;
+        if !Queue::lock(&mut transaction, job.id).await? {
+            return Ok(true);
+        }
+        if job.attempts > self.max_attempts {
+            return self.give_up(job, transaction).await;
+        }
+        match self.handler.handle(job, &mut transaction).await {
+            Ok(done) => {
+                Queue::remove(&mut transaction, job.id).await?;
+                transaction.commit().await?;
+                self.queue.metrics().done();
+                self.handler.committed(job, done);
+            }
+            Err(Failed(error)) => {
+                drop(transaction);
+                let reason = chain(&*error);
+                let pause = pause_after(job.attempts);
+                tracing::warn!(
+                    job = job.id,
+                    attempts = job.attempts,
+                    error = reason,
+                    "job failed; trying again later"
+                );
+                self.queue.metrics().failed_attempt();
+                self.queue.postpone(job, pause, &reason).await?;
+                self.handler.returned(job).await;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn give_up(
+        &self,
+        job: &Job,
+        mut transaction: sqlx::Transaction<'_, Postgres>,
+    ) -> Result<bool, sqlx::Error> {
+        let reason = format!("given up after {} attempts", self.max_attempts);
+        match self.handler.give_up(job, &mut transaction, &reason).await {
+            Ok(GivenUp::Remove) => Queue::remove(&mut transaction, job.id).await?,
+            Ok(GivenUp::Keep) => Queue::bury(&mut transaction, job.id, &reason).await?,
+            Err(Failed(error)) => {
+                drop(transaction);
+                self.queue.postpone(job, LONGEST_PAUSE, &chain(&*error)).await?;
+                return Ok(true);
+            }
+        }
+        transaction.commit().await?;
+        tracing::error!(job = job.id, queue = self.queue.name(), "job {reason}");
+        Ok(true)
+    }
+
+    async fn give_back(&self, job: &Job, connection: PoolConnection<Postgres>) -> Result<(), sqlx::Error> {
+        // Without a farewell, for which a long statement would have to end first.
+        let _ = connection.detach().close_hard().await;
+        self.queue.give_back(job).await?;
+        self.handler.returned(job).await;
+        tracing::info!(job = job.id, "stopping: the job waits for the next worker");
+        Ok(())
+    }
+
+    async fn measure(&self, stop: &Stop) {
+        while !stop.has_begun() {
+            let depth = self.queue.depth().await.ok();
+            self.queue.metrics().set_depth(depth.map(|(waiting, oldest_seconds, dead)| Depth {
+                waiting,
+                oldest_seconds,
+                dead,
+            }));
+            tokio::select! {
+                () = stop.begun() => {}
+                () = sleep(MEASURE) => {}
+            }
+        }
+    }
+}
+
+/// Twice as long after each attempt.
+fn pause_after(attempts: i32) -> Duration {
+    let exponent = u32::try_from(attempts - 1).unwrap_or(0).min(10);
+    Duration::from_secs(1 << exponent).min(LONGEST_PAUSE)
+}

@@ -1,0 +1,173 @@
+//! The table `jobs` (see `jobs.sql`), and who waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use tokio::sync::Notify;
+
+use super::metrics::QueueMetrics;
+use crate::postgres::retry;
+
+/// A job that a worker has taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its number, in the order in which jobs were put.
+    pub id: i64,
+    /// What was put.
+    pub payload: Value,
+    /// How often a worker has begun with it, this time included.
+    pub attempts: i32,
+}
+
+/// A queue by its name, in one database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: &'static str,
+    pool: PgPool,
+    added: Notify,
+    pub(super) metrics: QueueMetrics,
+}
+
+impl Queue {
+    /// The queue of this name. `pool` is used for short statements only.
+    #[must_use]
+    pub fn new(name: &'static str, pool: PgPool) -> Self {
+        Self(Arc::new(Inner { name, pool, added: Notify::new(), metrics: QueueMetrics::default() }))
+    }
+
+    /// Adds a job in the caller's transaction: it is there once that commits. Then call [`Self::wake`].
+    pub async fn put(&self, executor: impl PgExecutor<'_>, payload: &Value) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar(
+            "insert into public.jobs (queue, payload) values ($1, $2::text::jsonb) returning id",
+        )
+        .bind(self.0.name)
+        .bind(payload.to_string())
+        .fetch_one(executor)
+        .await
+    }
+
+    /// Wakes a worker of this process: a job was put and is committed. Other processes find it by themselves.
+    pub fn wake(&self) {
+        self.0.added.notify_one();
+    }
+
+    /// Waits until [`Self::wake`] is called, or for at most this time.
+    pub(super) async fn added(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.0.added.notified()).await;
+    }
+
+    pub(super) fn metrics(&self) -> &QueueMetrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Whether any job is due, held by a worker or not: a cheap look before a connection is taken for one.
+    pub(super) async fn any_due(&self) -> Result<bool, sqlx::Error> {
+        let any = || {
+            sqlx::query_scalar(
+                "select exists (select from public.jobs where queue = $1 and dead_since is null and due_at <= now())",
+            )
+            .bind(self.0.name)
+            .fetch_one(&self.0.pool)
+        };
+        retry(&self.0.pool, any).await
+    }
+
+    /// How many jobs wait, and for how many seconds the oldest one has.
+    pub(super) async fn depth(&self) -> Result<(i64, f64, i64), sqlx::Error> {
+        let depth = || {
+            sqlx::query_as(
+                "select count(*) filter (where dead_since is null),
+                        coalesce(extract(epoch from now() - min(created_at) filter (where dead_since is null)), 0)::float8,
+                        count(*) filter (where dead_since is not null)
+                 from public.jobs where queue = $1",
+            )
+            .bind(self.0.name)
+            .fetch_one(&self.0.pool)
+        };
+        retry(&self.0.pool, depth).await
+    }
+
+    /// Takes the oldest job that is due and that no worker holds, and counts the attempt.
+    ///
+    /// Counted and committed before the work begins: a job that kills its worker must not come back for ever. Then the
+    /// caller locks it ([`Self::lock`]).
+    pub(super) async fn take(&self, connection: &mut PgConnection) -> Result<Option<Job>, sqlx::Error> {
+        let row: Option<(i64, String, i32)> = sqlx::query_as(
+            "update public.jobs set attempts = attempts + 1
+             where id = (
+                 select id from public.jobs
+                 where queue = $1 and dead_since is null and due_at <= now()
+                 order by id
+                 limit 1
+                 for update skip locked
+             )
+             returning id, payload::text, attempts",
+        )
+        .bind(self.0.name)
+        .fetch_optional(connection)
+        .await?;
+        Ok(row.map(|(id, payload, attempts)| {
+            // What the column holds is JSON.
+            Job { id, payload: payload.parse().unwrap_or_default(), attempts }
+        }))
+    }
+
+    /// Locks a job for the transaction of this connection; false where another worker was faster.
+    pub(super) async fn lock(connection: &mut PgConnection, job: i64) -> Result<bool, sqlx::Error> {
+        let locked: Option<i64> = sqlx::query_scalar(
+            "select id from public.jobs where id = $1 and dead_since is null for update skip locked",
+        )
+        .bind(job)
+        .fetch_optional(connection)
+        .await?;
+        Ok(locked.is_some())
+    }
+
+    /// Removes a job.
+    pub(super) async fn remove(connection: &mut PgConnection, job: i64) -> Result<(), sqlx::Error> {
+        sqlx::query("delete from public.jobs where id = $1").bind(job).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Keeps a job that is given up as a dead letter.
+    pub(super) async fn bury(
+        connection: &mut PgConnection,
+        job: i64,
+        reason: &str,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("update public.jobs set dead_since = now(), last_error = $2 where id = $1")
+            .bind(job)
+            .bind(reason)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Leaves a job to a later attempt.
+    pub(super) async fn postpone(&self, job: &Job, pause: Duration, reason: &str) -> Result<(), sqlx::Error> {
+        sqlx::query("update public.jobs set due_at = now() + make_interval(secs => $2), last_error = $3 where id = $1")
+            .bind(job.id)
+            .bind(pause.as_secs_f64())
+            .bind(reason)
+            .execute(&self.0.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Gives a job back as it was: its worker must stop, and did not fail at it.
+    pub(super) async fn give_back(&self, job: &Job) -> Result<(), sqlx::Error> {
+        sqlx::query("update public.jobs set attempts = attempts - 1 where id = $1")
+            .bind(job.id)
+            .execute(&self.0.pool)
+            .await?;
+        Ok(())
+    }
+}

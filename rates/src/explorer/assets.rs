@@ -1,0 +1,57 @@
+//! Script, style and icon of the page, compiled in. A name holds a hash of the content, so a new version of a file has a
+//! new name.
+
+use std::sync::LazyLock;
+
+/// A file of the page.
+pub(crate) struct Asset {
+    name: String,
+    pub(crate) media_type: &'static str,
+    pub(crate) content: &'static [u8],
+}
+
+/// The files of the page.
+pub(crate) struct Assets {
+    script: Asset,
+    style: Asset,
+    icon: Asset,
+}
+
+pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+    script: Asset::new("explorer", "js", "text/javascript", include_bytes!("../../assets/explorer.js")),
+    style: Asset::new("explorer", "css", "text/css", include_bytes!("../../assets/explorer.css")),
+    icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../../assets/icon.svg")),
+});
+
+impl Asset {
+    fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
+        // FNV-1a tells versions apart; nobody has to be kept from finding two files of one name.
+        let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self { name: format!("{name}.{hash:016x}.{extension}"), media_type, content }
+    }
+
+    fn path(&self) -> String {
+        format!("/assets/{}", self.name)
+    }
+}
+
+impl Assets {
+    /// The file of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Asset> {
+        [&self.script, &self.style, &self.icon].into_iter().find(|asset| asset.name == name)
+    }
+
+    pub(crate) fn script(&self) -> String {
+        self.script.path()
+    }
+
+    pub(crate) fn style(&self) -> String {
+        self.style.path()
+    }
+
+    pub(crate) fn icon(&self) -> String {
+        self.icon.path()
+    }
+}

@@ -1,0 +1,5 @@
+//! The page for people, and its files.
+
+pub(crate) mod assets;
+pub(crate) mod page;
+mod query;

@@ -1,0 +1,218 @@
+//! Query strings taken apart, and the values that clients write in them, with every fault named at once.
+
+use std::borrow::Cow;
+
+use chassis::problem::FieldError;
+use chrono::NaiveDate;
+
+/// What is wrong with a value: a code for programs and a sentence for people.
+pub(crate) type Fault = (&'static str, String);
+
+/// What can name a place: 1 to 64 ASCII letters, digits, `_` and `-`. Whether there is such a place is another
+/// question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaceName<'a>(Cow<'a, str>);
+
+impl<'a> PlaceName<'a> {
+    /// The longest name of a place, in bytes; the schema says the same of slugs.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Gives back a text that cannot name a place.
+    pub fn parse(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {
+        let valid = (1..=Self::MAX_LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if valid { Ok(Self(text)) } else { Err(text) }
+    }
+}
+
+impl AsRef<str> for PlaceName<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `YYYY-MM-DD` and nothing else.
+pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, Fault> {
+    let bytes = text.as_bytes();
+    let number = |range: std::ops::Range<usize>| {
+        bytes[range].iter().try_fold(0_u32, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
+        })
+    };
+    let parts = (bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-')
+        .then(|| Some((number(0..4)?, number(5..7)?, number(8..10)?)))
+        .flatten();
+    let Some((year, month, day)) = parts else {
+        return Err(("malformed", format!("{} is not a day like 2021-01-31", quoted(text))));
+    };
+    (year > 0)
+        .then(|| NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day))
+        .flatten()
+        .ok_or_else(|| ("not_a_day", format!("{text} is not in the calendar")))
+}
+
+/// A port code or region slug.
+pub(crate) fn parse_place(text: Cow<'_, str>) -> Result<PlaceName<'_>, Fault> {
+    PlaceName::parse(text).map_err(|text| {
+        let wrong = "is neither a port code like CNGGZ nor a region slug like north_europe";
+        ("malformed", format!("{} {wrong}", quoted(&text)))
+    })
+}
+
+/// The client's own text in a message, cut where it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Splits a query string; nothing is copied unless it is escaped.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let escaped = query.bytes().any(|byte| matches!(byte, b'%' | b'+'));
+    let decoded = escaped.then(|| form_urlencoded::parse(query.as_bytes()));
+    // Without escapes, as almost every query is, splitting gives the same and costs far less.
+    let split = (!escaped).then(|| split_pairs(query));
+    decoded.into_iter().flatten().chain(split.into_iter().flatten())
+}
+
+fn split_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (Cow::from(name), Cow::from(value))
+    })
+}
+
+/// One parameter by all its names, the preferred one first.
+pub(crate) struct Parameter<'a> {
+    names: &'static [&'static str],
+    /// The name that the client used, and the value.
+    given: Option<(&'static str, Cow<'a, str>)>,
+    repeated: bool,
+}
+
+impl Parameter<'_> {
+    pub(crate) const fn new(names: &'static [&'static str]) -> Self {
+        Self { names, given: None, repeated: false }
+    }
+
+    /// The name that the client used, or the preferred one.
+    pub(crate) fn name(&self) -> &'static str {
+        self.given.as_ref().map_or(self.names[0], |(name, _)| *name)
+    }
+}
+
+/// The faults found while the parameters of a query string are read.
+pub(crate) struct Reading<'a> {
+    /// Names that the client wrote and no parameter has, each with the one that it is near to.
+    misspelt: Vec<(Cow<'a, str>, &'static str)>,
+    pub(crate) faults: Vec<FieldError>,
+}
+
+impl<'a> Reading<'a> {
+    /// Gives each parameter its value. What has a name of no parameter is passed over: proxies and analytics add
+    /// parameters of their own.
+    pub(crate) fn new(query: &'a str, parameters: &mut [&mut Parameter<'a>]) -> Self {
+        let mut unknown = Vec::new();
+        for (name, value) in pairs(query) {
+            let known = parameters.iter_mut().find_map(|parameter| {
+                let known = parameter.names.iter().find(|known| **known == name)?;
+                Some((*known, parameter))
+            });
+            let Some((known, parameter)) = known else {
+                unknown.push(name);
+                continue;
+            };
+            parameter.repeated |= parameter.given.is_some();
+            parameter.given = Some((known, value));
+        }
+        let names = || parameters.iter().flat_map(|parameter| parameter.names).copied();
+        Self { misspelt: misspelt(unknown, names), faults: Vec::new() }
+    }
+
+    /// The value of a parameter that must be given; `None` where it has a fault.
+    pub(crate) fn required<T>(
+        &mut self,
+        parameter: Parameter<'a>,
+        parse: impl FnOnce(Cow<'a, str>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let Parameter { names, given, repeated } = parameter;
+        let Some((name, value)) = given else {
+            self.faults.push(self.missing(names));
+            return None;
+        };
+        let fault = if repeated {
+            ("repeated", format!("{} is given more than once", names.join(" or ")))
+        } else if value.is_empty() {
+            ("missing", format!("{name} is empty"))
+        } else {
+            match parse(value) {
+                Ok(value) => return Some(value),
+                Err(fault) => fault,
+            }
+        };
+        self.faults.push(FieldError::new(name, fault.0, fault.1));
+        None
+    }
+
+    /// The same of a parameter that has a default.
+    pub(crate) fn optional<T>(
+        &mut self,
+        parameter: Parameter<'a>,
+        default: T,
+        parse: impl FnOnce(Cow<'a, str>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        if parameter.given.is_none() { Some(default) } else { self.required(parameter, parse) }
+    }
+
+    fn missing(&self, names: &[&'static str]) -> FieldError {
+        let written = self.misspelt.iter().find(|(_, meant)| names.contains(meant));
+        let detail = match written {
+            Some((written, _)) => {
+                format!("{} is missing; did you mean it by {}?", names[0], quoted(written))
+            }
+            None => format!("{} is missing", names[0]),
+        };
+        FieldError::new(names[0], "missing", detail)
+    }
+}
+
+/// Those of the unknown names that are near to a known one, with that.
+fn misspelt<N: Iterator<Item = &'static str>>(
+    unknown: Vec<Cow<'_, str>>,
+    names: impl Fn() -> N,
+) -> Vec<(Cow<'_, str>, &'static str)> {
+    let near = |written: &str| {
+        let written = written.to_lowercase();
+        names().find(|name| strsim::damerau_levenshtein(&written, name) <= 2)
+    };
+    unknown.into_iter().filter_map(|written| near(&written).map(|meant| (written, meant))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_query_without_escapes_is_split_as_form_decoding_does(query in "[a-z&=;ü ]{0,30}") {
+            let decoded: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            prop_assert_eq!(split_pairs(&query).collect::<Vec<_>>(), decoded);
+        }
+
+        #[test]
+        fn every_calendar_day_is_read_and_written_alike(number in -719_162_i32..2_932_896) {
+            let day = NaiveDate::from_epoch_days(number).unwrap();
+            prop_assert_eq!(parse_day(&day.to_string()).unwrap(), day);
+        }
+
+        #[test]
+        fn only_days_are_days(text in "[0-9-]{0,11}") {
+            if let Ok(day) = parse_day(&text) {
+                prop_assert_eq!(day.to_string(), text);
+            }
+        }
+    }
+}

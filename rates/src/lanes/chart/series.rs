@@ -1,0 +1,74 @@
+//! A lane as it is drawn, and as a sentence.
+
+use chrono::{Days, NaiveDate};
+
+use super::text::thousands;
+use crate::{
+    lanes::{
+        query::{PlaceName, RatesQuery},
+        sql::{Day, Lane, Percentiles},
+    },
+    places::Catalogue,
+};
+
+/// A lane's days as they are drawn: by their number in the range.
+pub(super) struct Series {
+    pub(super) name: String,
+    /// The average price; none is a gap.
+    pub(super) means: Vec<Option<f64>>,
+    pub(super) counts: Vec<i32>,
+    /// The 2.5 to 97.5 and the 25 to 75 percentile.
+    pub(super) bands: [Vec<Option<(f64, f64)>>; 2],
+}
+
+impl Series {
+    pub(super) fn new(query: &RatesQuery<'_>, lane: &Lane, catalogue: &Catalogue) -> Self {
+        let place = |place: &PlaceName<'_>| catalogue.label(place.as_ref());
+        let name = format!("{} to {}", place(&query.origin), place(&query.destination))
+            // XML has no way to write control characters.
+            .replace(char::is_control, " ");
+        let days: Vec<Option<&Day>> = lane.each_day(query).map(|(_, priced)| priced).collect();
+        let band = |ends: fn(&Percentiles) -> (f64, f64)| {
+            days.iter().map(|priced| Some(ends(priced.as_ref()?.percentiles.as_deref()?))).collect()
+        };
+        Self {
+            name,
+            means: days.iter().map(|priced| priced.as_ref()?.mean()).collect(),
+            counts: days.iter().map(|priced| priced.map_or(0, |day| day.count)).collect(),
+            bands: [band(|day| (day.low, day.high)), band(|day| (day.midlow, day.midhigh))],
+        }
+    }
+
+    /// What the picture shows, in a sentence for those who cannot see it.
+    pub(super) fn in_words(&self, from: NaiveDate) -> String {
+        let priced: Vec<(u64, f64)> =
+            (0..).zip(&self.means).filter_map(|(day, mean)| Some((day, (*mean)?))).collect();
+        let (Some(first), Some(last)) = (priced.first(), priced.last()) else {
+            return format!("{}: no day in this range has three or more prices.", self.name);
+        };
+        let priced_day = |(day, mean): &(u64, f64)| {
+            format!("{} on {}", thousands(*mean), from.checked_add_days(Days::new(*day)).unwrap_or(from))
+        };
+        let by_price = |a: &&(u64, f64), b: &&(u64, f64)| a.1.total_cmp(&b.1);
+        let lowest = priced.iter().min_by(by_price).map(priced_day).unwrap_or_default();
+        let highest = priced.iter().max_by(by_price).map(priced_day).unwrap_or_default();
+        format!(
+            "{}: {} of {} days have an average, from {} to {}; lowest {lowest}, highest {highest}.",
+            self.name,
+            priced.len(),
+            self.means.len(),
+            priced_day(first),
+            priced_day(last),
+        )
+    }
+}
+
+/// Each lane's name, and in a sentence what its picture shows.
+pub(crate) fn describe(
+    queries: &[RatesQuery<'_>],
+    lanes: &[Lane],
+    catalogue: &Catalogue,
+) -> Vec<(String, String)> {
+    let series = queries.iter().zip(lanes).map(|(query, lane)| Series::new(query, lane, catalogue));
+    series.map(|series| (series.name.clone(), series.in_words(queries[0].from))).collect()
+}

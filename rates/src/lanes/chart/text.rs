@@ -1,0 +1,59 @@
+//! Texts of the picture: numbers, and how wide a text is. It is estimated, since the fonts are the reader's.
+
+use std::fmt::Write as _;
+
+/// Whole dollars, in groups of three digits.
+pub(crate) fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        let left = digits.len() - index;
+        if index > 0 && left.is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        let _ = grouped.write_char(digit);
+    }
+    grouped
+}
+
+/// About how wide a text is in a common sans-serif font.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    let ems: f64 = text
+        .chars()
+        .map(|character| match character {
+            'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | ',' | '.' | '(' | ')' | '-' => 0.34,
+            'm' | 'w' | 'M' | 'W' => 0.86,
+            'A'..='Z' | '%' => 0.68,
+            '\u{2e80}'.. => 1.0,
+            _ => 0.56,
+        })
+        .sum();
+    ems * size
+}
+
+/// The text, cut where it would be wider than `widest`.
+pub(super) fn fitting(text: &str, size: f64, widest: f64) -> String {
+    if text_width(text, size) <= widest {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for character in text.chars() {
+        if text_width(&cut, size) + size * 1.4 > widest {
+            break;
+        }
+        cut.push(character);
+    }
+    cut.push('…');
+    cut
+}
+
+pub(super) fn escape(svg: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '<' => svg.push_str("&lt;"),
+            '>' => svg.push_str("&gt;"),
+            '&' => svg.push_str("&amp;"),
+            other => svg.push(other),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The rates of a lane: what a request asks, how the lane is read, and the forms that it is written in.
+
+pub mod cache;
+pub(crate) mod chart;
+pub(crate) mod csv;
+pub mod json;
+pub(crate) mod listener;
+pub mod places;
+pub mod query;
+pub mod reader;
+pub mod sql;
+
+use std::sync::Arc;
+
+use chassis::Problem;
+use chrono::NaiveDate;
+use http::HeaderValue;
+use sqlx::PgPool;
+
+use self::{
+    cache::{AnswerCache, Freshness},
+    places::Places,
+    reader::LaneReader,
+};
+use crate::{
+    database::Database,
+    settings::{ApiSettings, CacheSettings},
+};
+
+/// What the handlers of lanes need; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lanes(Arc<LanesState>);
+
+/// See [`Lanes`].
+#[derive(Debug)]
+pub struct LanesState {
+    /// Finished answers.
+    pub cache: AnswerCache,
+    /// Reads the lanes of answers that have to be made.
+    pub reader: LaneReader,
+    /// The places that there are.
+    pub places: Arc<Places>,
+    /// The newest version of the data that is known.
+    pub freshness: Arc<Freshness>,
+    /// The longest range of days in one request.
+    pub max_days: u32,
+    /// `Cache-Control` of answers.
+    pub cache_control: HeaderValue,
+    primary: PgPool,
+}
+
+impl std::ops::Deref for Lanes {
+    type Target = LanesState;
+
+    fn deref(&self) -> &LanesState {
+        &self.0
+    }
+}
+
+impl Lanes {
+    /// The lanes of this database. Nothing is read yet.
+    #[must_use]
+    pub fn new(database: &Database, api: &ApiSettings, cache: &CacheSettings) -> Self {
+        let freshness = Arc::new(Freshness::default());
+        let places = Arc::new(Places::new(database.primary.clone(), Arc::clone(&freshness)));
+        Self(Arc::new(LanesState {
+            cache: AnswerCache::new(cache, Arc::clone(&freshness)),
+            reader: LaneReader::new(database, Arc::clone(&freshness), Arc::clone(&places)),
+            places,
+            freshness,
+            max_days: api.max_days,
+            // The settings were checked to be a header value.
+            cache_control: HeaderValue::from_str(&cache.control)
+                .unwrap_or(HeaderValue::from_static("no-cache")),
+            primary: database.primary.clone(),
+        }))
+    }
+
+    /// Hears of changes of the data, for ever.
+    pub async fn listen(&self) {
+        listener::listen(&self.freshness, &self.primary).await;
+    }
+
+    /// The newest day with prices of each of these lanes that has any; see [`sql::newest_days`].
+    pub(crate) async fn newest_days(
+        &self,
+        origins: &[&str],
+        destinations: &[&str],
+    ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
+        let read = || sql::newest_days(&self.primary, origins, destinations);
+        Ok(chassis::postgres::retry(&self.primary, read).await?)
+    }
+}

@@ -1,0 +1,123 @@
+//! What a request for a picture asks beyond the rates it shows.
+
+use std::borrow::Cow;
+
+use chassis::problem::FieldError;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Order, PlaceName, RatesQuery, Statistics};
+use crate::{
+    http::parameters::{Parameter, Reading, pairs, quoted},
+    lanes::cache::AnswerKey,
+};
+
+/// The query of `GET /rates.svg` beyond that of `GET /rates`.
+#[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Picture<'a> {
+    /// The width in pixels of CSS.
+    #[param(required = false, default = 960, minimum = 320, maximum = 3840, example = 960)]
+    pub width: u16,
+    /// The height in pixels of CSS.
+    #[param(required = false, default = 480, minimum = 240, maximum = 2160, example = 480)]
+    pub height: u16,
+    /// The colours; `light` is the default.
+    #[param(inline, required = false, example = "light")]
+    pub theme: Theme,
+    /// A further lane to draw, as `ORIGIN:DESTINATION`; up to three times.
+    #[param(value_type = Option<Vec<String>>, max_items = 3)]
+    pub compare: Vec<(PlaceName<'a>, PlaceName<'a>)>,
+}
+
+/// The colours of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Theme {
+    /// Dark on white, the default.
+    Light,
+    /// Light on black.
+    Dark,
+}
+
+impl<'a> Picture<'a> {
+    /// The most lanes to compare the first with: four lines can still be told apart.
+    pub const MAX_COMPARED: usize = 3;
+
+    /// Reads what the query string of `/rates.svg` has beyond that of `/rates`.
+    pub fn parse(query: &'a str) -> Result<Self, Vec<FieldError>> {
+        let mut width = Parameter::new(&["width"]);
+        let mut height = Parameter::new(&["height"]);
+        let mut theme = Parameter::new(&["theme"]);
+        let mut reading = Reading::new(query, &mut [&mut width, &mut height, &mut theme]);
+        let mut compare = Vec::new();
+        for (_, value) in pairs(query).filter(|(name, _)| name == "compare") {
+            if let Some(lane) = parse_lane(&value) {
+                compare.push(lane);
+            } else {
+                let detail = format!("{} is not a lane like CNGGZ:north_europe", quoted(&value));
+                reading.faults.push(FieldError::new("compare", "malformed", detail));
+            }
+        }
+        if compare.len() > Self::MAX_COMPARED {
+            let detail =
+                format!("{} lanes are compared; at most {} can be", compare.len(), Self::MAX_COMPARED);
+            reading.faults.push(FieldError::new("compare", "too_many", detail));
+        }
+        let pixels = |least: u16, most: u16| {
+            move |text: Cow<'a, str>| match text.parse() {
+                Ok(pixels) if (least..=most).contains(&pixels) => Ok(pixels),
+                _ => Err((
+                    "out_of_range",
+                    format!("{} is not a number of pixels from {least} to {most}", quoted(&text)),
+                )),
+            }
+        };
+        let width = reading.optional(width, 960, pixels(320, 3840));
+        let height = reading.optional(height, 480, pixels(240, 2160));
+        let theme = reading.optional(theme, Theme::Light, |text| match &*text {
+            "light" => Ok(Theme::Light),
+            "dark" => Ok(Theme::Dark),
+            _ => Err(("malformed", format!("{} is neither light nor dark", quoted(&text)))),
+        });
+        let faults = reading.faults;
+        match (width, height, theme) {
+            (Some(width), Some(height), Some(theme)) if faults.is_empty() => {
+                Ok(Self { width, height, theme, compare })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// Adds to a key all that the picture depends on; see [`RatesQuery::key`].
+    pub(super) fn add_to(&self, key: &mut AnswerKey) {
+        let Self { width, height, theme, compare } = self;
+        key.push(&[u8::from(*theme == Theme::Dark)]);
+        key.push(&width.to_le_bytes());
+        key.push(&height.to_le_bytes());
+        for (origin, destination) in compare {
+            key.push_text(origin.as_ref());
+            key.push_text(destination.as_ref());
+        }
+    }
+
+    /// The lanes to draw, oldest day first: that of the query, and those it is compared with.
+    #[must_use]
+    pub fn lanes(&self, query: &RatesQuery<'a>) -> Vec<RatesQuery<'a>> {
+        // Percentile bands of several lanes would hide each other.
+        let statistics = if self.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
+        let first = RatesQuery { order: Order::OldestFirst, statistics, ..query.clone() };
+        let compared = self.compare.iter().map(|(origin, destination)| RatesQuery {
+            origin: origin.clone(),
+            destination: destination.clone(),
+            ..first.clone()
+        });
+        std::iter::once(first.clone()).chain(compared).collect()
+    }
+}
+
+/// `ORIGIN:DESTINATION`.
+fn parse_lane<'a>(text: &str) -> Option<(PlaceName<'a>, PlaceName<'a>)> {
+    let (origin, destination) = text.split_once(':')?;
+    let place = |text: &str| PlaceName::parse(Cow::Owned(text.to_owned()));
+    Some((place(origin).ok()?, place(destination).ok()?))
+}

@@ -1,0 +1,120 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const GOOD: &str = "date_from=2021-01-01&date_to=2021-01-31&orig_code=CNGGZ&dest_code=EETLL";
+
+fn faults(query: &str) -> Vec<(String, String)> {
+    let wrong = RatesQuery::parse(query, 3660).expect_err(query);
+    wrong.faults.into_iter().map(|fault| (fault.field.into_owned(), fault.code.into_owned())).collect()
+}
+
+#[test]
+fn a_query_is_read_whatever_its_order_names_and_escapes() {
+    let wanted = RatesQuery::parse(GOOD, 31).unwrap();
+    assert_eq!(wanted.origin.as_ref(), "CNGGZ");
+    assert_eq!(wanted.from, NaiveDate::from_ymd_opt(2021, 1, 1).unwrap());
+    for same in [
+        "dest_code=EETLL&orig_code=CNGGZ&date_to=2021-01-31&date_from=2021-01-01",
+        "date_from=2021-01-01&date_to=2021-01-31&origin=CNGGZ&destination=EETLL&order=desc&utm=1&utm=2",
+        "date_from=2021%2D01%2D01&date_to=2021-01-31&orig_code=%43NGGZ&dest_code=EETLL",
+    ] {
+        assert_eq!(RatesQuery::parse(same, 31).expect(same), wanted, "{same}");
+    }
+    let ascending = format!("{GOOD}&order=asc");
+    assert_eq!(RatesQuery::parse(&ascending, 31).unwrap().order, Order::OldestFirst);
+    let full = format!("{GOOD}&statistics=full");
+    assert_eq!(RatesQuery::parse(&full, 31).unwrap().statistics, Statistics::Full);
+}
+
+#[test]
+fn every_fault_of_a_query_is_named_at_once() {
+    let pair = |field: &str, code: &str| (field.to_owned(), code.to_owned());
+    assert_eq!(
+        faults(""),
+        ["date_from", "date_to", "orig_code", "dest_code"].map(|field| pair(field, "missing"))
+    );
+    assert_eq!(
+        faults("date_from=2021-02-30&date_to=21-1-1&origin=C%20N&destination=&order=up&statistics=all"),
+        [
+            pair("date_from", "not_a_day"),
+            pair("date_to", "malformed"),
+            pair("origin", "malformed"),
+            pair("destination", "missing"),
+            pair("order", "malformed"),
+            pair("statistics", "malformed"),
+        ]
+    );
+    for (query, field, code) in [
+        ("date_from=2021-01-02&date_to=2021-01-01&origin=A&destination=B", "date_from", "after_date_to"),
+        ("date_from=2011-01-01&date_to=2021-01-08&origin=A&destination=B", "date_to", "range_too_long"),
+        (&format!("{GOOD}&date_to=2021-01-31"), "date_to", "repeated"),
+        (&format!("{GOOD}&origin=CNGGZ"), "origin", "repeated"),
+        (&format!("{GOOD}&order=asc&order=asc"), "order", "repeated"),
+        ("date_from=0000-01-01&date_to=0001-01-01&origin=A&destination=B", "date_from", "not_a_day"),
+        ("date_from=+021-01-01&date_to=2021-01-01&origin=A&destination=B", "date_from", "malformed"),
+        ("date_from=2021-01-0٣&date_to=2021-01-01&origin=A&destination=B", "date_from", "malformed"),
+    ] {
+        assert_eq!(faults(query), [pair(field, code)], "{query}");
+    }
+}
+
+#[test]
+fn the_longest_range_is_allowed_and_one_day_more_is_not() {
+    let query = |to| format!("date_from=2021-01-01&date_to={to}&origin=A&destination=B");
+    assert!(RatesQuery::parse(&query("2021-01-31"), 31).is_ok());
+    assert!(RatesQuery::parse(&query("2021-02-01"), 31).is_err());
+    assert!(RatesQuery::parse(&query("2021-01-01"), 31).is_ok(), "one day is a range");
+}
+
+#[test]
+fn a_misspelt_parameter_is_pointed_out_beside_the_missing_one() {
+    let query = "date_form=2021-01-01&date_to=2021-01-01&orig_code=A&dest_code=B";
+    let wrong = RatesQuery::parse(query, 31).unwrap_err();
+    assert_eq!(wrong.faults.len(), 1);
+    assert!(wrong.faults[0].detail.contains("date_form"), "{:?}", wrong.faults);
+    assert_eq!(wrong.places.len(), 2, "the places can still be looked up");
+}
+
+#[test]
+fn a_long_value_is_cut_in_the_message() {
+    let query = format!("{}&order={}", GOOD, "ü".repeat(500));
+    let wrong = RatesQuery::parse(&query, 31).unwrap_err();
+    assert!(wrong.faults[0].detail.len() < 150, "{:?}", wrong.faults);
+}
+
+#[test]
+fn a_picture_is_asked_for_within_bounds() {
+    let plain = Picture::parse(GOOD).unwrap();
+    assert_eq!((plain.width, plain.height, plain.theme), (960, 480, Theme::Light));
+    let picture = Picture::parse("width=320&height=2160&theme=dark&compare=A:b_c&compare=D%3AE").unwrap();
+    assert_eq!((picture.width, picture.height, picture.theme), (320, 2160, Theme::Dark));
+    let lanes: Vec<_> = picture.compare.iter().map(|(from, to)| (from.as_ref(), to.as_ref())).collect();
+    assert_eq!(lanes, [("A", "b_c"), ("D", "E")]);
+    for (query, field, code) in [
+        ("width=319", "width", "out_of_range"),
+        ("width=3841", "width", "out_of_range"),
+        ("width=1e3", "width", "out_of_range"),
+        ("height=239", "height", "out_of_range"),
+        ("height=99999999", "height", "out_of_range"),
+        ("theme=blue", "theme", "malformed"),
+        ("theme=", "theme", "missing"),
+        ("theme=dark&theme=dark", "theme", "repeated"),
+        ("compare=A", "compare", "malformed"),
+        ("compare=A:B:C", "compare", "malformed"),
+        ("compare=A:", "compare", "malformed"),
+        ("compare=A:B&compare=A:B&compare=A:B&compare=A:B", "compare", "too_many"),
+    ] {
+        let faults = Picture::parse(query).expect_err(query);
+        let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, &*fault.code)).collect();
+        assert_eq!(named, [(field, code)], "{query}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_query_string_panics(query in "\\PC{0,200}") {
+        let _ = RatesQuery::parse(&query, 3660);
+        let _ = Picture::parse(&query);
+    }
+}

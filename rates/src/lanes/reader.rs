@@ -1,0 +1,291 @@
+//! Reads lanes. Requests that come in while statements run go into the next statement together.
+//!
+//! A statement costs PostgreSQL and us more than the lane that it reads: a message, two wake-ups, a message back. Under
+//! load a statement answers several requests, which share that cost; alone a request waits for nobody and is a statement
+//! by itself. Nothing is delayed to make a statement larger.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    cache::Freshness,
+    places::{Places, UnknownPlace},
+    query::{RatesQuery, Role, Statistics},
+    sql::{self, Lane, LaneRange},
+};
+use crate::database::Database;
+
+/// Statements at once. With one, PostgreSQL would idle while answers are written; with many, each would hold one request
+/// and there would be nothing to share.
+const STATEMENTS_AT_ONCE: usize = 2;
+
+/// The most requests in a statement, and the most days of all of them together: a statement must not make its first
+/// request wait long for its last. A single request may be longer.
+const MAX_REQUESTS: usize = 32;
+const MAX_DAYS: i64 = 4_000;
+
+/// Statements by one connection before it goes back to the pool.
+const MAX_STATEMENTS: usize = 64;
+
+/// Why lanes could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The database failed. Shared by all requests that the statement was to answer.
+    Database(Arc<sqlx::Error>),
+    /// Places that are not there.
+    UnknownPlaces(Vec<UnknownPlace>),
+}
+
+impl From<sqlx::Error> for ReadError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+/// Reads lanes from a replica where there is one and it does not lag, else from the primary.
+#[derive(Debug)]
+pub struct LaneReader {
+    primary: PoolReader,
+    replicas: Vec<PoolReader>,
+    /// Counts reads, so that replicas take turns.
+    turn: AtomicUsize,
+    freshness: Arc<Freshness>,
+    places: Arc<Places>,
+}
+
+impl LaneReader {
+    pub(crate) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
+        Self {
+            primary: PoolReader::new(database.primary.clone()),
+            replicas: database.replicas.iter().cloned().map(PoolReader::new).collect(),
+            turn: AtomicUsize::new(0),
+            freshness,
+            places,
+        }
+    }
+
+    /// The lane of a query, from a state of the data no older than `newest_known`.
+    pub async fn read(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, ReadError> {
+        let mut lanes = self.read_all(std::slice::from_ref(query), newest_known).await?;
+        Ok(lanes.remove(0))
+    }
+
+    /// The lanes of several queries, all from one state of the data. Of several no percentiles are read.
+    pub async fn read_all(
+        &self,
+        queries: &[RatesQuery<'_>],
+        newest_known: i64,
+    ) -> Result<Vec<Lane>, ReadError> {
+        let lanes = self.read_anywhere(queries, newest_known).await.map_err(ReadError::Database)?;
+        // A lane that has prices has both its places.
+        if lanes.iter().any(|lane| lane.days.is_empty()) {
+            self.check_places(queries, &lanes).await?;
+        }
+        Ok(lanes)
+    }
+
+    async fn read_anywhere(
+        &self,
+        queries: &[RatesQuery<'_>],
+        newest_known: i64,
+    ) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
+        // Without a known version, a replica could be behind what this instance itself wrote.
+        if newest_known > 0
+            && let Some(replica) = self.next_replica()
+        {
+            match replica.read(queries).await {
+                Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
+                Ok(_) => {}
+                Err(error) if chassis::postgres::is_outage(&error) => {
+                    tracing::warn!(error = %error, "a read replica failed; the primary answers");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let lanes = self.primary.read(queries).await?;
+        self.freshness.observe(lanes[0].version.version);
+        Ok(lanes)
+    }
+
+    fn next_replica(&self) -> Option<&PoolReader> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.replicas.get(turn.checked_rem(self.replicas.len())?)
+    }
+
+    async fn check_places(&self, queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Result<(), ReadError> {
+        let catalogue = self.places.at(lanes[0].version).await?;
+        let unknown: Vec<_> = queries
+            .iter()
+            .enumerate()
+            .flat_map(|(lane, query)| {
+                [(lane, Role::Origin, &query.origin), (lane, Role::Destination, &query.destination)]
+            })
+            .filter_map(|(lane, role, place)| UnknownPlace::check(&catalogue, lane, role, place))
+            .collect();
+        if unknown.is_empty() { Ok(()) } else { Err(ReadError::UnknownPlaces(unknown)) }
+    }
+}
+
+/// Reads lanes by the connections of one pool; cheap to clone.
+#[derive(Debug, Clone)]
+struct PoolReader(Arc<SharedReader>);
+
+#[derive(Debug)]
+struct SharedReader {
+    pool: PgPool,
+    waiting: Mutex<VecDeque<WaitingRead>>,
+    turns: Arc<Semaphore>,
+}
+
+/// A request that waits for a statement.
+#[derive(Debug)]
+struct WaitingRead {
+    range: LaneRange,
+    reply: oneshot::Sender<Result<Lane, Arc<sqlx::Error>>>,
+}
+
+impl PoolReader {
+    fn new(pool: PgPool) -> Self {
+        let turns = Arc::new(Semaphore::new(STATEMENTS_AT_ONCE));
+        Self(Arc::new(SharedReader { pool, waiting: Mutex::default(), turns }))
+    }
+
+    async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
+        match queries {
+            [query] if query.statistics == Statistics::Mean => Ok(vec![self.read_mean(query).await?]),
+            // Boxed, or every answer would carry the room that these need.
+            queries => Box::pin(self.read_alone(queries)).await.map_err(Arc::new),
+        }
+    }
+
+    /// By a statement that no other request shares.
+    async fn read_alone(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
+        let pool = &self.0.pool;
+        if let [query] = queries {
+            let read = || sql::read_lane_with_percentiles(pool, query);
+            return Ok(vec![chassis::postgres::retry(pool, read).await?]);
+        }
+        let ranges: Vec<LaneRange> = queries.iter().map(LaneRange::from).collect();
+        chassis::postgres::retry(pool, || sql::read_lanes(pool, &ranges)).await
+    }
+
+    /// By a statement that begins after this call: it sees every commit that came before.
+    async fn read_mean(&self, query: &RatesQuery<'_>) -> Result<Lane, Arc<sqlx::Error>> {
+        let (reply, answered) = oneshot::channel();
+        self.waiting().push_back(WaitingRead { range: LaneRange::from(query), reply });
+        self.start_turn(&self.0.turns);
+        answered.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<WaitingRead>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what waits, if one of these turns is free.
+    fn start_turn(&self, turns: &Arc<Semaphore>) {
+        if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
+            // A task of its own: a request whose client goes away must not take the others of its statement with it.
+            tokio::spawn(self.clone().work(Arc::clone(turns), turn));
+        }
+    }
+
+    /// Runs statement after statement until nobody waits.
+    async fn work(self, turns: Arc<Semaphore>, mut turn: OwnedSemaphorePermit) {
+        loop {
+            let connection = TurnConnection::default();
+            loop {
+                // Tasks that are ready can add their requests before the statement is closed.
+                tokio::task::yield_now().await;
+                let reads = self.next_reads();
+                if reads.is_empty() {
+                    break;
+                }
+                self.answer(reads, &connection).await;
+            }
+            drop(connection);
+            drop(turn);
+            // A request that came between the last look and the drop found no turn free, and relies on this second look.
+            if self.waiting().is_empty() {
+                return;
+            }
+            match Arc::clone(&turns).try_acquire_owned() {
+                Ok(again) => turn = again,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The requests of the next statement.
+    fn next_reads(&self) -> Vec<WaitingRead> {
+        let mut waiting = self.waiting();
+        let mut reads = Vec::new();
+        let mut days = 0;
+        while let Some(first) = waiting.front() {
+            days += first.range.days();
+            if reads.len() == MAX_REQUESTS || (days > MAX_DAYS && !reads.is_empty()) {
+                break;
+            }
+            // One whose client went away meanwhile is dropped here.
+            reads.extend(waiting.pop_front().filter(|read| !read.reply.is_closed()));
+        }
+        reads
+    }
+
+    async fn answer(&self, reads: Vec<WaitingRead>, connection: &TurnConnection) {
+        let (ranges, replies): (Vec<_>, Vec<_>) =
+            reads.into_iter().map(|read| (read.range, read.reply)).unzip();
+        let pool = &self.0.pool;
+        // A reply fails where nobody waits for it any more.
+        match chassis::postgres::retry(pool, || connection.read_lanes(pool, &ranges)).await {
+            Ok(lanes) => {
+                for (reply, lane) in replies.into_iter().zip(lanes) {
+                    let _ = reply.send(Ok(lane));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for reply in replies {
+                    let _ = reply.send(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// The connection of a turn, kept from statement to statement: the pool would ask each connection that comes back
+/// whether it lives, which is one more message and its answer.
+#[derive(Default)]
+struct TurnConnection {
+    /// None while a statement runs, and after one that failed.
+    free: Mutex<Option<PoolConnection<Postgres>>>,
+    statements: AtomicUsize,
+}
+
+impl TurnConnection {
+    async fn read_lanes(&self, pool: &PgPool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
+        let free = self.free().take();
+        let mut connection = match free {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        let lanes = sql::read_lanes(&mut *connection, ranges).await?;
+        let statements = self.statements.fetch_add(1, Ordering::Relaxed) + 1;
+        // Now and then it goes back all the same: in a small pool others wait for it.
+        if !statements.is_multiple_of(MAX_STATEMENTS) {
+            *self.free() = Some(connection);
+        }
+        Ok(lanes)
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Postgres>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

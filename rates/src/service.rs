@@ -1,0 +1,99 @@
+//! What the chassis has to know of `rates`.
+
+use std::{sync::Arc, time::Duration};
+
+use chassis::{
+    Configuration, Context, Exit, Failure, Parts, Role, Service,
+    edge::{EdgeOptions, Limits},
+    health::Readiness,
+    postgres,
+    worker::Workers,
+};
+use http::HeaderName;
+use utoipa::openapi::OpenApi;
+
+use crate::{
+    app::App,
+    batches::worker::BatchHandler,
+    commands::{self, Command},
+    database::{Database, MIGRATOR},
+    http::{openapi, rates, router},
+    settings::Settings,
+};
+
+/// `/readyz` gives up on the database after this time.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The rates service.
+pub struct Rates;
+
+impl Service for Rates {
+    const NAME: &'static str = "rates";
+    const ABOUT: &'static str = "What does it cost to ship a container from A to B, day by day?";
+    type Settings = Settings;
+    type Command = Command;
+
+    fn openapi() -> OpenApi {
+        openapi::description()
+    }
+
+    async fn build(context: Context<'_, Self>) -> Result<Parts, Failure> {
+        let settings = context.settings;
+        let database = Database::new(&settings.database, &settings.batches)?;
+        postgres::check_schema(&database.primary, &settings.database, &MIGRATOR, Self::NAME).await?;
+        let app = App::new(database, settings);
+        app.register_metrics(context.registry);
+        let workers = Workers {
+            queue: app.queue.clone(),
+            connections: app.database.batches.clone(),
+            handler: Arc::new(BatchHandler::new(app.clone())),
+            max_attempts: settings.batches.max_attempts,
+        };
+        workers.register(context.registry);
+        // Whoever runs `rates work` wants it to work, also where `serve` leaves the batches alone.
+        let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
+        let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
+        Ok(parts(app, settings)
+            .task("listener", {
+                let stop = stop.clone();
+                async move {
+                    tokio::select! {
+                        () = lanes.listen() => {}
+                        () = stop.begun() => {}
+                    }
+                }
+            })
+            .task("batch workers", workers.run(count, stop))
+            .closing(async move { closing.database.close().await }))
+    }
+
+    async fn run(command: Command, configuration: &Configuration<Self>) -> Result<Exit, Failure> {
+        commands::run(command, configuration).await
+    }
+}
+
+/// What answers requests.
+#[must_use]
+pub fn parts(app: App, settings: &Settings) -> Parts {
+    let batch_limits = Limits {
+        timeout: Duration::from_secs_f64(settings.batches.timeout_seconds),
+        body_bytes: settings.batches.body_limit_bytes,
+    };
+    let mut edge = EdgeOptions::default()
+        .limits("/prices", batch_limits)
+        .limits("/batches/{id}", batch_limits)
+        .browser_headers(["idempotency-key", "prefer"].map(HeaderName::from_static));
+    // Without a cache nothing is ever ready.
+    if settings.cache.size_bytes > 0 && !app.api.reads_need_key {
+        let lanes = app.lanes.clone();
+        edge = edge.ready("/rates", move |request| rates::ready(&lanes, request));
+    }
+    let readiness = Readiness::new(READY_TIMEOUT, {
+        let app = app.clone();
+        move || {
+            let app = app.clone();
+            async move { app.ready().await }
+        }
+    });
+    Parts::new(router::routes(app), readiness).edge(edge)
+}

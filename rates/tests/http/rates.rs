@@ -1,0 +1,421 @@
+use axum::body::Body;
+use chassis::Problem;
+use http::Request;
+use rates::lanes::query::{Form, RatesQuery};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::support::{Answer, Instance};
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn each_day_of_the_range_is_answered_newest_first(pool: PgPool) {
+    let answer = Instance::new(&pool).rates("CNGGZ", "EETLL", "2021-01-01", "2021-01-05").await.expect(200);
+    assert_eq!(
+        answer.text(),
+        concat!(
+            r#"{"rates":[{"day":"2021-01-05","price":250,"count":4},"#,
+            r#"{"day":"2021-01-04","price":null,"count":1},"#,
+            r#"{"day":"2021-01-03","price":null,"count":null},"#,
+            r#"{"day":"2021-01-02","price":null,"count":2},"#,
+            r#"{"day":"2021-01-01","price":1001,"count":3}]}"#
+        )
+    );
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("cache-control"), "no-cache");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_region_stands_for_every_port_below_it_at_any_depth(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (origin, destination, price, count) in [
+        ("china_south", "baltic", Some(5003.0 / 4.0), 4),
+        ("china_south", "north_europe", Some(10003.0 / 5.0), 5),
+        ("china", "europe", Some(10010.0 / 6.0), 6),
+        ("asia", "EETLL", Some(3010.0 / 4.0), 4),
+        ("CNSZX", "europe", None, 2),
+        ("europe", "asia", Some(154.0 / 3.0), 3),
+        ("baltic", "baltic", None, 2),
+        ("europe", "europe", Some(11.0), 3),
+    ] {
+        let answer = instance.rates(origin, destination, "2021-01-01", "2021-01-01").await.expect(200);
+        let wanted = json!({"rates": [{"day": "2021-01-01", "price": price, "count": count}]});
+        let (got, wanted) = (answer.json(), wanted);
+        let close = |value: &serde_json::Value| value["rates"][0]["price"].as_f64();
+        assert_eq!(close(&got), close(&wanted), "{origin} to {destination}");
+        assert_eq!(got["rates"][0]["count"], wanted["rates"][0]["count"], "{origin} to {destination}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn places_without_prices_answer_nulls(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (origin, destination) in
+        [("empty", "CNGGZ"), ("CNGGZ", "empty"), ("empty", "empty"), ("CNGGZ", "CNGGZ")]
+    {
+        let answer = instance.rates(origin, destination, "2021-01-01", "2021-01-01").await.expect(200);
+        assert_eq!(answer.text(), r#"{"rates":[{"day":"2021-01-01","price":null,"count":null}]}"#);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_other_names_and_the_other_order_are_accepted(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let uri =
+        "/rates?date_from=2021-01-01&date_to=2021-01-02&origin=CNGGZ&destination=EETLL&order=asc&foreign=1";
+    let answer = instance.get(uri).await.expect(200);
+    assert!(answer.text().starts_with(r#"{"rates":[{"day":"2021-01-01""#), "{answer}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let good = "date_from=2021-01-01&date_to=2021-01-02&orig_code=CNGGZ&dest_code=EETLL";
+    for (query, fields) in [
+        (
+            String::new(),
+            &[
+                ("date_from", "missing"),
+                ("date_to", "missing"),
+                ("orig_code", "missing"),
+                ("dest_code", "missing"),
+            ][..],
+        ),
+        (
+            "date_from=x&date_to=2021-02-29&orig_code=CNGGX&dest_code=b%20c".into(),
+            &[
+                ("date_from", "malformed"),
+                ("date_to", "not_a_day"),
+                ("dest_code", "malformed"),
+                ("orig_code", "unknown"),
+            ],
+        ),
+        (
+            "date_from=2021-01-01&date_to=2021-01-02&origin=nowhere&destination=EETLX".into(),
+            &[("origin", "unknown"), ("destination", "unknown")],
+        ),
+        (good.replace("date_to=2021-01-02", "date_to=2020-12-31"), &[("date_from", "after_date_to")]),
+        (good.replace("date_to=2021-01-02", "date_to=2031-01-09"), &[("date_to", "range_too_long")]),
+        (format!("{good}&orig_code=CNGGZ"), &[("orig_code", "repeated")]),
+        (format!("{good}&origin=CNGGZ"), &[("origin", "repeated")]),
+        (format!("{good}&order=sideways"), &[("order", "malformed")]),
+        (good.replace("dest_code", "dest_cod"), &[("dest_code", "missing")]),
+        (good.replace("CNGGZ", "cnggz"), &[("orig_code", "unknown")]),
+        (good.replace("CNGGZ", "%00"), &[("orig_code", "malformed")]),
+        (good.replace("CNGGZ", "%FF%FE"), &[("orig_code", "malformed")]),
+        (good.replace("CNGGZ", "'; drop table prices --"), &[("orig_code", "malformed")]),
+    ] {
+        let query = query.replace(' ', "%20");
+        instance.get(&format!("/rates?{query}")).await.expect_problem(400, fields);
+    }
+    let body = instance
+        .get(&format!("/rates?{}", good.replace("CNGGZ", "CNGZG")))
+        .await
+        .expect_problem(400, &[("orig_code", "unknown")]);
+    assert_eq!(body["errors"][0]["suggestions"][0], "CNGGZ");
+    let longest = good.replace("date_to=2021-01-02", "date_to=2031-01-08");
+    assert_eq!(
+        instance.get(&format!("/rates?{longest}")).await.expect(200).json()["rates"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3660
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let first = instance.rates("CNGGZ", "EETLL", "2021-01-01", "2021-01-02").await.expect(200);
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with('"'), "strong: {tag}");
+    let again = |tag: &str| {
+        Request::get("/rates?date_from=2021-01-01&date_to=2021-01-02&orig_code=CNGGZ&dest_code=EETLL")
+            .header("if-none-match", tag)
+            .body(Body::empty())
+            .unwrap()
+    };
+    let held = instance.send(again(&tag)).await.expect(304);
+    assert!(held.body.is_empty() && held.header("etag") == tag, "{held}");
+    instance.send(again("\"other\"")).await.expect(200);
+    let other = instance.rates("CNSZX", "EETLL", "2021-01-01", "2021-01-02").await;
+    assert_ne!(other.header("etag"), tag, "another question has another tag");
+
+    let version = instance.app.freshness.current();
+    sqlx::query("update prices set price = price + 1 where orig_code = 'CNGGZ'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    instance.until(|instance| instance.app.freshness.current() != version).await;
+    let fresh = instance.send(again(&tag)).await.expect(200);
+    assert!(fresh.text().contains("\"price\":1002"), "{fresh}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let ask = || instance.rates("china", "europe", "2021-01-01", "2021-01-02");
+    let (made, held) = (ask().await, ask().await);
+    assert_eq!(made.header("cache-status"), "rates; fwd=miss");
+    assert_eq!(held.header("cache-status"), "rates; hit");
+    assert_eq!(made.body, held.body);
+    let but_own = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.remove("cache-status");
+        headers.remove("x-request-id");
+        // Of what the router did not pass, hyper counts it.
+        headers.remove("content-length");
+        headers
+    };
+    assert_eq!(but_own(&made), but_own(&held));
+    assert_eq!((instance.app.lanes.cache.hits(), instance.app.lanes.cache.misses()), (1, 1));
+    let off = Instance::with(rates::database::Database::of(pool), &[("RATES__CACHE__SIZE_BYTES", "0")])
+        .listening()
+        .await;
+    for _ in 0..2 {
+        let answer = off.rates("china", "europe", "2021-01-01", "2021-01-02").await;
+        assert_eq!(answer.header("cache-status"), "rates; fwd=miss");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_the_cache_holds_is_told_as_asked_for_and_to_those_who_may(pool: PgPool) {
+    let uri = format!("/rates?{DAYS}&orig_code=china&dest_code=europe");
+    let instance = Instance::new(&pool).listening().await;
+    let tag = instance.get(&uri).await.expect(200).header("etag").to_owned();
+    let ask = async |method: &str, name: &str, value: &str| {
+        let request = Request::builder().method(method).uri(&uri).header(name, value);
+        instance.send(request.body(Body::empty()).unwrap()).await
+    };
+    let held = ask("GET", "accept", "application/json").await.expect(200);
+    assert_eq!((held.header("cache-status"), held.header("etag")), ("rates; hit", &*tag));
+    assert!(ask("GET", "if-none-match", &tag).await.expect(304).body.is_empty());
+    assert!(ask("HEAD", "accept", "*/*").await.expect(200).body.is_empty());
+    let csv = ask("GET", "accept", "text/csv").await.expect(200);
+    assert!(csv.header("content-type").starts_with("text/csv"), "{csv}");
+
+    let variables = [("RATES__API__READS_NEED_KEY", "true")];
+    let closed = Instance::with(rates::database::Database::of(pool), &variables).listening().await;
+    let query = RatesQuery::parse(uri.split_once('?').unwrap().1, 3660).unwrap();
+    let (key, cache) = (query.key(&Form::Json), &closed.app.lanes.cache);
+    cache.find_or_make(&key, async |version| Ok::<_, Problem>((Vec::new(), version))).await.unwrap();
+    assert!(cache.find(&key).is_some());
+    closed.get(&uri).await.expect_problem(401, &[]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_day_in_full_has_percentiles_where_it_has_a_mean(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let ask = async |origin: &str, destination: &str, from: &str, to: &str| {
+        let uri = format!(
+            "/rates?statistics=full&date_from={from}&date_to={to}&origin={origin}&destination={destination}"
+        );
+        instance.get(&uri).await.expect(200).text()
+    };
+    assert_eq!(
+        ask("CNGGZ", "EETLL", "2021-01-03", "2021-01-05").await,
+        concat!(
+            r#"{"rates":[{"day":"2021-01-05","price":250,"count":4,"low":107.5,"midlow":175,"median":250,"midhigh":325,"high":392.5},"#,
+            r#"{"day":"2021-01-04","price":null,"count":1,"low":null,"midlow":null,"median":null,"midhigh":null,"high":null},"#,
+            r#"{"day":"2021-01-03","price":null,"count":null,"low":null,"midlow":null,"median":null,"midhigh":null,"high":null}]}"#,
+        )
+    );
+    // 7, 1000, 1000, 1003, 2000 and 5000, from two regions deep on both sides.
+    assert_eq!(
+        ask("china", "europe", "2021-01-01", "2021-01-01").await,
+        r#"{"rates":[{"day":"2021-01-01","price":1668.3333333333333,"count":6,"low":131.125,"midlow":1000,"median":1001.5,"midhigh":1750.75,"high":4625}]}"#
+    );
+    // Each price once, though its ports lie in several regions; those outside are not counted.
+    assert_eq!(
+        ask("europe", "europe", "2021-01-01", "2021-01-01").await,
+        r#"{"rates":[{"day":"2021-01-01","price":11,"count":3,"low":10.05,"midlow":10.5,"median":11,"midhigh":11.5,"high":11.95}]}"#
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_day_in_full_is_cached_apart_from_the_mean(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = "/rates?date_from=2021-01-01&date_to=2021-01-01&orig_code=CNGGZ&dest_code=EETLL";
+    let mean = instance.get(uri).await.expect(200);
+    let full = instance.get(&format!("{uri}&statistics=full")).await.expect(200);
+    assert_eq!(full.header("cache-status"), "rates; fwd=miss");
+    assert!(full.text().contains("\"median\":1000") && !mean.text().contains("median"), "{mean} {full}");
+    assert_ne!(full.header("etag"), mean.header("etag"));
+    let again = instance.get(&format!("{uri}&statistics=full")).await.expect(200);
+    assert_eq!((again.header("cache-status"), again.text()), ("rates; hit", full.text()));
+    let default = instance.get(&format!("{uri}&statistics=mean")).await.expect(200);
+    assert_eq!(default.header("etag"), mean.header("etag"), "the default by its name is the same question");
+}
+
+const DAYS: &str = "date_from=2021-01-01&date_to=2021-01-05";
+
+fn accepting(uri: &str, accept: &str) -> Request<Body> {
+    Request::get(uri).header("accept", accept).body(Body::empty()).unwrap()
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_spreadsheet_reads_the_rates_as_csv(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let uri = format!("/rates.csv?{DAYS}&orig_code=CNGGZ&dest_code=EETLL&order=asc&statistics=full");
+    let answer = instance.get(&uri).await.expect(200);
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"rates_CNGGZ_EETLL_2021-01-01_2021-01-05.csv\""
+    );
+    let lines: Vec<_> = answer.text().split("\r\n").map(str::to_owned).collect();
+    assert_eq!(
+        lines,
+        [
+            "orig_code,dest_code,day,price,count,low,midlow,median,midhigh,high",
+            "CNGGZ,EETLL,2021-01-01,1001,3,1000,1000,1000,1001.5,1002.85",
+            "CNGGZ,EETLL,2021-01-02,,2,,,,,",
+            "CNGGZ,EETLL,2021-01-03,,,,,,,",
+            "CNGGZ,EETLL,2021-01-04,,1,,,,,",
+            "CNGGZ,EETLL,2021-01-05,250,4,107.5,175,250,325,392.5",
+            ""
+        ]
+    );
+    // What a CSV library reads is what the JSON says.
+    let json = instance.get(&uri.replace(".csv", "")).await.expect(200).json();
+    let mut rows = csv::Reader::from_reader(answer.body.as_slice());
+    let mut read = 0;
+    for (row, day) in rows.records().zip(json["rates"].as_array().unwrap()) {
+        let row = row.unwrap();
+        assert_eq!(row[2], *day["day"].as_str().unwrap());
+        for (at, field) in [(3, "price"), (4, "count"), (5, "low"), (9, "high")] {
+            assert_eq!(row[at].parse::<f64>().ok(), day[field].as_f64(), "{field} of {row:?}");
+        }
+        read += 1;
+    }
+    assert_eq!(read, 5);
+    let short =
+        instance.get("/rates.csv?date_from=2021-01-03&date_to=2021-01-03&origin=CNGGZ&destination=EETLL");
+    assert_eq!(
+        short.await.expect(200).text(),
+        "orig_code,dest_code,day,price,count\r\nCNGGZ,EETLL,2021-01-03,,\r\n"
+    );
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn no_field_of_the_csv_is_taken_for_a_formula(pool: PgPool) {
+    // Only a dump older than the constraint can hold such a name.
+    sqlx::raw_sql(
+        "alter table regions drop constraint regions_slug_format;
+         insert into regions (slug, name) values ('-2_3', 'x');",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let answer = Instance::new(&pool).get(&format!("/rates.csv?{DAYS}&origin=-2_3&destination=EETLL")).await;
+    for line in answer.expect(200).text().lines().skip(1) {
+        assert!(line.starts_with("'-2_3,EETLL,2021-"), "{line}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn accept_chooses_the_form_and_caches_are_told(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = format!("/rates?{DAYS}&orig_code=CNGGZ&dest_code=EETLL");
+    let mut tags = Vec::new();
+    for (accept, content_type) in [
+        ("*/*", "application/json"),
+        ("text/csv", "text/csv; charset=utf-8; header=present"),
+        ("image/svg+xml,image/*;q=0.8", "image/svg+xml"),
+    ] {
+        let answer = instance.send(accepting(&uri, accept)).await.expect(200);
+        assert_eq!(answer.header("content-type"), content_type);
+        let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+        assert!(vary.iter().any(|name| *name == "accept"), "{answer}");
+        tags.push(answer.header("etag").to_owned());
+        let held = Request::get(&uri).header("accept", accept).header("if-none-match", tags.last().unwrap());
+        instance.send(held.body(Body::empty()).unwrap()).await.expect(304);
+    }
+    tags.dedup();
+    assert_eq!(tags.len(), 3, "each form has a tag of its own");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_picture_is_drawn_as_it_was_looked_at(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, snapshot) in [
+        ("orig_code=CNGGZ&dest_code=EETLL&width=480&height=300", "one_lane.svg"),
+        (
+            "orig_code=china&dest_code=europe&compare=CNSGH:EETLL&compare=CNGGZ:EETLL&theme=dark",
+            "compared.svg",
+        ),
+        ("orig_code=empty&dest_code=EETLL&width=320&height=240", "no_prices.svg"),
+    ] {
+        let answer = instance.get(&format!("/rates.svg?{DAYS}&{query}")).await.expect(200);
+        assert_eq!(answer.header("content-type"), "image/svg+xml");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(snapshot);
+        if std::option_env!("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(&path, &answer.body).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            answer.text() == wanted,
+            "{snapshot} differs; look at the picture, and if it is right: UPDATE_SNAPSHOTS=1 cargo test -p rates\n{answer}"
+        );
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_picture_says_in_words_what_it_shows(pool: PgPool) {
+    sqlx::query("update ports set name = 'A<b>&\"c\" \u{1}' where code = 'EETLL'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let instance = Instance::new(&pool);
+    let answer =
+        instance.get(&format!("/rates.svg?{DAYS}&orig_code=CNGGZ&dest_code=EETLL")).await.expect(200);
+    let text = answer.text();
+    assert!(
+        text.contains("<title id=\"title\">Guangzhou (CNGGZ) to A&lt;b&gt;&amp;\"c\"   (EETLL), 2021-01-01"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2 of 5 days have an average, from 1,001 on 2021-01-01 to 250 on 2021-01-05"),
+        "{text}"
+    );
+    assert!(!text.contains("<b>") && !text.contains('\u{1}'), "{text}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, fields) in [
+        ("orig_code=CNGGZ&dest_code=EETLL&width=1", &[("width", "out_of_range")][..]),
+        ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
+        (
+            "orig_code=CNGGX&theme=x",
+            &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],
+        ),
+    ] {
+        instance.get(&format!("/rates.svg?{DAYS}&{query}")).await.expect_problem(400, fields);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn pictures_that_differ_in_anything_are_cached_apart(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let mut tags = std::collections::HashSet::new();
+    for query in [
+        "",
+        "&theme=dark",
+        "&width=961",
+        "&height=481",
+        "&compare=CNGGZ:EETLL",
+        "&compare=EETLL:CNGGZ",
+        "&compare=CNGGZ:EETLL&compare=CNGGZ:EETLL",
+    ] {
+        let uri = format!("/rates.svg?{DAYS}&orig_code=CNGGZ&dest_code=EETLL{query}");
+        let first = instance.get(&uri).await.expect(200);
+        let again = instance.get(&uri).await.expect(200);
+        assert_eq!(
+            (first.header("cache-status"), again.header("cache-status")),
+            ("rates; fwd=miss", "rates; hit")
+        );
+        assert_eq!(first.body, again.body);
+        assert!(tags.insert(first.header("etag").to_owned()), "{query}");
+    }
+}
