@@ -61,6 +61,16 @@ sqlx-check: ## Check that .sqlx is what the queries and the schema say
 openapi: ## Write rates/openapi.json anew after the API changed
 	$(CARGO) run --locked -q -p rates -- openapi > rates/openapi.json
 
+.PHONY: settings
+settings: ## Write docs/settings.md anew after a setting changed
+	$(CARGO) build --locked -q -p rates -p messages
+	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
+	  printf '%s\n' "$$intro"; \
+	  for service in rates messages; do \
+	    printf '\n## `%s`\n\n' "$$service"; "target/debug/$$service" config --markdown; \
+	  done; \
+	} >docs/settings.md
+
 .PHONY: schemathesis
 schemathesis: ## Attack a running server through its OpenAPI description
 	$(CARGO) build --locked -p rates

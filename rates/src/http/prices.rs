@@ -53,7 +53,7 @@ pub(crate) struct Price {
     price: i32,
 }
 
-/// A file of prices.
+/// A file of prices: CSV with the header row `orig_code,dest_code,day,price`, or NDJSON with a `Price` per line.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "describes the body that `batches::parse` reads")]

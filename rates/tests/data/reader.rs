@@ -83,8 +83,8 @@ async fn a_client_that_goes_away_takes_nobody_with_it(pool: PgPool) {
     let asked: Vec<_> = questions
         .iter()
         .map(|question| {
-            let (router, app, question) = (instance.router.clone(), instance.app.clone(), question.clone());
-            tokio::spawn(async move { Instance::of(app, router).get(&question).await })
+            let (client, question) = (instance.client.clone(), question.clone());
+            tokio::spawn(async move { client.get(&question).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -121,12 +121,10 @@ async fn reads_without_a_pause_leave_a_small_pool_to_others(pool: PgPool) {
     let asking: Vec<_> = questions
         .chunks(2)
         .map(|questions| {
-            let (router, app, questions) =
-                (instance.router.clone(), instance.app.clone(), questions.to_vec());
+            let (client, questions) = (instance.client.clone(), questions.to_vec());
             tokio::spawn(async move {
-                let instance = Instance::of(app, router);
                 for question in questions.iter().cycle() {
-                    instance.get(question).await.expect(200);
+                    client.get(question).await.expect(200);
                 }
             })
         })
@@ -163,9 +161,9 @@ async fn slow_statements_do_not_stall_the_rest_while_the_pool_has_connections(po
     let days = "date_from=2021-01-01&date_to=2021-02-01";
     let mut slow = Vec::new();
     for (count, destination) in (1_i64..).zip(["europe", "baltic", "EETLL"]) {
-        let (router, app) = (instance.router.clone(), instance.app.clone());
+        let client = instance.client.clone();
         let question = format!("/rates?{days}&orig_code=china&dest_code={destination}");
-        slow.push(tokio::spawn(async move { Instance::of(app, router).get(&question).await }));
+        slow.push(tokio::spawn(async move { client.get(&question).await }));
         let waiting = "select count(*) from pg_stat_activity
                        where wait_event = 'advisory' and datname = current_database()";
         let waits = async {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{LANE, Server, get};
+use super::{LANE, get, serve};
 
 #[tokio::test]
 async fn the_log_tells_once_why_the_database_cannot_be_reached_and_each_error_does() {
-    let server = Server::start(&[
+    let server = serve(&[
         ("DATABASE_URL", "postgres://rates@127.0.0.1:1/rates"),
         ("RATES__DATABASE__ACQUIRE_TIMEOUT_SECONDS", "0.3"),
     ]);
@@ -17,9 +17,7 @@ async fn the_log_tells_once_why_the_database_cannot_be_reached_and_each_error_do
     assert!(get(&server.address, LANE).starts_with("HTTP/1.1 503"));
     assert!(get(&server.address, "/readyz").starts_with("HTTP/1.1 503"));
     server.signal("-TERM");
-    let first_lines = server.first_lines.clone();
-    let (log, _) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
-    let log = first_lines + &log;
+    let log = tokio::task::spawn_blocking(move || server.end()).await.unwrap().log;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let refused = |line: &&Value| line.to_string().contains("Connection refused");
     let of = |target: &str| {
