@@ -98,6 +98,7 @@ module "observability" {
     name         = service.name
     target_group = service.target_group_arn_suffix
     alarm_arns   = service.alarm_arns
+    log_group    = module.task[name].log_group_name
   } }
   database = merge(module.rds.identifiers, {
     max_connections = var.database.max_connections

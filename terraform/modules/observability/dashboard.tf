@@ -1,4 +1,5 @@
-# One page, read from top to bottom: what rings, what clients see, what the tasks do, what the database does.
+# One page, read from top to bottom: what rings, what clients see, what the tasks do, what the database does, what the
+# log says.
 
 locals {
   routed = { for key, service in var.services : key => service if service.target_group != null }
@@ -14,6 +15,9 @@ locals {
     { title = "CPU of the database, per cent", stat = "Average", metrics = [["AWS/RDS", "CPUUtilization", one(keys(local.writer)), one(values(local.writer)), { label = "writer" }]] },
     { title = "Connections, of ${var.database.max_connections}", stat = "Maximum", metrics = [["AWS/RDS", "DatabaseConnections", one(keys(local.writer)), one(values(local.writer)), { label = "writer" }]] },
   ]
+
+  # A picture without a line is refused, so one that has none is left out.
+  drawn = [for picture in local.pictures : picture if length(picture.metrics) > 0]
 
   alarm_arns = concat(
     flatten([for service in var.services : service.alarm_arns]),
@@ -36,8 +40,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         height     = 4
         properties = { title = "Alarms", alarms = local.alarm_arns }
       }],
-      # A picture without a line is refused, so one that has none is left out.
-      [for i, picture in [for p in local.pictures : p if length(p.metrics) > 0] : {
+      [for i, picture in local.drawn : {
         type   = "metric"
         x      = i % 2 * 12
         y      = 4 + floor(i / 2) * 6
@@ -52,6 +55,14 @@ resource "aws_cloudwatch_dashboard" "this" {
           view    = "timeSeries"
           yAxis   = { left = { min = 0 } }
         }
+      }],
+      [for i, table in local.tables : {
+        type       = "log"
+        x          = 0
+        y          = 4 + ceil(length(local.drawn) / 2) * 6 + i * 6
+        width      = 24
+        height     = 6
+        properties = { title = table.title, query = table.query, region = var.region, view = "table" }
       }],
     )
   })

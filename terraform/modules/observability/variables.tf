@@ -35,11 +35,12 @@ variable "cluster_name" {
 }
 
 variable "services" {
-  description = "Services on the dashboard: their ECS name, their target group as CloudWatch names it (null for a worker) and their alarms."
+  description = "Services on the dashboard: their ECS name, their target group as CloudWatch names it (null for a worker), their alarms and the log group that the dashboard queries."
   type = map(object({
     name         = string
     target_group = optional(string)
     alarm_arns   = optional(list(string), [])
+    log_group    = optional(string)
   }))
   default  = {}
   nullable = false

@@ -6,8 +6,8 @@ variables {
   load_balancer = "app/rates/1"
   cluster_name  = "rates-test"
   services = {
-    rates = { name = "rates-test-rates", target_group = "targetgroup/rates/1", alarm_arns = ["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:down"] }
-    work  = { name = "rates-test-work" }
+    rates = { name = "rates-test-rates", target_group = "targetgroup/rates/1", alarm_arns = ["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:down"], log_group = "/rates-test-rates" }
+    work  = { name = "rates-test-work", log_group = "/rates-test-work" }
   }
   database = { writer = "rates-test", max_connections = 100, burstable = true, replicas = ["rates-test-replica-1"] }
 }
@@ -85,6 +85,48 @@ run "data_is_watched_where_its_metrics_are" {
   }
 }
 
+run "alarms_on_data_name_a_table_on_the_dashboard" {
+  command = plan
+
+  variables {
+    service_metrics = true
+  }
+
+  assert {
+    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.stale[0], aws_cloudwatch_metric_alarm.failed_batches[0]] : strcontains(alarm.alarm_description, "First: look at \"Batches of prices\" on the dashboard rates-test") && strcontains(alarm.alarm_description, "POST /prices") && length(alarm.alarm_description) <= 1024])
+    error_message = "an alarm on data must say where to look, in the 1024 characters that CloudWatch takes"
+  }
+
+  assert {
+    condition     = length([for table in local.tables : table if table.title == "Batches of prices"]) == 1
+    error_message = "the table that alarms name must be on the dashboard"
+  }
+}
+
+run "the_log_is_queried_as_services_write_it" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for table in local.tables : startswith(table.query, "SOURCE '/rates-test-rates'\n| SOURCE '/rates-test-work'\n| ")])
+    error_message = "every query must read the logs of all services, workers included"
+  }
+
+  assert {
+    condition     = alltrue([for key in ["failed", "rejected", "batches"] : strcontains(join("", local.queries[key].lines), "target = \"request\"")])
+    error_message = "requests are the lines with target \"request\""
+  }
+
+  assert {
+    condition     = alltrue([for field in ["status", "url", "client", "reason", "cause", "duration_ms", "request_id"] : strcontains(local.queries.failed.lines[0], field)])
+    error_message = "a failed request must be shown with what was asked, by whom and why it failed"
+  }
+
+  assert {
+    condition     = alltrue([for text in ["route = \"/prices\"", "message = \"batch stored\"", "message = \"batch rejected; nothing was stored\""] : strcontains(local.queries.batches.lines[1], text)])
+    error_message = "batches arrive by POST /prices; workers store or reject them"
+  }
+}
+
 run "without_a_collector_the_data_is_not_watched" {
   command = plan
 
@@ -127,13 +169,18 @@ run "the_dashboard_shows_services_and_database" {
   command = apply
 
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 9
-    error_message = "expected the alarms and eight pictures"
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 13
+    error_message = "expected the alarms, eight pictures and four tables"
   }
 
   assert {
     condition     = length([for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w if w.properties.title == "CPU of tasks, per cent"][0].properties.metrics) == 2 && length([for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w if w.properties.title == "Requests a minute"][0].properties.metrics) == 1
     error_message = "a worker has CPU, and no requests"
+  }
+
+  assert {
+    condition     = [for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w.y if w.type == "log"] == [28, 34, 40, 46]
+    error_message = "the tables must stand below the pictures"
   }
 }
 
@@ -146,7 +193,7 @@ run "without_services_the_dashboard_shows_the_database" {
 
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 3
-    error_message = "a picture without a line is refused, and must be left out"
+    error_message = "a picture without a line and a query without a log group are refused, and must be left out"
   }
 }
 
