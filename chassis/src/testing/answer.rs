@@ -40,7 +40,6 @@ impl Answer {
 
     /// The same, if it has this status.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self}");
         self

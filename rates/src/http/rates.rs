@@ -246,7 +246,7 @@ async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
 /// Unknown places are faults of the parameters that the client named them by in the query string `text`.
 fn read_problem(error: ReadError, text: &str) -> Problem {
     match error {
-        ReadError::Database(error) => error.into(),
+        ReadError::Failed(problem) => problem,
         ReadError::UnknownPlaces(places) => Problem::invalid_parameters(
             places
                 .into_iter()

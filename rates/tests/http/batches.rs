@@ -1,6 +1,6 @@
 //! `GET` and `DELETE /batches`, and what workers make of the batches that are queued.
 
-use rates::batches::worker::{Stopping, work};
+use chassis::Stop;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -123,15 +123,15 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
     // Whoever holds the version holds off the worker.
     let mut holder = pool.begin().await.unwrap();
     sqlx::raw_sql("select move_data_version(false)").execute(&mut *holder).await.unwrap();
-    let stopping = Stopping::default();
-    let worker = tokio::spawn(work(instance.app.clone(), stopping.clone()));
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
     while count(&pool, "select count(*) from batches where state = 'processing'").await == 0 {
         tokio::task::yield_now().await;
     }
-    stopping.gently.cancel();
-    stopping.now.cancel();
+    stop.force();
     worker.await.unwrap();
-    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued' and attempts = 0").await, 1);
+    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued'").await, 1);
+    assert_eq!(count(&pool, "select count(*) from jobs where attempts = 0").await, 1, "it did not fail");
     holder.rollback().await.unwrap();
     work_off(&instance, &pool).await;
     assert_eq!(count_prices(&pool).await, 3);
@@ -141,7 +141,7 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
 async fn a_batch_fails_when_too_many_workers_died_at_it(pool: PgPool) {
     let instance = Instance::new(&pool);
     let accepted = instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202).json();
-    sqlx::raw_sql("update batches set attempts = 20").execute(&pool).await.unwrap();
+    sqlx::raw_sql("update jobs set attempts = 20").execute(&pool).await.unwrap();
     work_off(&instance, &pool).await;
     let failed =
         instance.ask("GET", &format!("/batches/{}", accepted["id"]), "rates_1_one").await.expect(200).json();

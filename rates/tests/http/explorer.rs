@@ -75,6 +75,7 @@ async fn what_is_wrong_is_said_on_the_page(pool: PgPool) {
     for (query, words) in [
         ("orig_code=Guangzhuo&dest_code=EETLL", "Did you mean CNGGZ?"),
         ("orig_code=CNGGZ", "The destination is missing."),
+        ("orig_code=CNGGZ&dest_code=EETLL&date_form=2021-01-01", "did you mean date_from?"),
         ("orig_code=CNGGZ&dest_code=EETLL&date_from=x", "is not a day like"),
         ("orig_code=CNGGZ&dest_code=EETLL&date_from=2021-02-01&date_to=2021-01-01", "is after the last"),
         ("orig_code=CNGGZ&dest_code=EETLL&date_from=1900-01-01&date_to=2021-01-01", "at most 3660"),

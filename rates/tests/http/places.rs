@@ -82,6 +82,16 @@ async fn unknown_places_and_wrong_parameters_are_problems(pool: PgPool) {
         .get("/ports?limit=0&q=a&q=b")
         .await
         .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
+    for (uri, written, meant) in [
+        ("/ports?limt=5", "limt", "limit"),
+        ("/ports?regoin=asia", "regoin", "region"),
+        ("/regions?aftr=asia", "aftr", "after"),
+        ("/places?limits=5", "limits", "limit"),
+    ] {
+        let body = instance.get(uri).await.expect_problem(400, &[(written, "unknown_parameter")]);
+        assert_eq!(body["errors"][0]["suggestions"], json!([meant]), "{body}");
+    }
+    instance.get("/places?p=1&_=2&utm_source=x").await.expect(200);
     instance.get("/regions?after=nowhere").await.expect_problem(400, &[("after", "unknown")]);
 }
 

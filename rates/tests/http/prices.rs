@@ -257,7 +257,7 @@ async fn outcomes_of_batches_are_counted(pool: PgPool) {
     instance
         .post_with(CSV, format!("{ROWS}GBFXT,EETLL,2021-01-09,5\n"), &[("prefer", "respond-async")])
         .await;
-    sqlx::raw_sql("update batches set attempts = 20").execute(&pool).await.unwrap();
+    sqlx::raw_sql("update jobs set attempts = 20").execute(&pool).await.unwrap();
     work_off(&instance, &pool).await;
     assert_eq!(counts(), [1, 2, 1]);
 }

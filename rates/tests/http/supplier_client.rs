@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use axum::body::Body;
+use chassis::Stop;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
-use rates::batches::worker::{Stopping, work};
 use serde_json::Value;
 use sqlx::PgPool;
 
@@ -81,11 +81,11 @@ pub async fn count_prices(pool: &PgPool) -> i64 {
 
 /// Works until no job is left.
 pub async fn work_off(instance: &Instance, pool: &PgPool) {
-    let stopping = Stopping::default();
-    let worker = tokio::spawn(work(instance.app.clone(), stopping.clone()));
-    while count(pool, "select count(*) from batch_jobs").await > 0 {
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    while count(pool, "select count(*) from jobs").await > 0 {
         tokio::task::yield_now().await;
     }
-    stopping.gently.cancel();
+    stop.begin();
     worker.await.unwrap();
 }

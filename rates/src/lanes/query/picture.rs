@@ -5,11 +5,8 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Order, PlaceName, RatesQuery, Statistics};
-use crate::{
-    http::parameters::{Parameter, Reading, pairs, quoted},
-    lanes::cache::AnswerKey,
-};
+use super::{AnswerKey, Order, PlaceName, RatesQuery, Statistics};
+use crate::http::parameters::{Parameter, Reading, pairs, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -48,7 +45,9 @@ impl<'a> Picture<'a> {
         let mut width = Parameter::new(&["width"]);
         let mut height = Parameter::new(&["height"]);
         let mut theme = Parameter::new(&["theme"]);
-        let mut reading = Reading::new(query, &mut [&mut width, &mut height, &mut theme]);
+        // May be given several times, so its values are read below.
+        let mut repeatable = Parameter::new(&["compare"]);
+        let mut reading = Reading::new(query, &mut [&mut width, &mut height, &mut theme, &mut repeatable]);
         let mut compare = Vec::new();
         for (_, value) in pairs(query).filter(|(name, _)| name == "compare") {
             if let Some(lane) = parse_lane(&value) {
@@ -79,7 +78,7 @@ impl<'a> Picture<'a> {
             "dark" => Ok(Theme::Dark),
             _ => Err(("malformed", format!("{} is neither light nor dark", quoted(&text)))),
         });
-        let faults = reading.faults;
+        let faults = reading.finish();
         match (width, height, theme) {
             (Some(width), Some(height), Some(theme)) if faults.is_empty() => {
                 Ok(Self { width, height, theme, compare })
