@@ -59,7 +59,7 @@ pub(super) async fn show(
         statistics: Statistics::Full,
     };
     let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    let queries = picture.lanes(&first);
+    let queries = first.lanes(&picture);
     let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
         ReadError::Failed(problem) => problem,
         // They were there a moment ago.

@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
         let Some(Misspelt { written, meant }) = at.map(|at| self.misspelt.remove(at)) else {
             return FieldError::new(names[0], "missing", format!("{} is missing", names[0]));
         };
-        let detail = format!("{} is missing; did you mean it by {}?", names[0], quoted(&written));
+        let detail = format!("{} is missing; did you misspell it as {}?", names[0], quoted(&written));
         FieldError::new(names[0], "missing", detail).suggest(vec![meant.to_owned()])
     }
 }

@@ -184,7 +184,7 @@ async fn make(
 ) -> Result<(Vec<u8>, i64), Problem> {
     let problem = |error| read_problem(error, text);
     if let Form::Svg(picture) = form {
-        let queries = picture.lanes(query);
+        let queries = query.lanes(picture);
         let read = lanes.reader.read_all(&queries, newest_known).await.map_err(problem)?;
         let version = read[0].version;
         let catalogue = lanes.places.at(version).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    supplier_client::{CSV, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
+    supplier_client::{CSV, ExpectFaults, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
     support::Instance,
 };
 

@@ -47,10 +47,15 @@ impl Instance {
     }
 }
 
-impl Answer {
+/// What only answers about batches are expected to be.
+pub trait ExpectFaults {
     /// 422 with exactly these faults: row, field and code.
+    fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value;
+}
+
+impl ExpectFaults for Answer {
     #[track_caller]
-    pub fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value {
+    fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value {
         let fields: Vec<_> = faults.iter().map(|(_, field, code)| (*field, *code)).collect();
         let body = self.expect_problem(422, &fields);
         let errors = body["errors"].as_array().unwrap();

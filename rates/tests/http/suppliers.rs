@@ -71,8 +71,8 @@ async fn reads_are_open_unless_configured_otherwise(pool: PgPool) {
 async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     let role = format!("batch_app_{}", std::process::id());
     let mut owner = pool.acquire().await.unwrap();
-    let script = include_str!("../../src/sql/app_role.sql");
-    sqlx::query("select set_config('rates.role', $1, false), set_config('rates.password', 'x', false)")
+    let script = include_str!("../../src/app_role.sql");
+    sqlx::query("select set_config('app.role', $1, false), set_config('app.password', 'x', false)")
         .bind(&role)
         .execute(&mut *owner)
         .await

@@ -151,7 +151,7 @@ impl<'a> RatesQuery<'a> {
     }
 
     /// The key of the answer in this form. Whatever the answer depends on must go in, or two queries share an answer:
-    /// so every field is named here and there is no `..`.
+    /// so every field is named here, those of a picture too, and there is no `..`.
     #[must_use]
     pub fn key(&self, form: &Form<'_>) -> AnswerKey {
         let Self { from, to, origin, destination, order, statistics } = self;
@@ -164,12 +164,31 @@ impl<'a> RatesQuery<'a> {
         match form {
             Form::Json => key.push(&[0]),
             Form::Csv => key.push(&[1]),
-            Form::Svg(picture) => {
-                key.push(&[2]);
-                picture.add_to(&mut key);
+            Form::Svg(Picture { width, height, theme, compare }) => {
+                key.push(&[2, u8::from(*theme == Theme::Dark)]);
+                key.push(&width.to_le_bytes());
+                key.push(&height.to_le_bytes());
+                for (origin, destination) in compare {
+                    key.push_text(origin.as_ref());
+                    key.push_text(destination.as_ref());
+                }
             }
         }
         key
+    }
+
+    /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
+    #[must_use]
+    pub fn lanes(&self, picture: &Picture<'a>) -> Vec<Self> {
+        // Percentile bands of several lanes would hide each other.
+        let statistics = if picture.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
+        let first = Self { order: Order::OldestFirst, statistics, ..self.clone() };
+        let compared = picture.compare.iter().map(|(origin, destination)| Self {
+            origin: origin.clone(),
+            destination: destination.clone(),
+            ..first.clone()
+        });
+        std::iter::once(first.clone()).chain(compared).collect()
     }
 
     /// How many days, both ends included.

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AnswerKey, Order, PlaceName, RatesQuery, Statistics};
-use crate::http::parameters::{Parameter, Reading, pairs, quoted};
+use crate::http::parameters::{Parameter, PlaceName, Reading, pairs, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -85,32 +84,6 @@ impl<'a> Picture<'a> {
             }
             _ => Err(faults),
         }
-    }
-
-    /// Adds to a key all that the picture depends on; see [`RatesQuery::key`].
-    pub(super) fn add_to(&self, key: &mut AnswerKey) {
-        let Self { width, height, theme, compare } = self;
-        key.push(&[u8::from(*theme == Theme::Dark)]);
-        key.push(&width.to_le_bytes());
-        key.push(&height.to_le_bytes());
-        for (origin, destination) in compare {
-            key.push_text(origin.as_ref());
-            key.push_text(destination.as_ref());
-        }
-    }
-
-    /// The lanes to draw, oldest day first: that of the query, and those it is compared with.
-    #[must_use]
-    pub fn lanes(&self, query: &RatesQuery<'a>) -> Vec<RatesQuery<'a>> {
-        // Percentile bands of several lanes would hide each other.
-        let statistics = if self.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
-        let first = RatesQuery { order: Order::OldestFirst, statistics, ..query.clone() };
-        let compared = self.compare.iter().map(|(origin, destination)| RatesQuery {
-            origin: origin.clone(),
-            destination: destination.clone(),
-            ..first.clone()
-        });
-        std::iter::once(first.clone()).chain(compared).collect()
     }
 }
 
