@@ -272,7 +272,7 @@ async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
     }
     let mut connection = cluster.connect().await;
     // Statements of clients that are gone may still run, and may still commit.
-    let busy = "select (select count(*) from batch_jobs) + (select count(*) from pg_stat_activity
+    let busy = "select (select count(*) from jobs) + (select count(*) from pg_stat_activity
                 where application_name = 'rates batches' and state <> 'idle')";
     while sqlx::query_scalar::<_, i64>(busy).fetch_one(&mut connection).await.unwrap() > 0 {
         assert!(Instant::now() < deadline, "no batch is queued for ever");
