@@ -2,7 +2,11 @@
 //! A failing helper shows request, status and body.
 
 #![expect(clippy::missing_panics_doc, reason = "helpers of tests panic where a test fails")]
-#![expect(clippy::must_use_candidate, reason = "most are called for their assertions")]
+#![expect(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "most are called for their assertions"
+)]
 
 mod answer;
 mod client;
