@@ -10,11 +10,12 @@
 
 mod answer;
 mod client;
+pub mod http1;
 mod process;
 
 pub use answer::Answer;
 pub use client::Client;
-pub use process::{Ended, Process, command};
+pub use process::{Ended, Process, command, run};
 
 use crate::{Service, settings::Loaded};
 
