@@ -10,7 +10,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::time::sleep;
 
 pub use queue::{Job, Queue};
@@ -142,16 +142,22 @@ impl<H: Handler> Workers<H> {
             return Ok(false);
         }
         let mut connection = self.connections.acquire().await?;
-        // Closed after the job: one that was left in the middle of a long statement must not meet the next one.
-        connection.close_on_drop();
-        let Some(job) = self.queue.take(&mut connection).await? else { return Ok(false) };
-        tokio::select! {
+        let Some((job, backend)) = self.queue.take(&mut connection).await? else { return Ok(false) };
+        let done = tokio::select! {
             done = self.attempt(&job, &mut connection) => done,
             () = stop.forced() => {
-                self.give_back(&job, connection).await?;
+                connection.close_on_drop();
+                self.queue.give_back(&job, backend).await?;
+                self.handler.returned(&job).await;
+                tracing::info!(job = job.id, "stopping: the job waits for the next worker");
                 Ok(false)
             }
+        };
+        if done.is_err() {
+            // It may be left in the middle of a statement, and must not meet the next job.
+            connection.close_on_drop();
         }
+        done
     }
 
     async fn attempt(&self, job: &Job, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
@@ -170,7 +176,8 @@ impl<H: Handler> Workers<H> {
                 self.handler.committed(job, done);
             }
             Err(Failed(error)) => {
-                drop(transaction);
+                // Before the job is postponed, whose row this transaction has locked.
+                transaction.rollback().await?;
                 let reason = chain(&*error);
                 let pause = pause_after(job.attempts);
                 tracing::warn!(
@@ -197,7 +204,7 @@ impl<H: Handler> Workers<H> {
             Ok(GivenUp::Remove) => Queue::remove(&mut transaction, job.id).await?,
             Ok(GivenUp::Keep) => Queue::bury(&mut transaction, job.id, &reason).await?,
             Err(Failed(error)) => {
-                drop(transaction);
+                transaction.rollback().await?;
                 self.queue.postpone(job, LONGEST_PAUSE, &chain(&*error)).await?;
                 return Ok(true);
             }
@@ -205,15 +212,6 @@ impl<H: Handler> Workers<H> {
         transaction.commit().await?;
         tracing::error!(job = job.id, queue = self.queue.name(), "job {reason}");
         Ok(true)
-    }
-
-    async fn give_back(&self, job: &Job, connection: PoolConnection<Postgres>) -> Result<(), sqlx::Error> {
-        // Without a farewell, for which a long statement would have to end first.
-        let _ = connection.detach().close_hard().await;
-        self.queue.give_back(job).await?;
-        self.handler.returned(job).await;
-        tracing::info!(job = job.id, "stopping: the job waits for the next worker");
-        Ok(())
     }
 
     async fn measure(&self, stop: &Stop) {

@@ -20,6 +20,10 @@ pub struct Job {
     pub attempts: i32,
 }
 
+/// The server's process behind a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backend(i32);
+
 /// A queue by its name, in one database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queue(Arc<Inner>);
@@ -98,10 +102,13 @@ impl Queue {
     /// Takes the oldest job that is due and that no worker holds, and counts the attempt.
     ///
     /// Counted and committed before the work begins: a job that kills its worker must not come back for ever. Then the
-    /// caller locks it ([`Self::lock`]).
-    pub(super) async fn take(&self, connection: &mut PgConnection) -> Result<Option<Job>, sqlx::Error> {
-        let row: Option<(i64, String, i32)> = sqlx::query_as(
-            "update public.jobs set attempts = attempts + 1
+    /// caller locks it ([`Self::lock`]). Until it has, the job is not due, so that no other worker takes it in between.
+    pub(super) async fn take(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<(Job, Backend)>, sqlx::Error> {
+        let row: Option<(i64, String, i32, i32)> = sqlx::query_as(
+            "update public.jobs set attempts = attempts + 1, due_at = now() + interval '5 seconds'
              where id = (
                  select id from public.jobs
                  where queue = $1 and dead_since is null and due_at <= now()
@@ -109,14 +116,14 @@ impl Queue {
                  limit 1
                  for update skip locked
              )
-             returning id, payload::text, attempts",
+             returning id, payload::text, attempts, pg_backend_pid()",
         )
         .bind(self.0.name)
         .fetch_optional(connection)
         .await?;
-        Ok(row.map(|(id, payload, attempts)| {
+        Ok(row.map(|(id, payload, attempts, backend)| {
             // What the column holds is JSON.
-            Job { id, payload: payload.parse().unwrap_or_default(), attempts }
+            (Job { id, payload: payload.parse().unwrap_or_default(), attempts }, Backend(backend))
         }))
     }
 
@@ -143,11 +150,13 @@ impl Queue {
         job: i64,
         reason: &str,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query("update public.jobs set dead_since = now(), last_error = $2 where id = $1")
-            .bind(job)
-            .bind(reason)
-            .execute(connection)
-            .await?;
+        sqlx::query(
+            "update public.jobs set dead_since = now(), last_error = coalesce(last_error, $2) where id = $1",
+        )
+        .bind(job)
+        .bind(reason)
+        .execute(connection)
+        .await?;
         Ok(())
     }
 
@@ -163,8 +172,12 @@ impl Queue {
     }
 
     /// Gives a job back as it was: its worker must stop, and did not fail at it.
-    pub(super) async fn give_back(&self, job: &Job) -> Result<(), sqlx::Error> {
-        sqlx::query("update public.jobs set attempts = attempts - 1 where id = $1")
+    ///
+    /// The worker's backend is ended first: in the middle of a long statement it would not notice that its client is
+    /// gone, and would keep the job locked.
+    pub(super) async fn give_back(&self, job: &Job, Backend(backend): Backend) -> Result<(), sqlx::Error> {
+        sqlx::query("select pg_terminate_backend($1)").bind(backend).execute(&self.0.pool).await?;
+        sqlx::query("update public.jobs set attempts = attempts - 1, due_at = now() where id = $1")
             .bind(job.id)
             .execute(&self.0.pool)
             .await?;

@@ -111,7 +111,10 @@ pub(crate) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Gives each parameter its value. One whose name is near to a known name is a fault, or a slip of the pen would be
     /// ignored in silence; other unknown ones are passed over: proxies and analytics add parameters of their own.
-    pub(crate) fn new(query: &'a str, parameters: &mut [&mut Parameter<'a>]) -> Self {
+    ///
+    /// Inlined, so that the names are constants where they are compared.
+    #[inline]
+    pub(crate) fn new<const N: usize>(query: &'a str, mut parameters: [&mut Parameter<'a>; N]) -> Self {
         let mut unknown = Vec::new();
         for (name, value) in pairs(query) {
             let known = parameters.iter_mut().find_map(|parameter| {
@@ -125,11 +128,10 @@ impl<'a> Reading<'a> {
             parameter.repeated |= parameter.given.is_some();
             parameter.given = Some((known, value));
         }
-        let names: Vec<&'static str> = if unknown.is_empty() {
-            Vec::new()
-        } else {
-            parameters.iter().flat_map(|parameter| parameter.names).copied().collect()
-        };
+        if unknown.is_empty() {
+            return Self { misspelt: Vec::new(), faults: Vec::new() };
+        }
+        let names: Vec<_> = parameters.iter().flat_map(|parameter| parameter.names).copied().collect();
         Self { misspelt: misspelt(unknown, &names), faults: Vec::new() }
     }
 
@@ -141,6 +143,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The value of a parameter that must be given; `None` where it has a fault.
+    #[inline]
     pub(crate) fn required<T>(
         &mut self,
         parameter: Parameter<'a>,
@@ -167,6 +170,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The same of a parameter that has a default.
+    #[inline]
     pub(crate) fn optional<T>(
         &mut self,
         parameter: Parameter<'a>,

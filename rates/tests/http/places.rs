@@ -52,7 +52,7 @@ async fn the_pages_of_a_list_hold_each_item_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_port_and_a_region_tell_where_they_are(pool: PgPool) {
+async fn a_port_and_a_region_have_their_path_in_the_tree(pool: PgPool) {
     let instance = Instance::new(&pool);
     assert_eq!(
         instance.get("/ports/EETLL").await.expect(200).json(),
@@ -71,7 +71,7 @@ async fn a_port_and_a_region_tell_where_they_are(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn what_is_not_there_or_wrong_is_a_problem(pool: PgPool) {
+async fn unknown_places_and_wrong_parameters_are_problems(pool: PgPool) {
     let instance = Instance::new(&pool);
     let body = instance.get("/ports/EETLX").await.expect_problem(404, &[]);
     assert_eq!(body["suggestions"][0], "EETLL");
@@ -110,7 +110,7 @@ async fn a_new_port_is_known_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_search_finds_ports_and_regions_the_best_first(pool: PgPool) {
+async fn a_search_gives_the_best_match_first(pool: PgPool) {
     let instance = Instance::new(&pool);
     let first = instance.get("/places?q=tallin&limit=1").await.expect(200).json();
     assert_eq!(

@@ -18,7 +18,7 @@ async fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_key_opens_the_door_for_a_file_until_it_is_revoked(pool: PgPool) {
+async fn a_file_is_pushed_with_a_key_until_the_key_is_revoked(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
     let server = serve(&database);
@@ -71,7 +71,7 @@ async fn a_key_opens_the_door_for_a_file_until_it_is_revoked(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn an_expired_key_is_refused_and_a_server_that_is_not_there_is_told(pool: PgPool) {
+async fn an_expired_key_and_an_unreachable_server_have_exit_codes(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
     let server = serve(&database);

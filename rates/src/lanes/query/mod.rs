@@ -105,7 +105,7 @@ impl<'a> RatesQuery<'a> {
         let mut statistics = Parameter::new(&["statistics"]);
         let mut reading = Reading::new(
             query,
-            &mut [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics],
+            [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics],
         );
         let (origin_name, destination_name) = (origin.name(), destination.name());
 
@@ -234,10 +234,10 @@ impl AnswerKey {
 
     /// The same at this version of the data.
     #[must_use]
-    pub fn at(&self, version: i64) -> Self {
-        let mut key = *self;
-        key.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
-        key
+    #[inline]
+    pub fn at(mut self, version: i64) -> Self {
+        self.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
+        self
     }
 
     /// Adds a part of a fixed length.

@@ -46,7 +46,7 @@ impl<'a> Picture<'a> {
         let mut theme = Parameter::new(&["theme"]);
         // May be given several times, so its values are read below.
         let mut repeatable = Parameter::new(&["compare"]);
-        let mut reading = Reading::new(query, &mut [&mut width, &mut height, &mut theme, &mut repeatable]);
+        let mut reading = Reading::new(query, [&mut width, &mut height, &mut theme, &mut repeatable]);
         let mut compare = Vec::new();
         for (_, value) in pairs(query).filter(|(name, _)| name == "compare") {
             if let Some(lane) = parse_lane(&value) {
