@@ -61,6 +61,16 @@ sqlx-check: ## Check that .sqlx is what the queries and the schema say
 openapi: ## Write rates/openapi.json anew after the API changed
 	$(CARGO) run --locked -q -p rates -- openapi > rates/openapi.json
 
+.PHONY: settings
+settings: ## Write docs/settings.md anew after a setting changed
+	$(CARGO) build --locked -q -p rates -p messages
+	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
+	  printf '%s\n' "$$intro"; \
+	  for service in rates messages; do \
+	    printf '\n## `%s`\n\n' "$$service"; "target/debug/$$service" config --markdown; \
+	  done; \
+	} >docs/settings.md
+
 .PHONY: schemathesis
 schemathesis: ## Attack a running server through its OpenAPI description
 	$(CARGO) build --locked -p rates
@@ -95,8 +105,9 @@ deny: ## Check licences, advisories and sources of dependencies (needs cargo-den
 	$(CARGO) deny check
 
 .PHONY: terraform-test
-terraform-test: ## Check the Terraform code offline (see terraform/test.sh --help)
-	terraform/test.sh
+terraform-test: ## Check the Terraform code without an AWS account (see terraform/README.md)
+	python3 -m venv .run/terraform && .run/terraform/bin/pip install --quiet --requirement terraform/tests/requirements.txt
+	.run/terraform/bin/pytest --durations=5 terraform/tests
 
 .PHONY: deploy
 deploy: ## Roll a release out: make deploy ENV=dev TAG=…

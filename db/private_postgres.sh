@@ -1,459 +1,188 @@
 #!/usr/bin/env bash
-#
 # Runs a command with a PostgreSQL server of its own beside it. See --help.
 set -euo pipefail
 
-readonly EX_USAGE=64 EX_UNAVAILABLE=69 EX_SOFTWARE=70 EX_CANTCREAT=73 EX_TEMPFAIL=75
-readonly OLDEST_MAJOR=13
-readonly DEFAULT_PLACES='/usr/lib/postgresql/*/bin:/usr/pgsql-*/bin:/usr/libexec/postgresql*:/opt/homebrew/opt/postgresql@*/bin:/usr/local/opt/postgresql@*/bin:/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin'
-
-script_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-script=$script_dir/$(basename -- "${BASH_SOURCE[0]}")
-checkout=$(dirname -- "$script_dir")
-
 usage() {
   cat <<'USAGE'
-Usage: db/private_postgres.sh [--fast] [--name NAME] [--] COMMAND [ARG...]
-       db/private_postgres.sh --install
-       db/private_postgres.sh --help
+Usage: db/private_postgres.sh [--fast] [--] COMMAND [ARG...]
 
-Starts a PostgreSQL server that belongs to this checkout alone, runs COMMAND with
-DATABASE_URL pointing at it, and stops the server when COMMAND ends.
+Starts a PostgreSQL server, runs COMMAND with DATABASE_URL pointing at it, and stops the server when COMMAND ends. The
+server listens on no TCP port, only on a Unix socket that no other user can reach. Its data is kept in .run/postgres.
 
-  --fast       a throw-away server for tests: empty at the start, deleted at the end,
-               and not safe against a power cut (fsync off)
-  --name NAME  keep the data in .run/NAME (default: postgres; with --fast:
-               postgres-fast). One server at a time runs per name.
-  --install    only install the server package (Debian, Ubuntu; needs root).
-               Creates and starts no system server.
+--fast gives a throw-away server for tests: empty at the start, deleted at the end, not safe against a power cut (fsync
+off). Any number can run side by side.
 
-If DATABASE_URL is already set, no server is started and COMMAND uses that one.
+If DATABASE_URL is already set, no server is started. COMMAND also gets PGHOST, PGPORT, PGUSER (a superuser) and PGDATABASE;
+the caller's other PG* variables are removed.
 
-COMMAND gets DATABASE_URL, PGHOST, PGPORT, PGUSER and PGDATABASE; other PG* variables
-are removed. User and database are both called "rates"; the user is a superuser (of
-this server only), so tests may create databases, roles and replication slots.
+The server's programs are those in PRIVATE_POSTGRES_BIN, or beside `postgres` on the PATH, or the newest in
+/usr/lib/postgresql. If there are none, apt-get installs them where that needs no password (root or `sudo -n`), without
+creating a system server. For root, the server runs as the user postgres. If that user cannot enter the checkout, the data
+is kept in that user's home directory.
 
-The server listens on no TCP port, only on a Unix socket in a directory that no other
-user can enter. Without --fast the data is kept from run to run; to begin anew, delete
-the directory. Run by root, the server itself runs as the user postgres (else nobody,
-or the owner of the data); if that user cannot reach the checkout, the data goes to
-/var/tmp and the script says where.
-
-A missing server is installed if that needs no password (root or `sudo -n`, apt-get).
-Servers are looked for in PATH, by `pg_config --bindir`, and in the colon separated
-patterns of PRIVATE_POSTGRES_PLACES (set by default to the usual places).
-
-SIGTERM and SIGHUP are passed on to COMMAND. Ctrl-C reaches it from the terminal. Either
-way the server stays up until COMMAND has ended.
-
-Exit status: that of COMMAND, or
-  64  wrong usage
-  69  no PostgreSQL server (13 or newer), and it could not be installed
-  70  the server could not be set up or did not start
-  73  the data directory cannot be made or belongs to somebody else
-  75  another run is using the same data
+Exit status: that of COMMAND, or 64 (wrong usage), 69 (no PostgreSQL), 70 (the server does not start), 73 (the data belongs
+to another user), 75 (another run uses the data).
 USAGE
 }
 
-say() {
-  printf 'private_postgres: %s\n' "$*" >&2
+say() { printf 'private_postgres: %s\n' "$*" >&2; }
+
+die() { # STATUS MESSAGE
+  say "$2"
+  exit "$1"
 }
 
-die() {
-  local status=$1
-  shift
-  say "$@"
-  exit "$status"
+# Sets `bin`, the directory of the server's programs: past links, since not all programs may be linked.
+find_postgres() {
+  local postgres=${PRIVATE_POSTGRES_BIN:+$PRIVATE_POSTGRES_BIN/postgres}
+  [[ -n $postgres ]] || postgres=$(command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)
+  [[ -n $postgres ]] && bin=$(dirname -- "$(readlink -f -- "$postgres")") && [[ -x $bin/initdb ]]
 }
 
-# --- The server's programs ------------------------------------------------------------
-
-# Prints the major version of the server in directory $1; fails if it is none we can use.
-major_version() {
-  local dir=$1 version
-  [[ -x $dir/postgres && -x $dir/initdb && -x $dir/pg_ctl ]] || return 1
-  version=$("$dir/postgres" --version 2>/dev/null) || return 1
-  [[ $version =~ \ ([0-9]+) ]] || return 1
-  ((BASH_REMATCH[1] >= OLDEST_MAJOR)) || return 1
-  printf '%s\n' "${BASH_REMATCH[1]}"
+# Debian's package would create a system server and start it on port 5432.
+install_postgres() {
+  local as_root=() no_server=/etc/postgresql-common/createcluster.d/private.conf
+  ((EUID == 0)) || as_root=(sudo -n)
+  [[ -z ${PRIVATE_POSTGRES_BIN:-} ]] || die 69 "there is no PostgreSQL server in PRIVATE_POSTGRES_BIN=$PRIVATE_POSTGRES_BIN"
+  command -v apt-get >/dev/null || die 69 'no PostgreSQL found. Install it, or set PRIVATE_POSTGRES_BIN.'
+  "${as_root[@]}" true 2>/dev/null || die 69 "no PostgreSQL found. To let this script install it, run 'sudo -v' and try again."
+  say 'installing PostgreSQL (no system server is created)'
+  "${as_root[@]}" bash -euc "trap 'rm -f $no_server' EXIT
+    mkdir -p ${no_server%/*}
+    echo 'create_main_cluster = false' >$no_server
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -o DPkg::Lock::Timeout=120 --no-install-recommends postgresql" </dev/null >&2 ||
+    true
+  find_postgres || die 69 'PostgreSQL could not be installed.'
 }
 
-# Prints the directory of the server to use. One that was put into PATH, or that pg_config
-# belongs to, was chosen by somebody; among the rest the newest wins.
-find_server() {
-  local dir version best='' best_version=0 IFS=:
-  # Past links: the other programs need not be linked beside it.
-  if dir=$(command -v postgres) && dir=$(dirname -- "$(readlink -f -- "$dir")") && major_version "$dir" >/dev/null; then
-    printf '%s\n' "$dir"
-    return
-  fi
-  if dir=$(pg_config --bindir 2>/dev/null) && major_version "$dir" >/dev/null; then
-    printf '%s\n' "$dir"
-    return
-  fi
-  # Unquoted: to be split at the colons (IFS) and expanded as patterns.
-  for dir in ${PRIVATE_POSTGRES_PLACES-$DEFAULT_PLACES}; do
-    if version=$(major_version "$dir") && ((version > best_version)); then
-      best=$dir best_version=$version
-    fi
-  done
-  [[ -n $best ]] && printf '%s\n' "$best"
-}
-
-apt() {
-  DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=120 "$@" </dev/null >&2
-}
-
-# `postgresql` is an empty package that depends on the release's server package.
-server_package() {
-  LC_ALL=C apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p'
-}
-
-# Debian's server package creates a cluster and starts it on port 5432 when it is installed.
-# The only switch for that is a line in postgresql-common's configuration. So that package
-# goes first, and the line is there only while the server package is being installed.
-# Always called in a process of its own, because of the EXIT trap.
-install_server() {
-  local conf=/etc/postgresql-common/createcluster.conf package saved
-  set -e
-  package=$(server_package)
-  if [[ -z $package ]]; then
-    apt update
-    package=$(server_package)
-  fi
-  # Lists that are older than the mirror name files that are gone: fetch them anew, once.
-  apt install --no-install-recommends postgresql-common || {
-    apt update
-    apt install --no-install-recommends postgresql-common
-  }
-  saved=$(mktemp)
-  cp -p "$conf" "$saved"
-  # shellcheck disable=SC2064 # Both names end with this function.
-  trap "cp -p '$saved' '$conf'; rm -f '$saved'" EXIT
-  pg_conftool "$conf" set create_main_cluster false
-  apt install --no-install-recommends "${package:?the package lists name no server}"
-}
-
-how_to_install() {
-  local manager
-  for manager in apt-get dnf zypper apk pacman brew; do
-    command -v "$manager" >/dev/null && break
-    manager=''
-  done
-  case $manager in
-    apt-get) printf 'sudo %q --install\n' "$script" ;;
-    dnf | zypper) echo "sudo $manager install postgresql-server" ;;
-    apk) echo 'sudo apk add postgresql' ;;
-    pacman) echo 'sudo pacman -S postgresql' ;;
-    brew) echo 'brew install postgresql' ;;
-    *) echo 'the package manager of this system (no known one was found)' ;;
-  esac
-}
-
-ensure_server() {
-  bindir=$(find_server) && return
-  if command -v apt-get >/dev/null; then
-    if ((EUID == 0)); then
-      say 'no PostgreSQL server found: installing the package (no system server is started)'
-      "$script" --install || say 'the installation failed'
-    elif sudo -n true 2>/dev/null; then
-      say 'no PostgreSQL server found: installing the package with sudo (no system server is started)'
-      sudo -n "$script" --install || say 'the installation failed'
-    fi
-    hash -r
-    bindir=$(find_server) && return
-  fi
-  die $EX_UNAVAILABLE "no PostgreSQL server ($OLDEST_MAJOR or newer) found. Install it with: $(how_to_install)"
-}
-
-# --- The server -----------------------------------------------------------------------
-
-# PostgreSQL refuses to run as root. Sets `drop`, the prefix that runs a program as the
-# server's user, and `server_owner` (empty: the invoking user runs the server).
-choose_server_user() {
-  local uid gid
-  drop=() server_owner=''
+# Sets `owner`, the server's user, and `as_owner`, the prefix that runs a program as that user.
+choose_owner() {
+  owner=$(stat -c %u:%g -- "$state") as_owner=()
   ((EUID == 0)) || return 0
-  # Data made earlier by an ordinary user stays theirs.
-  if [[ -d $state ]] && uid=$(stat -c %u -- "$state") && ((uid != 0)); then
-    gid=$(stat -c %g -- "$state")
-  else
-    uid=$(id -u postgres 2>/dev/null || id -u nobody)
-    gid=$(id -g postgres 2>/dev/null || id -g nobody)
-  fi
-  drop=(setpriv "--reuid=$uid" "--regid=$gid" --clear-groups --)
-  server_owner=$uid:$gid
+  # PostgreSQL refuses to run as root. Data of an ordinary user stays theirs.
+  [[ $owner != 0:* ]] || owner=$(id -u postgres):$(id -g postgres)
+  as_owner=(setpriv --reuid="${owner%:*}" --regid="${owner#*:}" --clear-groups --)
 }
 
-# Runs a program as the server's user in the cluster's directory. Names inside are given
-# relative to it: pg_ctl hands them to a shell, in which a `$` in the checkout's path would
-# be expanded. The lock must not outlive this script in a server.
-as_server() (
-  if [[ -n ${lock:-} ]]; then
-    exec {lock}>&-
+# Makes `state`, the directory of data, log and lock, and takes the lock. The server holds it, too, as long as it runs.
+lock_state() {
+  mkdir -p -- "$state" 2>/dev/null || true
+  [[ -w $state ]] || die 73 "$state belongs to another user. Run this as that user, or delete it."
+  choose_owner
+  if ! "${as_owner[@]}" test -x "$state"; then
+    state=$(getent passwd postgres | cut -d : -f 6)/rates-$(sha256sum <<<"$state" | head -c 12)
+    say "PostgreSQL's user cannot enter $checkout: the data is kept in $state"
+    mkdir -p -- "$state"
   fi
-  cd -- "$state/cluster" || exit
-  export LC_ALL=C TZ=UTC
-  exec "${drop[@]}" "$@"
-)
-
-# Prints the pid of the live server of this data, if there is one. A pid in a file proves
-# nothing, for numbers are used again; that its working directory is the data directory does.
-server_pid() {
-  local pid
-  pid=$(as_server head -n 1 data/postmaster.pid 2>/dev/null) || return 1
-  as_server test "/proc/$pid/cwd" -ef data && printf '%s\n' "$pid"
+  exec 9>>"$state/lock"
+  # A server whose run was killed may need a moment to stop.
+  flock -w 3 9 ||
+    die 75 "another run uses $state. Stop it, or use its server: DATABASE_URL='$url$(sed -n 5p "$state/data/postmaster.pid")'"
+  # A power cut leaves it, and PostgreSQL does not start if another process has that number now.
+  rm -f -- "$state/data/postmaster.pid"
 }
 
-stop_server() {
-  as_server "$bindir/pg_ctl" -D data -s -w -t 30 -m fast stop >&2 ||
-    as_server "$bindir/pg_ctl" -D data -s -w -t 30 -m immediate stop >&2
-}
-
-# We hold the lock, so whatever is left here was left by a run that was killed.
-clear_leftovers() {
-  local pid old_socket_dir
-  as_server test -e data/postmaster.pid || return 0
-  old_socket_dir=$(as_server sed -n 5p data/postmaster.pid)
-  if pid=$(server_pid); then
-    say "stopping the server that a killed run left behind (pid $pid)"
-    stop_server
-  else
-    # PostgreSQL would take any process with that number for its predecessor, and not start.
-    pid=$(as_server head -n 1 data/postmaster.pid)
-    if [[ -e /proc/$pid ]]; then
-      as_server rm -f data/postmaster.pid
-    fi
-  fi
-  if [[ $old_socket_dir == /tmp/rates-postgres.?????? ]]; then
-    rm -rf -- "$old_socket_dir"
-  fi
-}
-
-# Sets `state`, the directory that holds the lock and the cluster, and makes it.
-make_state_dir() {
-  local wanted=$checkout/.run/$name hash
-  state=$wanted
-  choose_server_user
-  if (umask 022 && mkdir -p -- "$state") && [[ -w $state ]]; then
-    if [[ -z $server_owner ]] || "${drop[@]}" test -x "$state"; then
-      return
-    fi
-  elif [[ -z $server_owner ]]; then
-    die $EX_CANTCREAT "cannot write to $state: it belongs to another user. Run as that user, or delete it."
-  fi
-  hash=$(printf '%s' "$wanted" | sha256sum)
-  state=/var/tmp/rates-postgres-${hash:0:16}
-  mkdir -m 0755 -- "$state" 2>/dev/null || true
-  # Anybody may make a directory of that name there before us.
-  [[ -d $state && ! -L $state && -O $state ]] || die $EX_CANTCREAT "$state exists and is not root's own directory"
-  choose_server_user
-  say "the server's user cannot reach $wanted: keeping the data in $state"
-}
-
-take_lock() {
-  local holder
-  exec {lock}<>"$state/lock"
-  if ! flock -n "$lock"; then
-    mapfile -t holder <"$state/lock"
-    say "another run (pid ${holder[0]:-unknown}) is using $state."
-    die $EX_TEMPFAIL "Stop it, use its server (DATABASE_URL='${holder[1]:-not ready yet}'), or give this run a --name of its own."
-  fi
-  locked=yes
-  : >"$state/lock"
-  printf '%s\n' "$$" >&"$lock"
-}
-
-make_cluster() {
-  local locale=C output
-  if locale -a 2>/dev/null | grep -qix 'c\.utf-\?8'; then
-    locale=C.UTF-8
-  fi
-  as_server rm -rf data.new
-  # Without syncing to disk: a power cut in these seconds costs nothing but an empty database.
-  output=$(as_server "$bindir/initdb" -D data.new --username=rates --encoding=UTF8 "--locale=$locale" \
-    --auth-local=trust --auth-host=reject --no-sync 2>&1 </dev/null) ||
-    die $EX_SOFTWARE "initdb failed: $output"
-  # Single-user mode needs no client program, and no server before the data is whole.
-  output=$(as_server "$bindir/postgres" --single -F -D data.new -c exit_on_error=on postgres \
-    <<<'CREATE DATABASE rates' 2>&1) ||
-    die $EX_SOFTWARE "the database could not be created: $output"
-  as_server mv data.new data
+make_data() {
+  local output
+  say "creating a database in $state"
+  rm -rf data.new && mkdir -m 700 data.new
+  ((EUID != 0)) || chown "$owner" data.new
+  output=$({
+    TZ=UTC "${as_owner[@]}" "$bin/initdb" -D data.new -U rates -E UTF8 --locale=C.UTF-8 --auth-local=trust --auth-host=reject -N &&
+      "${as_owner[@]}" "$bin/postgres" --single -F -D data.new postgres <<<'create database rates'
+  } 2>&1) || die 70 "$output"
+  mv data.new data
 }
 
 start_server() {
-  # Trust is safe because only the server's user and root can enter the socket's directory.
-  local settings="-c listen_addresses='' -c port=5432 -c unix_socket_directories=$socket_dir -c unix_socket_permissions=0700"
+  local settings=(-c listen_addresses= -c unix_socket_directories="$sockets" -c unix_socket_permissions=0700)
   if [[ -n $fast ]]; then
-    # Test runners open one pool per test process, so a machine with many cores needs more
-    # connections than the default 100.
-    settings+=' -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=300 -c jit=off'
-    # A replica of a test begins to stream after its copy; checkpoints of other tests must not remove what it needs.
-    settings+=' -c wal_keep_size=1GB'
+    # Each test process opens a pool. A replica begins to stream after its copy, and still needs the WAL since then.
+    settings+=(-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c jit=off -c max_connections=300 -c wal_keep_size=1GB)
   fi
-  as_server rm -f log
-  # pg_ctl gives the server a session of its own, so that Ctrl-C in our terminal, meant for
-  # COMMAND, does not reach it.
-  as_server "$bindir/pg_ctl" -D data -l log -s -w -t 60 -o "$settings" start >&2 </dev/null || {
-    as_server tail -n 20 log >&2 || true
-    die $EX_SOFTWARE "the server did not start. If the data in $state/cluster is of another version or damaged, delete that directory to begin anew."
-  }
+  # In a session of its own, so that Ctrl-C does not reach it. The kernel stops it when this script is killed.
+  setsid "${as_owner[@]}" setpriv --pdeathsig INT -- "$bin/postgres" -D data "${settings[@]}" </dev/null >log 2>&1 &
+  server=$!
+  for _ in {1..600}; do
+    ! "$bin/pg_isready" -q -h "$sockets" || return 0
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  tail -n 20 log >&2
+  die 70 "the server does not start. If $state/data is damaged or of another version, delete it."
 }
 
-# shellcheck disable=SC2317 # Called by a trap.
-cleanup() {
+clean_up() {
   local status=$?
-  # A second Ctrl-C must not interrupt this; programs started from here ignore it, too.
-  trap '' INT QUIT TERM HUP
-  # Without the lock the server is another run's.
-  if [[ -n $locked ]]; then
-    if server_pid >/dev/null; then
-      stop_server || say "the server in $state/cluster could not be stopped"
-    fi
-    [[ -z $fast ]] || as_server rm -rf data data.new log
+  trap '' INT TERM HUP
+  if [[ -n $server ]]; then
+    kill -INT "$server" 2>/dev/null || true
+    wait "$server" || true
   fi
-  [[ -z ${socket_dir:-} ]] || rm -rf -- "$socket_dir"
+  rm -rf -- "$scratch"
   exit "$status"
 }
 
-# --- COMMAND --------------------------------------------------------------------------
-
-# shellcheck disable=SC2317 # Called by a trap.
-pass_on() {
-  if [[ -n $command_pid ]]; then
-    kill -s "$1" "$command_pid" 2>/dev/null || true
-  else
-    pending=$1
-  fi
-}
-
-# Runs COMMAND and sets `command_status`. Bash runs no trap while it waits for a program in
-# the foreground; and when a trapped signal and the end of a background program coincide, as
-# they do when a whole process group is told to end, `wait` can lose the program's status
-# (bash 5.2 then says -1). So a subshell that ignores signals waits for COMMAND, and writes
-# its pid and then its status to a pipe. All stay in our process group, so that COMMAND can
-# read from the terminal and gets its Ctrl-C.
+# Bash's `wait` can lose a status when a signal comes at the same time. So a subshell that ignores signals waits for COMMAND
+# and reports its process number and status. All stay in one process group, for the terminal and its Ctrl-C.
 run_command() {
-  local in out report read_status
-  pending='' command_pid=''
-  # The terminal sends these to COMMAND as well, and a second one means "at once" to many
-  # programs.
-  trap '' INT QUIT
-  trap 'pass_on TERM' TERM
-  trap 'pass_on HUP' HUP
-  exec {in}<&0 {out}>&1
-  exec {report}< <(
-    trap '' INT QUIT TERM HUP
-    exec {lock}>&-
+  local pid='' terminated='' status
+  trap '' INT
+  trap 'terminated=yes; kill "$pid" 2>/dev/null || true' TERM HUP
+  exec 7<&0 8>&1 6< <(
+    trap '' TERM HUP
+    exec 9>&-
     status=0
     (
       echo "$BASHPID"
-      trap - INT QUIT TERM HUP
-      exec "$@" <&"$in" >&"$out" {in}<&- {out}>&-
+      trap - INT TERM HUP
+      exec "$@" <&7 >&8 7<&- 8>&-
     ) || status=$?
     echo "$status"
   )
-  exec {in}<&- {out}>&-
-  read -r command_pid <&"$report"
-  [[ -z $pending ]] || pass_on "$pending"
-  while :; do
-    read_status=0
-    read -r command_status <&"$report" || read_status=$?
-    # Above 128: interrupted by a signal.
-    ((read_status > 128)) || break
-  done
-  # No status in the pipe: the subshell itself was killed.
-  command_status=${command_status:-137}
+  read -r pid <&6
+  [[ -z $terminated ]] || kill "$pid" 2>/dev/null || true
+  # Above 128: interrupted by a signal.
+  until read -r status <&6 || (($? <= 128)); do :; done
+  return "${status:-137}"
 }
 
-# --------------------------------------------------------------------------------------
-
-fast='' name=''
-while (($#)); do
-  case $1 in
-    --help | -h)
-      usage
-      exit
-      ;;
-    --install)
-      ((EUID == 0)) || die $EX_USAGE '--install needs root'
-      command -v apt-get >/dev/null || die $EX_UNAVAILABLE '--install knows only apt-get'
-      install_server
-      exit
-      ;;
-    --fast)
-      fast=yes
-      shift
-      ;;
-    --name)
-      name=${2-}
-      [[ $name =~ ^[a-z0-9][a-z0-9_-]*$ ]] || die $EX_USAGE '--name needs a name of a-z, 0-9, _ and -'
-      shift 2
-      ;;
-    --)
-      shift
-      break
-      ;;
-    -*) die $EX_USAGE "unknown option $1 (see --help)" ;;
-    *) break ;;
-  esac
-done
-(($#)) || die $EX_USAGE 'no COMMAND given (see --help)'
-if [[ -z $name ]]; then
-  name=postgres${fast:+-fast}
-fi
+fast='' server='' url='postgres://rates@localhost/rates?host='
+[[ ${1:-} != --help && ${1:-} != -h ]] || { usage && exit; }
+[[ ${1:-} != --fast ]] || { fast=yes && shift; }
+[[ ${1:-} != -- ]] || shift
+[[ $# -gt 0 && $1 != -* ]] || die 64 'usage: db/private_postgres.sh [--fast] [--] COMMAND [ARG...] (see --help)'
 
 if [[ -n ${DATABASE_URL:-} ]]; then
-  say 'DATABASE_URL is set: using that server, starting none'
-  exec -- "$@"
+  say 'DATABASE_URL is set: no server is started'
+  exec "$@"
 fi
+unset "${!PG@}"
 
-for program in flock sha256sum stat mktemp; do
-  command -v "$program" >/dev/null || die $EX_UNAVAILABLE "needs the program $program"
-done
-((EUID != 0)) || command -v setpriv >/dev/null || die $EX_UNAVAILABLE 'needs the program setpriv when run by root'
-
-# A closed standard input would give its number to the next file opened.
-[[ -e /proc/self/fd/0 ]] || exec </dev/null
-
-# PGPORT or PGDATA of the caller would change what the server's own programs do.
-for variable in "${!PG@}"; do
-  unset "$variable"
-done
-
-locked=''
-trap cleanup EXIT
+find_postgres || install_postgres
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+# Not in the checkout: a socket's path has at most 107 bytes.
+scratch=$(mktemp -d /var/tmp/rates-postgres.XXXXXX)
+trap clean_up EXIT
 trap 'exit 130' INT
-trap 'exit 131' QUIT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-ensure_server
-make_state_dir
-take_lock
-if [[ ! -d $state/cluster ]]; then
-  mkdir -m 0700 -- "$state/cluster"
-  [[ -z $server_owner ]] || chown -- "$server_owner" "$state/cluster"
-fi
-clear_leftovers
+trap 'exit 143' TERM HUP
 if [[ -n $fast ]]; then
-  as_server rm -rf data
+  state=$scratch
+  choose_owner
+else
+  state=$checkout/.run/postgres
+  lock_state
 fi
-if ! as_server test -d data; then
-  say "creating a PostgreSQL $(major_version "$bindir") cluster in $state/cluster"
-  make_cluster
-fi
-# Not in the checkout: a socket's path may have 107 bytes, and not in TMPDIR, which may be long.
-socket_dir=$(mktemp -d /tmp/rates-postgres.XXXXXX)
-[[ -z $server_owner ]] || chown -- "$server_owner" "$socket_dir"
+sockets=$scratch/sockets
+chmod 711 "$scratch" && mkdir -m 700 "$sockets"
+((EUID != 0)) || chown "$owner" "$sockets"
+# PostgreSQL's user may not be able to enter our directory.
+pushd -- "$state" >/dev/null
+[[ -d data ]] || make_data
 start_server
+popd >/dev/null
 
-export PGHOST=$socket_dir PGPORT=5432 PGUSER=rates PGDATABASE=rates
-# For commands that start servers of their own, such as a replica.
-export PRIVATE_POSTGRES_BIN=$bindir
-export DATABASE_URL="postgres://rates@localhost/rates?host=$socket_dir"
-printf '%s\n' "$DATABASE_URL" >&"$lock"
+export PRIVATE_POSTGRES_BIN=$bin PGHOST=$sockets PGPORT=5432 PGUSER=rates PGDATABASE=rates DATABASE_URL=$url$sockets
 say "PostgreSQL is ready: DATABASE_URL='$DATABASE_URL'"
-
 run_command "$@"
-exit "$command_status"

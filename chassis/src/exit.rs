@@ -55,6 +55,15 @@ impl Failure {
     pub fn context(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
+
+    /// A failure with its cause. [`OrFail`] makes one of any result.
+    pub fn caused_by(
+        exit: Exit,
+        message: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { exit, message: message.into(), source: Some(cause.into()) }
+    }
 }
 
 /// The message, then each cause that the text before does not end with.
@@ -104,6 +113,6 @@ pub trait OrFail<T> {
 
 impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrFail<T> for Result<T, E> {
     fn or_fail<W: Into<String>>(self, exit: Exit, what: impl FnOnce() -> W) -> Result<T, Failure> {
-        self.map_err(|error| Failure { exit, message: what().into(), source: Some(error.into()) })
+        self.map_err(|error| Failure::caused_by(exit, what(), error))
     }
 }

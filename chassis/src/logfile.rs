@@ -136,6 +136,13 @@ impl LogWriter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What has gathered.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.lock().bytes).into_owned()
+    }
+
     /// Puts a line, which ends with a line feed.
     pub fn put(&self, line: &[u8]) {
         let mut gathered = self.lock();

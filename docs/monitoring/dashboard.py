@@ -37,8 +37,8 @@ PANELS = [
     ]),
     ("Cache, share of lookups that hit", "percentunit", 8, [
         # Gauges that only grow; a restart begins anew, as with a counter.
-        (f"sum(rate(rates_cache_hits{JOB}[$__rate_interval])) / (sum(rate(rates_cache_hits{JOB}[$__rate_interval])) "
-         f"+ sum(rate(rates_cache_misses{JOB}[$__rate_interval])))", "hits"),
+        (f"sum(rate(rates_cache_hits_total{JOB}[$__rate_interval])) / (sum(rate(rates_cache_hits_total{JOB}[$__rate_interval])) "
+         f"+ sum(rate(rates_cache_misses_total{JOB}[$__rate_interval])))", "hits"),
     ]),
     ("Cache size", "bytes", 8, [(f"rates_cache_bytes{JOB}", "{{instance}}")]),
     ("Connections to the database", "short", 8, [

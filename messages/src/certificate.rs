@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chassis::{Exit, Failure, exit::OrFail};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
@@ -17,25 +18,25 @@ const CERTIFICATE: &str = "localhost.crt";
 const KEY: &str = "localhost.key";
 
 /// Certificate and key of the folder. Where neither is there, a self-signed pair is made and its path printed.
-pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf), String> {
+pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf), Failure> {
     let folder = &settings.folder;
     let pair = (folder.join(CERTIFICATE), folder.join(KEY));
-    let there = || (pair.0.exists(), pair.1.exists());
-    if there() == (true, true) {
+    if pair.0.exists() && pair.1.exists() {
         return Ok(pair);
     }
-    let fault = |error: io::Error| format!("cannot make a certificate in {}: {error}", folder.display());
-    fs::create_dir_all(folder).map_err(fault)?;
+    let no_pair = || format!("cannot make a certificate in {}", folder.display());
+    fs::create_dir_all(folder).or_fail(Exit::Failure, no_pair)?;
     // Of processes that start together one makes the pair; the others wait and find it.
-    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(fault)?;
-    match there() {
+    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let lock = lock.or_fail(Exit::Failure, no_pair)?;
+    match (pair.0.exists(), pair.1.exists()) {
         (true, true) => return Ok(pair),
         (false, false) => {
             let (certificate, key) = self_signed(&settings.hosts.0)
-                .map_err(|error| format!("cannot make a certificate for {:?}: {error}", settings.hosts.0))?;
-            write(&unfinished(folder, CERTIFICATE), 0o644, &certificate).map_err(fault)?;
-            write(&unfinished(folder, KEY), 0o600, &key).map_err(fault)?;
-            fs::rename(unfinished(folder, KEY), &pair.1).map_err(fault)?;
+                .or_fail(Exit::Failure, || format!("cannot make a certificate for {:?}", settings.hosts.0))?;
+            write(&unfinished(folder, CERTIFICATE), 0o644, &certificate).or_fail(Exit::Failure, no_pair)?;
+            write(&unfinished(folder, KEY), 0o600, &key).or_fail(Exit::Failure, no_pair)?;
+            fs::rename(unfinished(folder, KEY), &pair.1).or_fail(Exit::Failure, no_pair)?;
         }
         // Ours: a crash came between the two renames.
         (false, true) if unfinished(folder, CERTIFICATE).exists() && !unfinished(folder, KEY).exists() => {}
@@ -43,8 +44,8 @@ pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf),
         (true, false) => return Err(missing(&pair.1, &pair.0)),
         (false, true) => return Err(missing(&pair.0, &pair.1)),
     }
-    fs::rename(unfinished(folder, CERTIFICATE), &pair.0).map_err(fault)?;
-    lock.sync_all().map_err(fault)?;
+    fs::rename(unfinished(folder, CERTIFICATE), &pair.0).or_fail(Exit::Failure, no_pair)?;
+    lock.sync_all().or_fail(Exit::Failure, no_pair)?;
     eprintln!("messages: made a self-signed certificate: {}", pair.0.display());
     Ok(pair)
 }
@@ -54,12 +55,13 @@ fn unfinished(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".{name}.unfinished"))
 }
 
-fn missing(missing: &Path, found: &Path) -> String {
-    format!(
+fn missing(missing: &Path, found: &Path) -> Failure {
+    let text = format!(
         "{} is missing beside {}; bring it, or remove both to have a new pair made",
         missing.display(),
         found.display()
-    )
+    );
+    Failure::new(Exit::Failure, text)
 }
 
 /// Writes an unfinished file anew.
@@ -144,7 +146,7 @@ mod tests {
                 fs::write(unfinished(folder.path(), name), "old").unwrap();
             }
             let before = names(folder.path());
-            let fault = find_or_make(&in_folder(folder.path())).unwrap_err();
+            let fault = find_or_make(&in_folder(folder.path())).unwrap_err().to_string();
             assert!(fault.contains("is missing beside"), "{fault}");
             assert_eq!(names(folder.path()), before);
             assert_eq!(fs::read(folder.path().join(own)).unwrap(), b"mine");

@@ -1,12 +1,15 @@
 //! Stores messages and gives them back by their SHA-256.
 //!
-//! Start reading at [`router`]: it lists every route. The handlers are in `routes`, what they ask of is a
-//! [`store::Store`].
+//! Start reading at `service`, which says what runs, and `router`, which lists every route. The handlers are in
+//! `routes`; they keep messages in a [`store::Store`].
 
 mod certificate;
-pub mod commands;
 pub mod digest;
-pub mod router;
+mod probe;
+mod router;
 mod routes;
+mod service;
 pub mod settings;
 pub mod store;
+
+pub use service::Messages;

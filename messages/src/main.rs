@@ -1,7 +1,5 @@
 //! `messages`: the server and its tools in one binary. See `messages --help`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    messages::commands::run().into()
+fn main() -> std::process::ExitCode {
+    chassis::main::<messages::Messages>()
 }

@@ -72,7 +72,7 @@ async fn a_file_keeps_its_promises_and_its_messages() {
     let variables = [("MESSAGES_FILE", file.to_str().unwrap())];
     let first = store(&variables);
     keeps_its_promises(&first).await;
-    let second = messages::store::open(&support::settings(&variables)).err().unwrap();
+    let second = messages::store::open(&support::settings(&variables)).err().unwrap().to_string();
     assert!(second.contains("messages.redb"), "two processes must not share a file: {second}");
     drop(first);
     // The writer's thread lets go of the file when it has seen the end of its queue.

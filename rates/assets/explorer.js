@@ -137,13 +137,13 @@ function read(chart) {
     );
     return answers;
   };
-  /** What is known of a day, as names and values. */
-  const told = (day) => {
+  /** A day as names and values. */
+  const describe = (day) => {
     const prices = [day.count === 1 ? "price" : "prices", String(day.count ?? 0)];
-    if (day.price === null) return [["mean", "no"], prices];
+    if (day.price === null) return [["average", "no"], prices];
     const band = (low, high) => `${dollars.format(low)} to ${dollars.format(high)}`;
     return [
-      ["mean", `$${dollars.format(day.price)}`],
+      ["average", `$${dollars.format(day.price)}`],
       ["median", dollars.format(day.median)],
       ["25 to 75 %", band(day.midlow, day.midhigh)],
       ["2.5 to 97.5 %", band(day.low, day.high)],
@@ -165,12 +165,12 @@ function read(chart) {
     }
     if (Number(slider.value) !== index) return;
     const element = (name, text, ...children) => {
-      const made = document.createElement(name);
-      made.append(text, ...children);
-      return made;
+      const created = document.createElement(name);
+      created.append(text, ...children);
+      return created;
     };
     const { day } = rates[0][index];
-    const known = rates.map((lane) => told(lane[index]));
+    const known = rates.map((lane) => describe(lane[index]));
     const lines = known.map((values, at) => {
       const line = element("div", "", ...values.map(([name, value]) => element("span", element("b", value), ` ${name}`)));
       if (lanes.length > 1) line.prepend(element("em", lanes[at].dataset.lane));

@@ -1,15 +1,16 @@
 //! What the handlers of all routes share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
 use chassis::{Problem, postgres, worker::Queue};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::gauge::ConstGauge,
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use tokio::time::timeout;
 
 use crate::{
     batches::{outcomes::Outcomes, worker::QUEUE},
@@ -19,6 +20,9 @@ use crate::{
     settings::{ApiSettings, BatchSettings, Settings},
     suppliers::limits::WriteLimits,
 };
+
+/// `/readyz` gives up on the database after this time, before the check is cut and could not log why.
+const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The state of the service; cheap to clone. A handler of lanes takes [`Lanes`] alone.
 #[derive(Debug, Clone)]
@@ -79,7 +83,7 @@ impl App {
 
     /// The places as they are now.
     pub async fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
-        Ok(self.lanes.places.now().await?)
+        self.lanes.places.now().await
     }
 
     /// Registers what only this service knows.
@@ -90,11 +94,13 @@ impl App {
 
     /// What `/readyz` says: the database answers and has the schema that this program was built for.
     pub async fn ready(&self) -> Result<(), String> {
-        match postgres::pending_migrations(&self.database.primary, &MIGRATOR).await {
+        let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR);
+        match timeout(READY_TIMEOUT, pending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(pending) => Err(format!("{} migrations are pending; run `rates migrate`", pending.len())),
             Err(error) => {
-                tracing::warn!(error = %error, "the database does not answer");
+                let problem = self.database.health.problem(error);
+                tracing::warn!(cause = problem.cause_chain(), "not ready: the database does not answer");
                 Err("the database does not answer".into())
             }
         }
@@ -110,28 +116,40 @@ impl Collector for Instruments {
         let app = &self.0;
         let pool = &app.database.primary;
         let cache = &app.lanes.cache;
-        // The version is the microsecond clock of the last change.
-        let changed = app.freshness.last_known().map_or(0, |(version, _)| version / 1_000_000);
-        let age = chrono::Utc::now().timestamp() - changed;
         #[expect(clippy::cast_possible_wrap, reason = "bytes and connections are far below 2^63")]
         let gauges = [
             ("cache_bytes", "Bytes of answers in the cache", cache.size() as i64),
-            ("cache_hits", "Lookups that found an answer", cache.hits() as i64),
-            ("cache_misses", "Answers that had to be made", cache.misses() as i64),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
+            (
+                "database_up",
+                "1 if the last use of the primary worked, else 0",
+                i64::from(app.database.health.is_up()),
+            ),
             (
                 "database_listening",
                 "1 while changes of the data are heard of",
                 i64::from(app.freshness.current().is_some()),
             ),
-            ("data_age_seconds", "Time since prices or places last changed", age),
         ];
-        for (name, help, value) in gauges {
+        // The version is the microsecond clock of the last change. Until it is known there is no age.
+        let age = app.freshness.last_known().map(|(version, _)| {
+            let age = chrono::Utc::now().timestamp() - version / 1_000_000;
+            ("data_age_seconds", "Time since prices or places last changed", age)
+        });
+        for (name, help, value) in gauges.into_iter().chain(age) {
             let gauge = ConstGauge::new(value);
             let name = format!("rates_{name}");
             let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
+        }
+        for (name, help, value) in [
+            ("rates_cache_hits", "Lookups that found an answer", cache.hits()),
+            ("rates_cache_misses", "Answers that had to be made", cache.misses()),
+        ] {
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
         }
         Ok(())
     }

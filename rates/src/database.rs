@@ -1,8 +1,10 @@
 //! The pools of the primary and of its replicas, and the schema.
 
+use std::sync::Arc;
+
 use chassis::{
     Failure,
-    postgres::{self, DatabaseSettings},
+    postgres::{self, DatabaseSettings, Health},
 };
 use sqlx::{PgPool, Postgres, migrate::Migrator, pool::PoolConnection};
 
@@ -24,6 +26,8 @@ pub struct Database {
     pub batches: PgPool,
     /// Take reads of lanes.
     pub replicas: Vec<PgPool>,
+    /// Whether the primary can be reached.
+    pub health: Arc<Health>,
 }
 
 impl Database {
@@ -44,13 +48,14 @@ impl Database {
             ),
             primary: reads(primary),
             replicas: replicas.into_iter().map(reads).collect(),
+            health: Arc::default(),
         })
     }
 
     /// A database of one pool, as tests have it.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { batches: primary.clone(), primary, replicas: Vec::new() }
+        Self { batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
     }
 
     /// The same with these replicas.

@@ -1,20 +1,18 @@
 //! What the chassis has to know of `rates`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chassis::{
     Configuration, Context, Exit, Failure, Parts, Role, Service,
     edge::{EdgeOptions, Limits},
     health::Readiness,
     postgres,
-    worker::Workers,
 };
 use http::HeaderName;
 use utoipa::openapi::OpenApi;
 
 use crate::{
     app::App,
-    batches::worker::BatchHandler,
     commands::{self, Command},
     database::{Database, MIGRATOR},
     http::{openapi, rates, router},
@@ -43,12 +41,7 @@ impl Service for Rates {
         postgres::check_schema(&database.primary, &settings.database, &MIGRATOR, Self::NAME).await?;
         let app = App::new(database, settings);
         app.register_metrics(context.registry);
-        let workers = Workers {
-            queue: app.queue.clone(),
-            connections: app.database.batches.clone(),
-            handler: Arc::new(BatchHandler::new(app.clone())),
-            max_attempts: settings.batches.max_attempts,
-        };
+        let workers = app.workers();
         workers.register(context.registry);
         // Whoever runs `rates work` wants it to work, also where `serve` leaves the batches alone.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));

@@ -1,4 +1,4 @@
-//! The real binary and a real server of their own, killed at random moments while batches come in.
+//! The real binary and a PostgreSQL of its own, killed at random moments while batches arrive.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,9 @@ impl Cluster {
     /// None, with the reason printed, where the tests run on a server that is not `db/private_postgres.sh`'s.
     fn start() -> Option<Self> {
         let Some((_, programs)) = std::env::vars().find(|(name, _)| name == "PRIVATE_POSTGRES_BIN") else {
-            eprintln!("skipped: a server to kill needs the programs that `make test` finds");
+            eprintln!(
+                "skipped: this test kills a PostgreSQL of its own and needs the programs that `make test` finds"
+            );
             return None;
         };
         let directory = tempfile::tempdir().unwrap();
@@ -148,7 +150,7 @@ impl Drop for Service {
     }
 }
 
-/// Rows like no other batch's.
+/// Rows that no other batch has.
 fn content(number: u64) -> String {
     let mut text = String::from("orig_code,dest_code,day,price\n");
     for row in 0..ROWS {
@@ -173,11 +175,11 @@ async fn post(client: &reqwest::Client, url: &str, key: &str, number: u64) -> re
     Ok(status)
 }
 
-/// What every client was told: by number, whether the batch was acknowledged.
-type Told = Arc<Mutex<BTreeMap<u64, bool>>>;
+/// For each batch by number: whether the server acknowledged it.
+type Acknowledgements = Arc<Mutex<BTreeMap<u64, bool>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
+async fn acknowledged_batches_are_durable_and_whole_whatever_is_killed() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -198,19 +200,19 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
     let key = String::from_utf8(key).unwrap().trim().to_owned();
     rustls::crypto::ring::default_provider().install_default().unwrap();
     let client = reqwest::Client::new();
-    let told = Told::default();
+    let acknowledgements = Acknowledgements::default();
     let mut service = Service::start(&cluster);
 
     for round in 0..ROUNDS {
         let clients: Vec<_> = (0..CLIENTS as u64)
             .map(|lane| {
-                let (client, url, key, told) =
-                    (client.clone(), service.url.clone(), key.clone(), Arc::clone(&told));
+                let (client, url, key, acknowledgements) =
+                    (client.clone(), service.url.clone(), key.clone(), Arc::clone(&acknowledgements));
                 tokio::spawn(async move {
                     for number in (0..).map(|step| (round as u64) * 100_000 + step * CLIENTS as u64 + lane) {
-                        told.lock().unwrap().insert(number, false);
+                        acknowledgements.lock().unwrap().insert(number, false);
                         match post(&client, &url, &key, number).await {
-                            Ok(200..=202) => told.lock().unwrap().insert(number, true),
+                            Ok(200..=202) => acknowledgements.lock().unwrap().insert(number, true),
                             Ok(503) => continue,
                             Ok(other) => panic!("batch {number}: {other}"),
                             Err(_) => return,
@@ -219,7 +221,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
                 })
             })
             .collect();
-        // Not synchronisation: the moment of the blow is what is random.
+        // Not synchronisation: the moment of the kill is random.
         tokio::time::sleep(Duration::from_millis(random.u64(20..900))).await;
         match round % 3 {
             0 => drop(service.child.kill()),
@@ -227,7 +229,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
             _ => {}
         }
         for client in clients {
-            // The third blow: the clients go away in the middle of a request.
+            // The third kind of failure: the clients disappear in the middle of a request.
             client.abort();
             if let Err(error) = client.await {
                 assert!(error.is_cancelled(), "{error}");
@@ -240,25 +242,25 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_halved_whatever_dies() {
             service = Service::start(&cluster);
         }
         settle(&cluster, &client, &service.url).await;
-        judge(&cluster, &told).await;
+        check_batches(&cluster, &acknowledgements).await;
     }
 
-    // Whoever was told nothing asks again: in all, each batch is in exactly once.
-    let numbers: Vec<u64> = told.lock().unwrap().keys().copied().collect();
+    // Clients without an answer send again: in the end each batch is stored exactly once.
+    let numbers: Vec<u64> = acknowledgements.lock().unwrap().keys().copied().collect();
     for number in numbers {
         let status = post(&client, &service.url, &key, number).await.unwrap();
         assert!((200..=202).contains(&status), "batch {number}: {status}");
-        told.lock().unwrap().insert(number, true);
+        acknowledgements.lock().unwrap().insert(number, true);
     }
     settle(&cluster, &client, &service.url).await;
-    judge(&cluster, &told).await;
+    check_batches(&cluster, &acknowledgements).await;
     run(&mut cluster.rates(&["verify"]));
-    let acknowledged = told.lock().unwrap().len();
-    println!("{acknowledged} batches over {ROUNDS} blows");
-    assert!(acknowledged > ROUNDS, "the batches came in while the blows fell");
+    let acknowledged = acknowledgements.lock().unwrap().len();
+    println!("{acknowledged} batches over {ROUNDS} failures");
+    assert!(acknowledged > ROUNDS, "batches were acknowledged between the failures");
 }
 
-/// Waits until the service is ready and no batch waits.
+/// Waits until the service is ready and no batch is queued.
 async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     let ready = || async {
@@ -270,15 +272,15 @@ async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
     }
     let mut connection = cluster.connect().await;
     // Statements of clients that are gone may still run, and may still commit.
-    let busy = "select (select count(*) from batch_jobs) + (select count(*) from pg_stat_activity
+    let busy = "select (select count(*) from jobs) + (select count(*) from pg_stat_activity
                 where application_name = 'rates batches' and state <> 'idle')";
     while sqlx::query_scalar::<_, i64>(busy).fetch_one(&mut connection).await.unwrap() > 0 {
-        assert!(Instant::now() < deadline, "no batch waits for ever");
+        assert!(Instant::now() < deadline, "no batch is queued for ever");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn judge(cluster: &Cluster, told: &Told) {
+async fn check_batches(cluster: &Cluster, acknowledgements: &Acknowledgements) {
     let mut connection = cluster.connect().await;
     let batches: Vec<(String, String, i64, i64)> = sqlx::query_as(
         "select idempotency_key, state, rows, (select count(*) from prices where batch_id = b.id) from batches b",
@@ -289,7 +291,7 @@ async fn judge(cluster: &Cluster, told: &Told) {
     for (key, state, rows, prices) in &batches {
         assert_eq!((state.as_str(), *rows, *prices), ("done", ROWS, ROWS), "{key} is whole");
     }
-    for (number, acknowledged) in told.lock().unwrap().iter() {
+    for (number, acknowledged) in acknowledgements.lock().unwrap().iter() {
         let found = batches.iter().filter(|(key, ..)| *key == format!("batch {number}")).count();
         assert!(found == 1 || !acknowledged, "batch {number} was acknowledged and is there {found} times");
     }

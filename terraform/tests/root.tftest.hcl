@@ -1,4 +1,4 @@
-# The whole root, planned. What is only known after an apply is looked at by test.sh, on the applied state.
+# The whole root, planned. What is only known after an apply is looked at by test_apply.py, on the applied state.
 
 mock_provider "aws" {
   mock_data "aws_availability_zones" {

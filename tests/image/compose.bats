@@ -63,6 +63,17 @@ for name, service in services.items():
 ' <<<"$output"
 }
 
+@test "rotates the logs of every service" {
+  run docker compose --profile balanced config --format json
+  [ "$status" -eq 0 ]
+  python3 -c '
+import json, sys
+rotated = {"driver": "json-file", "options": {"max-size": "200k", "max-file": "3"}}
+for name, service in json.load(sys.stdin)["services"].items():
+    assert service.get("logging") == rotated, f"the log of {name} grows without bound"
+' <<<"$output"
+}
+
 @test "messages answers over the certificate it made, and keeps messages" {
   digest=2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
   docker compose cp messages:/var/lib/service/certs/localhost.crt "$BATS_TEST_TMPDIR/localhost.crt" 2>/dev/null

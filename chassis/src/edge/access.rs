@@ -13,12 +13,14 @@ use std::{
 
 use axum::extract::Request;
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 /// A line, as far as it is known.
 pub(super) struct Entry {
     line: Vec<u8>,
     tail: Vec<u8>,
+    /// The answer has a length, and no body is sent.
+    is_head: bool,
 }
 
 impl Entry {
@@ -39,7 +41,7 @@ impl Entry {
         tail.extend_from_slice(b"\" \"");
         put_header(&mut tail, request.headers(), &header::USER_AGENT);
         tail.extend_from_slice(b"\"\n");
-        Self { line, tail }
+        Self { line, tail, is_head: request.method() == Method::HEAD }
     }
 
     /// The same with the status of the answer.
@@ -50,7 +52,7 @@ impl Entry {
 
     /// The whole line, once so many bytes of body were sent.
     pub(super) fn line(mut self, bytes: u64) -> Vec<u8> {
-        let _ = write!(self.line, "{bytes}");
+        let _ = write!(self.line, "{}", if self.is_head { 0 } else { bytes });
         self.line.extend_from_slice(&self.tail);
         self.line
     }

@@ -66,7 +66,8 @@ where
             Arc::new(Endpoint::new(route.map_or("unmatched", MatchedPath::as_str), edge))
         });
         client::apply_forwarded(&mut request, edge.trusted_proxies);
-        let info = RequestInfo::new(&request, edge, endpoint, Instant::now());
+        let mut info = RequestInfo::new(&request, edge, endpoint, Instant::now());
+        info.keep_details(&request);
         let span = info.span();
         if edge.traces {
             trace::continue_trace(&span, request.headers());

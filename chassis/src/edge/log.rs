@@ -13,8 +13,8 @@ pub(super) struct RequestLine<'a> {
     pub(super) trace_id: Option<&'a str>,
     pub(super) method: &'static str,
     pub(super) route: &'a str,
-    pub(super) uri: &'a Uri,
-    pub(super) client: ClientAddress,
+    /// What was asked, and by whom.
+    pub(super) origin: Option<(&'a Uri, ClientAddress)>,
     pub(super) status: StatusCode,
     pub(super) elapsed: Duration,
     pub(super) problem: Option<&'a Problem>,
@@ -32,8 +32,9 @@ impl RequestLine<'_> {
         // Whole microseconds: more digits would only be noise.
         let duration_ms = f64::from(u32::try_from(self.elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
         let failed = self.status.is_client_error() || self.status.is_server_error();
-        let url = failed.then(|| self.uri.path_and_query().map_or("*", |target| target.as_str()));
-        let client = failed.then(|| self.client.0.to_string());
+        let origin = self.origin.filter(|_| failed);
+        let url = origin.map(|(uri, _)| uri.path_and_query().map_or("*", |target| target.as_str()));
+        let client = origin.map(|(_, client)| client.0.to_string());
         let reason = self.problem.and_then(Problem::reason);
         let reason = reason.as_deref();
         let cause = self.problem.and_then(Problem::cause_chain);

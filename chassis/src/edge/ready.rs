@@ -21,7 +21,6 @@ use http::Method;
 use tower::Service;
 
 use super::{Edge, client, endpoint::Endpoint, request::RequestInfo};
-use crate::Problem;
 
 /// Routes with the edge around them; cheap to clone.
 #[derive(Clone)]
@@ -48,9 +47,12 @@ impl Edged {
         // A panic here is ignored: the routed handler will hit it again and report it.
         let response = std::panic::catch_unwind(AssertUnwindSafe(|| answer(request))).ok()??;
         client::apply_forwarded(request, edge.trusted_proxies);
-        let info = RequestInfo::new(request, edge, endpoint, started);
-        let refusal = info.refusal(request.headers()).map(Problem::into_response);
-        Some(info.finish(refusal.unwrap_or(response)))
+        let mut info = RequestInfo::new(request, edge, endpoint, started);
+        let Some(refusal) = info.refusal(request.headers()) else {
+            return Some(info.finish(response));
+        };
+        info.keep_details(request);
+        Some(info.finish(refusal.into_response()))
     }
 }
 

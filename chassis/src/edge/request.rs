@@ -19,17 +19,23 @@ pub(super) struct RequestInfo {
     started: Instant,
     id: HeaderValue,
     method: &'static str,
-    uri: Uri,
-    client: ClientAddress,
     trace_id: Option<String>,
     is_https: bool,
-    accept: Option<HeaderValue>,
+    details: Option<Details>,
     encodings: Option<HeaderValue>,
     access: Option<access::Entry>,
     in_flight: InFlight,
 }
 
+/// What is needed of a request that fails.
+struct Details {
+    uri: Uri,
+    client: ClientAddress,
+    accept: Option<HeaderValue>,
+}
+
 impl RequestInfo {
+    /// Without what is needed when the request fails; see [`Self::keep_details`].
     pub(super) fn new(
         request: &Request,
         edge: &Arc<Edge>,
@@ -37,21 +43,28 @@ impl RequestInfo {
         started: Instant,
     ) -> Self {
         let headers = request.headers();
-        let client = ClientAddress::of(request.extensions());
+        let access = || access::Entry::new(request, ClientAddress::of(request.extensions()).0);
         Self {
             endpoint: Arc::clone(endpoint),
             started,
             id: request_id(headers),
             method: method_label(request.method()),
-            uri: request.uri().clone(),
-            client,
             trace_id: trace::trace_id(headers).map(str::to_owned),
             is_https: headers::is_https(headers),
-            accept: headers.get(header::ACCEPT).cloned(),
+            details: None,
             encodings: headers.get(header::ACCEPT_ENCODING).cloned(),
-            access: edge.access_log.as_ref().map(|_| access::Entry::new(request, client.0)),
+            access: edge.access_log.as_ref().map(|_| access()),
             in_flight: InFlight::enter(edge),
         }
+    }
+
+    /// Keeps what is needed when the request fails. An answer that is ready does not fail, and goes without this cost.
+    pub(super) fn keep_details(&mut self, request: &Request) {
+        self.details = Some(Details {
+            uri: request.uri().clone(),
+            client: ClientAddress::of(request.extensions()),
+            accept: request.headers().get(header::ACCEPT).cloned(),
+        });
     }
 
     fn id(&self) -> &str {
@@ -83,9 +96,9 @@ impl RequestInfo {
     /// The response as it goes out; measured and logged.
     pub(super) fn finish(self, response: Response) -> Response {
         let edge = &self.in_flight.edge;
-        let detail_member = edge.options.detail_member;
+        let accept = self.details.as_ref().and_then(|details| details.accept.as_ref());
         let (mut response, problem) =
-            problems::complete(response, &self.id, self.accept.as_ref(), detail_member);
+            problems::complete(response, &self.id, accept, edge.options.detail_member);
         let (status, elapsed) = (response.status(), self.started.elapsed());
         self.endpoint.observe(edge, self.method, status, elapsed);
         let line = RequestLine {
@@ -93,8 +106,7 @@ impl RequestInfo {
             trace_id: self.trace_id.as_deref(),
             method: self.method,
             route: &self.endpoint.route,
-            uri: &self.uri,
-            client: self.client,
+            origin: self.details.as_ref().map(|Details { uri, client, .. }| (uri, *client)),
             status,
             elapsed,
             problem: problem.as_ref(),

@@ -1,12 +1,14 @@
 //! What a service with a PostgreSQL database needs: settings, pools, migrations, errors, and one place for the retry.
 
 mod error;
+mod health;
 mod migrate;
 mod pool;
 mod retry;
 mod settings;
 
 pub use error::is_outage;
+pub use health::Health;
 pub use migrate::{check_schema, migrate, pending_migrations};
 pub use pool::{connect, failure_of, pool};
 pub use retry::retry;

@@ -1,6 +1,6 @@
 //! Requests without a socket.
 
-use axum::{body::Body, extract::Request};
+use axum::{body::Body, extract::Request, response::Response};
 use prometheus_client::registry::Registry;
 use tower::ServiceExt;
 
@@ -8,6 +8,7 @@ use super::Answer;
 use crate::{
     Context, Parts, Role, Service, Stop, VERSION,
     edge::Edged,
+    logfile::LogWriter,
     metrics::{self, RequestMetrics},
     process,
     settings::ShellSettings,
@@ -18,30 +19,45 @@ use crate::{
 pub struct Client {
     routes: Edged,
     metrics: axum::Router,
+    access_log: LogWriter,
+    stop: Stop,
 }
 
 impl Client {
     /// A client of a whole service, built with these variables. Its background tasks do not run.
     pub async fn start<S: Service>(variables: &[(&str, &str)]) -> Self {
         let loaded = super::settings::<S>(variables);
-        let mut registry = Registry::default();
+        let (mut registry, stop) = (Registry::default(), Stop::default());
         let context = Context {
             settings: &loaded.service,
             shell: &loaded.shell,
             role: Role::Serve,
             registry: &mut registry,
-            stop: &Stop::default(),
+            stop: &stop,
         };
         let parts = S::build(context).await.unwrap_or_else(|failure| panic!("{failure}"));
-        Self::new::<S>(parts, &loaded.shell, registry)
+        Self::with_stop::<S>(parts, &loaded.shell, registry, stop)
     }
 
     /// A client of these parts. `registry` holds the service's own metrics.
     #[must_use]
-    pub fn new<S: Service>(parts: Parts, shell: &ShellSettings, mut registry: Registry) -> Self {
+    pub fn new<S: Service>(parts: Parts, shell: &ShellSettings, registry: Registry) -> Self {
+        Self::with_stop::<S>(parts, shell, registry, Stop::default())
+    }
+
+    fn with_stop<S: Service>(
+        parts: Parts,
+        shell: &ShellSettings,
+        mut registry: Registry,
+        stop: Stop,
+    ) -> Self {
         let request_metrics = RequestMetrics::register(&mut registry, S::NAME, VERSION);
-        let routes = process::assemble::<S>(parts, shell, &Stop::default(), request_metrics, None);
-        Self { routes, metrics: metrics::router(registry) }
+        // As in a process: only where the settings name a folder. The lines stay in memory.
+        let has_log = !shell.logs.folder.as_os_str().is_empty();
+        let access_log = LogWriter::default();
+        let log = has_log.then(|| access_log.clone());
+        let routes = process::assemble::<S>(parts, shell, &stop, request_metrics, log);
+        Self { routes, metrics: metrics::router(registry), access_log, stop }
     }
 
     /// Sends a GET.
@@ -52,10 +68,26 @@ impl Client {
     /// Sends a request.
     pub async fn send(&self, request: Request) -> Answer {
         let sent = format!("{} {}", request.method(), request.uri());
-        let Ok(response) = self.routes.clone().oneshot(request).await;
-        let (head, body) = response.into_parts();
+        let (head, body) = self.open(request).await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body").to_vec();
         Answer { request: sent, status: head.status, headers: head.headers, body }
+    }
+
+    /// Sends a request and leaves the reading of the body to the caller.
+    pub async fn open(&self, request: Request) -> Response {
+        let Ok(response) = self.routes.clone().oneshot(request).await;
+        response
+    }
+
+    /// The lines of the access log. Kept where the settings name a folder of log files, which is not used.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        self.access_log.text()
+    }
+
+    /// Lets a stop begin, as SIGTERM does.
+    pub fn stop(&self) {
+        self.stop.begin();
     }
 
     /// What `/metrics` says.

@@ -2,15 +2,20 @@
 //! A failing helper shows request, status and body.
 
 #![expect(clippy::missing_panics_doc, reason = "helpers of tests panic where a test fails")]
-#![expect(clippy::must_use_candidate, reason = "most are called for their assertions")]
+#![expect(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "most are called for their assertions"
+)]
 
 mod answer;
 mod client;
+pub mod http1;
 mod process;
 
 pub use answer::Answer;
 pub use client::Client;
-pub use process::{Ended, Process, command};
+pub use process::{Ended, Process, command, run};
 
 use crate::{Service, settings::Loaded};
 

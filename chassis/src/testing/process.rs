@@ -1,7 +1,7 @@
 //! A process of the real binary.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -29,6 +29,36 @@ pub fn command(binary: &str, service: &str, variables: &[(&str, &str)]) -> Comma
     command
 }
 
+/// Runs a command to its end, but not for ever. Its log is standard output, then standard error.
+#[must_use]
+pub fn run(command: &mut Command) -> Ended {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a binary");
+    let (out, error) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    let (out, error) = (read_to_end(out), read_to_end(error));
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a process") {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let log = out.join().expect("a reader") + &error.join().expect("a reader");
+    Ended { code: status.unwrap_or_else(|| panic!("{command:?} did not end:\n{log}")).code(), log }
+}
+
+fn read_to_end(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
 /// A running process; killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -50,6 +80,15 @@ pub struct Ended {
     pub log: String,
     /// Its exit code; none where a signal ended it.
     pub code: Option<i32>,
+}
+
+impl Ended {
+    /// What it logged, if it ended with this exit code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}", self.log);
+        self.log
+    }
 }
 
 impl Process {

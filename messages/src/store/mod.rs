@@ -6,6 +6,7 @@ pub mod redis;
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use chassis::{Exit, Failure, exit::OrFail};
 
 use crate::{digest::Digest, settings::Settings};
 
@@ -55,10 +56,11 @@ impl Error for StoreError {
 }
 
 /// The store that the settings name: Redis where a host is given, else the file.
-pub fn open(settings: &Settings) -> Result<Arc<dyn Store>, String> {
+pub fn open(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
     if settings.redis.host.0.is_empty() {
-        let store = file::FileStore::open(&settings.store.file, settings.store.cache_bytes)
-            .map_err(|error| format!("cannot open {}: {error}", settings.store.file.display()))?;
+        let file = &settings.store.file;
+        let store = file::FileStore::open(file, settings.store.cache_bytes)
+            .or_fail(Exit::Unavailable, || format!("cannot open {}", file.display()))?;
         Ok(Arc::new(store))
     } else {
         Ok(Arc::new(redis::RedisStore::new(&settings.redis)?))

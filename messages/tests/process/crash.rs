@@ -12,7 +12,7 @@ use messages::digest::Digest;
 use serde_json::json;
 
 use crate::{
-    server::{PLAIN, Server, client, command, get, post},
+    server::{PLAIN, client, get, post, run, start},
     support::{FOO, redis::Redis},
 };
 
@@ -85,15 +85,15 @@ async fn no_acknowledged_message_is_lost_when_the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let acknowledged = Arc::default();
     for round in 0..10 {
-        let server = Server::start(folder.path(), &[PLAIN, ("RUST_LOG", "info,request=off")]);
+        let server = start(folder.path(), &[PLAIN, ("RUST_LOG", "info,request=off")]);
         all_are_there(&server.url, &acknowledged).await;
         let writers = Writers::start(&server.url, round, &acknowledged);
         writers.until_acknowledged(20 + fastrand::usize(..30)).await;
         server.signal("-KILL");
-        assert_eq!(server.end().1, None, "killed");
+        assert_eq!(server.end().code, None, "killed");
         writers.end().await;
     }
-    let server = Server::start(folder.path(), &[PLAIN]);
+    let server = start(folder.path(), &[PLAIN]);
     all_are_there(&server.url, &acknowledged).await;
     assert!(acknowledged.lock().unwrap().len() >= 200);
 }
@@ -104,7 +104,7 @@ async fn no_acknowledged_message_is_lost_when_redis_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let host = format!("127.0.0.1:{}", redis.port);
     let variables = [PLAIN, ("RUST_LOG", "info,request=off"), ("MESSAGES_REDIS_HOST", &host)];
-    let server = Server::start(folder.path(), &variables);
+    let server = start(folder.path(), &variables);
     let acknowledged = Arc::default();
     for round in 0..6 {
         let writers = Writers::start(&server.url, round, &acknowledged);
@@ -123,12 +123,12 @@ async fn while_redis_is_gone_requests_are_refused_and_then_answered_again() {
     let Some(mut redis) = Redis::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let host = format!("127.0.0.1:{}", redis.port);
-    let server = Server::start(folder.path(), &[PLAIN, ("MESSAGES_REDIS_HOST", &host)]);
+    let server = start(folder.path(), &[PLAIN, ("MESSAGES_REDIS_HOST", &host)]);
     let client = client([]).build().unwrap();
-    let check = || command(folder.path(), &[]).args(["check", "--url", &server.url]).output().unwrap();
+    let check = || run(&["check", "--url", &server.url], &[]).code;
     let ready = async || client.get(format!("{}/readyz", server.url)).send().await.unwrap().status();
     assert_eq!(post(&client, &server.url, "foo").await.unwrap().0, 201);
-    assert_eq!((check().status.code(), ready().await.as_u16()), (Some(0), 200));
+    assert_eq!((check(), ready().await.as_u16()), (Some(0), 200));
     for _twice in 0..2 {
         redis.kill();
         let started = Instant::now();
@@ -137,21 +137,20 @@ async fn while_redis_is_gone_requests_are_refused_and_then_answered_again() {
             assert_eq!(post(&client, &server.url, "bar").await.unwrap().0, 503);
         }
         assert!(started.elapsed() < Duration::from_secs(10), "refused at once, not after a timeout");
-        assert_eq!((check().status.code(), ready().await.as_u16()), (Some(1), 503));
+        assert_eq!((check(), ready().await.as_u16()), (Some(1), 503));
         redis.start_again();
         let deadline = Instant::now() + Duration::from_secs(5);
         while get(&client, &server.url, FOO).await.unwrap() != (200, r#"{"message":"foo"}"#.to_owned()) {
             assert!(Instant::now() < deadline, "Redis is back and the server does not find it");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!((check().status.code(), ready().await.as_u16()), (Some(0), 200));
+        assert_eq!((check(), ready().await.as_u16()), (Some(0), 200));
     }
 }
 
 async fn one_of_many_is_told_that_it_is_new(variables: &[(&str, &str)]) {
     let folder = tempfile::tempdir().unwrap();
-    let server =
-        Server::start(folder.path(), &[&[PLAIN, ("RUST_LOG", "info,request=off")], variables].concat());
+    let server = start(folder.path(), &[&[PLAIN, ("RUST_LOG", "info,request=off")], variables].concat());
     // Each has its connection, so that they do not wait in one line.
     let clients: Vec<_> = (0..32).map(|_| client([]).build().unwrap()).collect();
     for round in 0..10 {

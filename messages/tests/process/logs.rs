@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    server::{PLAIN, Server, client, get, post},
+    server::{PLAIN, client, get, post, start},
     support::FOO,
 };
 
@@ -19,14 +19,13 @@ fn sizes(folder: &Path, name: &str) -> Vec<u64> {
 async fn requests_are_in_access_log_and_events_in_app_log() {
     let folder = tempfile::tempdir().unwrap();
     let logs = folder.path().join("elsewhere/logs");
-    let server = Server::start(folder.path(), &[PLAIN, ("MESSAGES_LOG_DIR", logs.to_str().unwrap())]);
+    let server = start(folder.path(), &[PLAIN, ("MESSAGES_LOG_DIR", logs.to_str().unwrap())]);
     let client = client([]).user_agent("tester \"1\"").build().unwrap();
     post(&client, &server.url, "foo").await.unwrap();
     get(&client, &server.url, FOO).await.unwrap();
     get(&client, &server.url, "x").await.unwrap();
     server.signal("-TERM");
-    let (out, code) = server.end();
-    assert_eq!(code, Some(0), "{out}");
+    let out = server.end().expect(0);
     let access = fs::read_to_string(logs.join("access.log")).unwrap();
     let lines: Vec<_> = access.lines().map(|line| line.split_once("] ").unwrap()).collect();
     assert!(lines.iter().all(|(head, _)| head.starts_with("127.0.0.1 - - [")), "{access}");
@@ -48,7 +47,7 @@ async fn requests_are_in_access_log_and_events_in_app_log() {
 async fn logs_are_rolled_at_their_limit_and_five_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let small = [PLAIN, ("MESSAGES__LOGS__MAX_BYTES", "1000"), ("MESSAGES_REDIS_HOST", "127.0.0.1:1")];
-    let server = Server::start(folder.path(), &small);
+    let server = start(folder.path(), &small);
     let client = client([]).build().unwrap();
     for _ in 0..60 {
         // Refused, so that app.log has a line as well.
@@ -56,7 +55,7 @@ async fn logs_are_rolled_at_their_limit_and_five_are_kept() {
     }
     get(&client, &server.url, "last").await.unwrap();
     server.signal("-TERM");
-    assert_eq!(server.end().1, Some(0));
+    server.end().expect(0);
     let logs = folder.path().join("logs");
     for name in ["access.log", "app.log"] {
         let sizes = sizes(&logs, name);
@@ -70,10 +69,13 @@ async fn logs_are_rolled_at_their_limit_and_five_are_kept() {
 
 #[test]
 fn no_files_are_written_where_none_are_wanted() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("messages.toml"), "logs.folder = \"\"\n").unwrap();
-    let server = Server::start(folder.path(), &[PLAIN]);
-    server.signal("-TERM");
-    assert_eq!(server.end().1, Some(0));
-    assert!(!folder.path().join("logs").exists());
+    let by_file = tempfile::tempdir().unwrap();
+    fs::write(by_file.path().join("messages.toml"), "logs.folder = \"\"\n").unwrap();
+    let by_variable = tempfile::tempdir().unwrap();
+    for (folder, variables) in [(by_file, &[PLAIN][..]), (by_variable, &[PLAIN, ("MESSAGES_LOG_DIR", "")])] {
+        let server = start(folder.path(), variables);
+        server.signal("-TERM");
+        server.end().expect(0);
+        assert!(!folder.path().join("logs").exists(), "{variables:?}");
+    }
 }

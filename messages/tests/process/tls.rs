@@ -9,9 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::server::{Server, certificate, client, command, text};
+use chassis::testing::{Process, run};
 
-fn url(server: &Server) -> String {
+use crate::server::{certificate, client, command, made_certificate, start};
+
+fn url(server: &Process) -> String {
     format!("https://localhost:{}/healthz", server.address.rsplit_once(':').unwrap().1)
 }
 
@@ -19,37 +21,36 @@ fn url(server: &Server) -> String {
 async fn a_pair_is_made_once_and_is_trusted_by_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join("certs").join(name);
-    let server = Server::start(folder.path(), &[]);
+    let server = start(folder.path(), &[]);
     let made = fs::read(path("localhost.crt")).unwrap();
     assert_eq!(fs::metadata(path("localhost.key")).unwrap().permissions().mode() & 0o777, 0o600);
     for url in [url(&server), format!("https://{}/healthz", server.address)] {
-        let trusting = client([server.certificate()]).build().unwrap();
+        let trusting = client([made_certificate(folder.path())]).build().unwrap();
         assert_eq!(trusting.get(&url).send().await.unwrap().status(), 200, "{url}");
         let unknowing = client([]).build().unwrap();
         assert!(unknowing.get(&url).send().await.is_err(), "nobody vouches for {url}");
     }
     server.signal("-TERM");
-    assert_eq!(server.end().1, Some(0));
-    let server = Server::start(folder.path(), &[]);
+    server.end().expect(0);
+    let server = start(folder.path(), &[]);
     assert_eq!(fs::read(path("localhost.crt")).unwrap(), made);
     drop(server);
     fs::remove_file(path("localhost.key")).unwrap();
-    let refused = command(folder.path(), &[]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(text(&refused).contains("certs/localhost.key is missing"), "{refused:?}");
+    let refused = run(&mut command(folder.path(), &[])).expect(1);
+    assert!(refused.contains("certs/localhost.key is missing"), "{refused}");
     assert!(!path("localhost.key").exists());
     // Its path is printed, even where the log is silent.
     fs::remove_file(path("localhost.crt")).unwrap();
     let silent = [("RUST_LOG", "off"), ("MESSAGES__SERVER__METRICS_HOST", "203.0.113.1")];
-    let made = command(folder.path(), &silent).output().unwrap();
-    assert!(text(&made).contains("certs/localhost.crt"), "{made:?}");
+    let made = run(&mut command(folder.path(), &silent)).expect(1);
+    assert!(made.contains("certs/localhost.crt"), "{made}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_is_agreed_by_alpn_and_tls_1_2_will_do() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &[]);
-    let trusting = || client([server.certificate()]);
+    let server = start(folder.path(), &[]);
+    let trusting = || client([made_certificate(folder.path())]);
     let older = reqwest::tls::Version::TLS_1_2;
     for (client, version) in [
         (trusting(), http::Version::HTTP_2),
@@ -91,7 +92,7 @@ fn hello(version: [u8; 2]) -> Vec<u8> {
 #[test]
 fn tls_1_1_is_refused_by_its_version() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &[]);
+    let server = start(folder.path(), &[]);
     let answer = |version: [u8; 2]| {
         let mut stream = TcpStream::connect(&server.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -115,7 +116,7 @@ fn write_pair(folder: &Path) {
     fs::write(folder.join("localhost.crt"), pair.cert.pem()).unwrap();
 }
 
-async fn until_trusted(server: &Server, file: &Path, patience: Duration) {
+async fn until_trusted(server: &Process, file: &Path, patience: Duration) {
     let deadline = Instant::now() + patience;
     let url = url(server);
     // A new client each time: a connection that stands keeps its certificate.
@@ -130,19 +131,18 @@ async fn a_new_certificate_is_used_on_sighup_or_by_itself_and_a_broken_one_is_no
     let folder = tempfile::tempdir().unwrap();
     let certs = folder.path().join("certs");
     let file = certs.join("localhost.crt");
-    let server = Server::start(folder.path(), &[]);
+    let server = start(folder.path(), &[]);
     write_pair(&certs);
     server.signal("-HUP");
     until_trusted(&server, &file, Duration::from_secs(1)).await;
     write_pair(&certs);
     until_trusted(&server, &file, Duration::from_secs(15)).await;
-    let last = server.certificate();
+    let last = made_certificate(folder.path());
     fs::write(&file, "nonsense").unwrap();
     server.signal("-HUP");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(client([last]).build().unwrap().get(url(&server)).send().await.unwrap().status(), 200);
     server.signal("-TERM");
-    let (log, code) = server.end();
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("the new certificate is unusable"), "{log}");
+    let log = server.end().expect(0);
+    assert!(log.contains("cannot use the new certificate"), "{log}");
 }

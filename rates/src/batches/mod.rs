@@ -8,7 +8,7 @@ pub mod parse;
 pub(crate) mod sql;
 pub(crate) mod staging;
 mod upload;
-pub(crate) mod worker;
+pub mod worker;
 
 use sqlx::PgConnection;
 

@@ -39,7 +39,7 @@ impl BatchState {
 
 /// A batch in any state.
 #[derive(Debug, Clone)]
-pub(crate) struct Batch {
+pub struct Batch {
     pub(crate) id: i64,
     pub(crate) supplier: String,
     pub(crate) state: BatchState,

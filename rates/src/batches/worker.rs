@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use chassis::{
     Problem,
-    worker::{Failed, GivenUp, Handler, Job},
+    worker::{Failed, GivenUp, Handler, Job, Workers},
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -55,16 +55,25 @@ impl QueuedBatch {
     }
 }
 
+impl App {
+    /// Workers for the batches that are queued.
+    #[must_use]
+    pub fn workers(&self) -> Workers<BatchHandler> {
+        Workers {
+            queue: self.queue.clone(),
+            connections: self.database.batches.clone(),
+            handler: Arc::new(BatchHandler { app: self.clone() }),
+            max_attempts: self.batches.max_attempts,
+        }
+    }
+}
+
 /// Stores one batch after another.
-pub(crate) struct BatchHandler {
+pub struct BatchHandler {
     app: App,
 }
 
 impl BatchHandler {
-    pub(crate) fn new(app: App) -> Self {
-        Self { app }
-    }
-
     /// Reads the content and stores its prices.
     async fn store(
         &self,

@@ -22,27 +22,29 @@ pub enum Command {
     /// where nothing is pending. Several may run at once. Needs a role that owns the tables. With DB_APP_USER and
     /// DB_APP_PASSWORD it also makes (or updates) the login role for `serve`, with the least it needs.
     Migrate,
-    /// Load a dump, or prices as CSV
+    /// Load a dump, or prices alone
     ///
-    /// FILE is a plain pg_dump with COPY blocks of regions, ports and prices (all other content is ignored), or CSV
-    /// with the header orig_code,dest_code,day,price; either may be gzipped. All rows are stored, or none.
+    /// FILE is a plain pg_dump with COPY blocks of regions, ports and prices (everything else in it is skipped), or
+    /// prices as `rates push` takes them: CSV with the header orig_code,dest_code,day,price, .json or .ndjson. Any of
+    /// them may be gzipped. All rows are stored, or none.
     Load(load::Options),
     /// Prove that the rollup equals the raw prices
     ///
-    /// Exit code 0 if every row is right, 1 with the first differences if not; `rates rebuild` repairs them.
+    /// Exit code 0 if every row is right, 1 with the first differences if not; `rates rebuild` corrects them.
     Verify,
     /// Make the rollup equal the raw prices
     ///
-    /// Writes only the rows that are wrong. Readers are not held up; writers wait until it is done.
+    /// Writes only the rows that are wrong. Readers do not wait; writers wait until it is done.
     Rebuild,
     /// Create, list and revoke the keys that writes need
     #[command(subcommand)]
     Key(key::Command),
     /// Send a file of prices to a server
     ///
-    /// The key comes from RATES_KEY. Run it again after anything that went wrong: nothing is stored twice. Exit codes: 0
-    /// the prices are stored; 64 key rejected; 65 file rejected; 66 the file cannot be read; 69 the server cannot be
-    /// reached; 75 it is busy, or the batch still waits.
+    /// The key comes from RATES_KEY. If anything goes wrong, run the same command again: nothing is stored twice.
+    ///
+    /// Exit codes: 0 all prices are stored; 64 key rejected or wrong command line; 65 file rejected; 66 the file cannot
+    /// be read; 69 the server cannot be reached; 75 it is busy or the connection broke, try again later.
     Push(push::Options),
     /// Store the batches that are queued (Prefer: respond-async), and do nothing else
     Work,

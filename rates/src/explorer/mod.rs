@@ -3,3 +3,4 @@
 pub(crate) mod assets;
 pub(crate) mod page;
 mod query;
+mod shown;

@@ -1,41 +1,29 @@
 //! `GET /` in a browser: the explorer. The address holds its whole state and the server draws all of it, so links,
 //! bookmarks and the back button work by themselves, and so does the page without its script.
 
-use std::fmt::Write;
-
 use askama::Template;
-use axum::response::{IntoResponse, Response};
+use axum::body::Bytes;
 use chassis::{Problem, problem::FieldError};
 use chrono::{Months, NaiveDate};
-use http::{HeaderValue, StatusCode, header};
 
 use super::{
     assets::{ASSETS, Assets},
     query::PageQuery,
+    shown::{Shown, show},
 };
 use crate::{
     http::parameters::parse_day,
     lanes::{
         Lanes,
-        chart::{self, thousands},
-        query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
-        reader::ReadError,
-        sql::{Day, Lane, Percentiles},
+        cache::{Outage, Source},
+        chart,
+        query::{AnswerKey, Picture},
     },
     places::Catalogue,
 };
 
 /// The days shown where none are asked for: a quarter, up to the newest that has a price.
 const DEFAULT_MONTHS: u32 = 3;
-/// The most rows of the table: a year. All days are in the CSV.
-const TABLE_DAYS: usize = 366;
-
-/// Its own script, style and pictures, and no inline script or style.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
-     frame-ancestors 'none'; base-uri 'none'",
-);
-
 #[derive(Template, Default)]
 #[template(path = "explorer.html")]
 struct Page<'a> {
@@ -81,46 +69,75 @@ struct Link {
     current: bool,
 }
 
-/// The answer.
-struct Shown {
-    title: String,
-    words: Vec<String>,
-    /// The address of the picture but for size and theme.
-    picture: String,
-    lanes: Vec<ShownLane>,
-    table: Vec<Vec<String>>,
-    days: usize,
-    full: bool,
+/// Why there is no page of what was query.
+pub(crate) enum NoPage {
+    /// The query has faults: a page that says so.
+    Faults(String),
+    /// The page could not be made.
+    Problem(Problem),
 }
 
-struct ShownLane {
-    name: String,
-    /// The lane's answer as JSON, oldest day first; other forms have other paths and the same query.
-    query: String,
+impl From<Problem> for NoPage {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
 }
 
-/// The page as this query asks for it. What is wrong with the query is said on the page.
-pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Problem> {
-    let asked = PageQuery::parse(query);
+impl Outage for NoPage {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.is_outage())
+    }
+}
+
+/// The page of this query string, from the cache of answers or made now.
+pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(Bytes, Source), NoPage> {
+    let Some(key) = key(query) else {
+        let newest_known = service.freshness.current().unwrap_or(0);
+        let (html, _) = make(service, query, newest_known).await?;
+        return Ok((html.into(), Source::Miss));
+    };
+    let make = |newest_known| make(service, query, newest_known);
+    let (page, source) = service.cache.find_or_make(&key, make).await?;
+    Ok((page.body, source))
+}
+
+/// The key of a page; none where the query string is too long for one.
+fn key(query: &str) -> Option<AnswerKey> {
+    let mut key = AnswerKey::default();
+    // No key of rates begins like this: it would be a day that is not in the calendar.
+    key.push(b"page");
+    // A page of lanes without prices ends on the day it is made.
+    key.push(&chrono::Utc::now().date_naive().to_epoch_days().to_le_bytes());
+    (query.len() <= key.room()).then(|| {
+        key.push(query.as_bytes());
+        key
+    })
+}
+
+/// Makes the page. All that it shows is read after `newest_known` was known and so is no older; it is kept as being of
+/// that version.
+async fn make(service: &Lanes, text: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
+    let query = PageQuery::parse(text);
     let catalogue = service.places.now().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
-    let lanes = read_lanes(&asked, &catalogue, &mut page);
-    page.from = asked.from.to_string();
-    page.to = asked.to.to_string();
+    let lanes = resolve_lanes(&query, &catalogue, &mut page);
+    page.faults.extend(query.faults.iter().cloned());
+    page.from = query.from.to_string();
+    page.to = query.to.to_string();
 
     let (mut days, mut examples) = (None, Vec::new());
     if page.faults.is_empty() {
         if lanes.is_empty() {
             examples = find_examples(service, &catalogue).await?;
         } else {
-            days = days_of(service, &asked, &lanes, &mut page.faults).await?;
+            days = days_of(service, &query, &lanes, &mut page.faults).await?;
         }
     }
     page.examples = examples;
     if let Some((from, to)) = days {
         (page.from, page.to) = (from.to_string(), to.to_string());
         page.presets = presets(&lanes, from, to);
-        page.shown = Some(show(service, &lanes, from, to).await?);
+        page.shown = Some(show(service, &lanes, from, to, newest_known).await?);
     }
     for (index, row) in page.rows.iter_mut().enumerate() {
         row.number = index + 1;
@@ -130,23 +147,17 @@ pub(crate) async fn page(service: &Lanes, query: &str) -> Result<Response, Probl
             row.without = Some(address(&others, &page.from, &page.to));
         }
     }
-    let status = if page.faults.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let html = page.render().map_err(Problem::internal)?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, service.cache_control.clone()),
-    ];
-    Ok((status, headers, html).into_response())
+    if page.faults.is_empty() { Ok((html.into_bytes(), newest_known)) } else { Err(NoPage::Faults(html)) }
 }
 
-/// A lane by the names of its places.
-type Names = (String, String);
+/// A lane by the codes of its places.
+pub(super) type Names = (String, String);
 
 /// The lanes asked for; the rows of the form and what is wrong go to `page`.
-fn read_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
+fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
     let mut lanes = Vec::new();
-    for (index, (origin, destination)) in asked.lanes.iter().enumerate() {
+    for (index, (origin, destination)) in query.lanes.iter().enumerate() {
         let mut place = |text: &str, field: &'static str| {
             let text = text.trim();
             if let Some(place) = catalogue.resolve(text) {
@@ -155,7 +166,7 @@ fn read_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>)
                     Some(place),
                 );
             }
-            let which = if asked.lanes.len() > 1 { format!(" of lane {}", index + 1) } else { String::new() };
+            let which = if query.lanes.len() > 1 { format!(" of lane {}", index + 1) } else { String::new() };
             let detail = if text.is_empty() {
                 format!("The {field}{which} is missing.")
             } else {
@@ -188,7 +199,7 @@ fn read_lanes(asked: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>)
 /// The range asked for, or the newest days of these lanes; none, with the faults, where it is wrong.
 async fn days_of(
     service: &Lanes,
-    asked: &PageQuery<'_>,
+    query: &PageQuery<'_>,
     lanes: &[Names],
     faults: &mut Vec<FieldError>,
 ) -> Result<Option<(NaiveDate, NaiveDate)>, Problem> {
@@ -197,7 +208,7 @@ async fn days_of(
             parse_day(text).map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
         })
     };
-    let (from, to) = (read(&asked.from, "date_from"), read(&asked.to, "date_to"));
+    let (from, to) = (read(&query.from, "date_from"), read(&query.to, "date_to"));
     let to = if let Some(to) = to {
         to.ok()
     } else {
@@ -271,7 +282,7 @@ fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
                 })
             })
             .collect();
-    links.push(Link { text: "Newest days".to_owned(), href: address(lanes, "", ""), current: false });
+    links.push(Link { text: "Latest".to_owned(), href: address(lanes, "", ""), current: false });
     links
 }
 
@@ -287,87 +298,4 @@ fn address(lanes: &[Names], from: &str, to: &str) -> String {
         }
     }
     query.finish()
-}
-
-async fn show(service: &Lanes, lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Result<Shown, Problem> {
-    let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
-    let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
-        .iter()
-        .filter_map(|(origin, destination)| Some((place(origin)?, place(destination)?)))
-        .collect();
-    let Some(((origin, destination), compare)) = lanes.split_first() else {
-        return Err(Problem::internal("a place of the catalogue has no name of a place"));
-    };
-    let first = RatesQuery {
-        from,
-        to,
-        origin: origin.clone(),
-        destination: destination.clone(),
-        order: Order::OldestFirst,
-        statistics: Statistics::Full,
-    };
-    let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    let queries = picture.lanes(&first);
-    let newest_known = service.freshness.current().unwrap_or(0);
-    let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
-        ReadError::Database(error) => error.into(),
-        // They were there a moment ago.
-        ReadError::UnknownPlaces(_) => Problem::unavailable("The places changed meanwhile; try again.", 1),
-    })?;
-    let catalogue = service.places.at(read[0].version).await?;
-    let series = chart::describe(&queries, &read, &catalogue);
-    let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
-    for (origin, destination) in compare {
-        let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
-    }
-    let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
-    Ok(Shown {
-        title: if let [(name, _)] = series.as_slice() {
-            name.clone()
-        } else {
-            format!("{} lanes compared", series.len())
-        },
-        words: series.iter().map(|(_, words)| words.clone()).collect(),
-        picture: address,
-        lanes: series
-            .into_iter()
-            .zip(&queries)
-            .map(|((name, _), query)| ShownLane { name, query: api_query(query) })
-            .collect(),
-        table: table(&queries, &read),
-        days,
-        full: compare.is_empty(),
-    })
-}
-
-fn api_query(query: &RatesQuery<'_>) -> String {
-    format!(
-        "date_from={}&date_to={}&orig_code={}&dest_code={}",
-        query.from,
-        query.to,
-        query.origin.as_ref(),
-        query.destination.as_ref()
-    )
-}
-
-/// A row for each day, newest first: of one lane everything, of several the mean and the number of prices.
-fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for (query, lane) in queries.iter().zip(lanes) {
-        let newest_first = RatesQuery { order: Order::NewestFirst, ..query.clone() };
-        for (index, (day, priced)) in lane.each_day(&newest_first).take(TABLE_DAYS).enumerate() {
-            if rows.len() <= index {
-                rows.push(vec![day.to_string()]);
-            }
-            let dollars = |value: Option<f64>| value.map(thousands).unwrap_or_default();
-            let row = &mut rows[index];
-            row.push(dollars(priced.and_then(Day::mean)));
-            if query.statistics == Statistics::Full {
-                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
-                row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
-            }
-            row.push(priced.map(|day| day.count.to_string()).unwrap_or_default());
-        }
-    }
-    rows
 }

@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::{http::parameters::pairs, lanes::query::Picture};
+use chassis::problem::FieldError;
+
+use crate::{
+    http::parameters::{Misspelt, misspelt, pairs},
+    lanes::query::Picture,
+};
 
 /// What the page is to show.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,22 +18,28 @@ pub(crate) struct PageQuery<'a> {
     pub(crate) from: Cow<'a, str>,
     /// The last day; empty: not given.
     pub(crate) to: Cow<'a, str>,
+    /// Parameters that are near to one of the page's.
+    pub(crate) faults: Vec<FieldError>,
 }
+
+const NAMES: [&str; 6] = ["orig_code", "origin", "dest_code", "destination", "date_from", "date_to"];
 
 impl<'a> PageQuery<'a> {
     /// Reads the query string of the page. Its form sends `orig_code` and `dest_code` once for each lane, in order.
     pub(crate) fn parse(query: &'a str) -> Self {
         let mut page = Self::default();
         let (mut origins, mut destinations) = (Vec::new(), Vec::new());
+        let mut unknown = Vec::new();
         for (name, value) in pairs(query) {
             match &*name {
                 "orig_code" | "origin" => origins.push(value),
                 "dest_code" | "destination" => destinations.push(value),
                 "date_from" => page.from = value,
                 "date_to" => page.to = value,
-                _ => {}
+                _ => unknown.push(name),
             }
         }
+        page.faults = misspelt(unknown, &NAMES).iter().map(Misspelt::fault).collect();
         let rows = origins.len().max(destinations.len());
         origins.resize(rows, Cow::default());
         destinations.resize(rows, Cow::default());

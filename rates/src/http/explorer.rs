@@ -6,16 +6,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chassis::{Problem, extract::Path};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer;
 use crate::{
     app::App,
-    explorer::{assets::ASSETS, page},
+    explorer::{
+        assets::ASSETS,
+        page::{self, NoPage},
+    },
+    lanes::Lanes,
     suppliers,
 };
+
+/// The page's own script, style and pictures, and no inline script or style.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+     frame-ancestors 'none'; base-uri 'none'",
+);
 
 /// What a program finds at the root.
 #[derive(Serialize, ToSchema)]
@@ -41,11 +51,26 @@ pub(crate) async fn greet(
 ) -> Result<Response, Problem> {
     let response = if answer::preferred(&headers, &[answer::JSON, answer::HTML]) == answer::HTML {
         suppliers::check_reader(&app, &headers).await?;
-        page::page(&app.lanes, &query.unwrap_or_default()).await?
+        get_page(&app.lanes, &query.unwrap_or_default()).await?
     } else {
         Json(Greeting { message: "Hello world!" }).into_response()
     };
     Ok(answer::vary_by_accept(response))
+}
+
+async fn get_page(lanes: &Lanes, query: &str) -> Result<Response, Problem> {
+    let mut response = match page::page(lanes, query).await {
+        Ok((html, source)) => answer::cached(html, None, source, &lanes.cache_control),
+        Err(NoPage::Faults(html)) => {
+            let headers = [(header::CACHE_CONTROL, lanes.cache_control.clone())];
+            (StatusCode::BAD_REQUEST, headers, html).into_response()
+        }
+        Err(NoPage::Problem(problem)) => return Err(problem),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    Ok(response)
 }
 
 /// A file of the page. Its name holds a hash of its content, so browsers may keep it for ever.

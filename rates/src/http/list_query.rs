@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chassis::problem::FieldError;
 
-use super::parameters::{pairs, quoted};
+use super::parameters::{Misspelt, misspelt, pairs, quoted};
 
 /// Which items of a list, and which page of them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,8 +25,10 @@ impl<'a> ListQuery<'a> {
         let mut list = Self::default();
         let mut faults = Vec::new();
         let mut seen = Vec::new();
+        let mut unknown = Vec::new();
         for (name, value) in pairs(query) {
             let Some(name) = known.iter().find(|known| **known == name) else {
+                unknown.push(name);
                 continue;
             };
             if seen.contains(name) {
@@ -48,6 +50,7 @@ impl<'a> ListQuery<'a> {
                 },
             }
         }
+        faults.extend(misspelt(unknown, known).iter().map(Misspelt::fault));
         if faults.is_empty() { Ok(list) } else { Err(faults) }
     }
 }

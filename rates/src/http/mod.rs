@@ -11,3 +11,4 @@ pub(crate) mod places;
 pub(crate) mod prices;
 pub(crate) mod rates;
 pub mod router;
+mod upload_headers;

@@ -104,15 +104,17 @@ impl Parameter<'_> {
 
 /// The faults found while the parameters of a query string are read.
 pub(crate) struct Reading<'a> {
-    /// Names that the client wrote and no parameter has, each with the one that it is near to.
-    misspelt: Vec<(Cow<'a, str>, &'static str)>,
+    misspelt: Vec<Misspelt<'a>>,
     pub(crate) faults: Vec<FieldError>,
 }
 
 impl<'a> Reading<'a> {
-    /// Gives each parameter its value. What has a name of no parameter is passed over: proxies and analytics add
-    /// parameters of their own.
-    pub(crate) fn new(query: &'a str, parameters: &mut [&mut Parameter<'a>]) -> Self {
+    /// Gives each parameter its value. One whose name is near to a known name is a fault, or a slip of the pen would be
+    /// ignored in silence; other unknown ones are passed over: proxies and analytics add parameters of their own.
+    ///
+    /// Inlined, so that the names are constants where they are compared.
+    #[inline]
+    pub(crate) fn new<const N: usize>(query: &'a str, mut parameters: [&mut Parameter<'a>; N]) -> Self {
         let mut unknown = Vec::new();
         for (name, value) in pairs(query) {
             let known = parameters.iter_mut().find_map(|parameter| {
@@ -126,11 +128,22 @@ impl<'a> Reading<'a> {
             parameter.repeated |= parameter.given.is_some();
             parameter.given = Some((known, value));
         }
-        let names = || parameters.iter().flat_map(|parameter| parameter.names).copied();
-        Self { misspelt: misspelt(unknown, names), faults: Vec::new() }
+        if unknown.is_empty() {
+            return Self { misspelt: Vec::new(), faults: Vec::new() };
+        }
+        let names: Vec<_> = parameters.iter().flat_map(|parameter| parameter.names).copied().collect();
+        Self { misspelt: misspelt(unknown, &names), faults: Vec::new() }
+    }
+
+    /// All faults, when every parameter has been read.
+    pub(crate) fn finish(self) -> Vec<FieldError> {
+        let mut faults = self.faults;
+        faults.extend(self.misspelt.iter().map(Misspelt::fault));
+        faults
     }
 
     /// The value of a parameter that must be given; `None` where it has a fault.
+    #[inline]
     pub(crate) fn required<T>(
         &mut self,
         parameter: Parameter<'a>,
@@ -138,7 +151,8 @@ impl<'a> Reading<'a> {
     ) -> Option<T> {
         let Parameter { names, given, repeated } = parameter;
         let Some((name, value)) = given else {
-            self.faults.push(self.missing(names));
+            let fault = self.missing(names);
+            self.faults.push(fault);
             return None;
         };
         let fault = if repeated {
@@ -156,6 +170,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The same of a parameter that has a default.
+    #[inline]
     pub(crate) fn optional<T>(
         &mut self,
         parameter: Parameter<'a>,
@@ -165,28 +180,54 @@ impl<'a> Reading<'a> {
         if parameter.given.is_none() { Some(default) } else { self.required(parameter, parse) }
     }
 
-    fn missing(&self, names: &[&'static str]) -> FieldError {
-        let written = self.misspelt.iter().find(|(_, meant)| names.contains(meant));
-        let detail = match written {
-            Some((written, _)) => {
-                format!("{} is missing; did you mean it by {}?", names[0], quoted(written))
-            }
-            None => format!("{} is missing", names[0]),
+    /// The client may have meant one of the misspelt parameters, which then is no fault of its own.
+    fn missing(&mut self, names: &[&'static str]) -> FieldError {
+        let at = self.misspelt.iter().position(|one| names.contains(&one.meant));
+        let Some(Misspelt { written, meant }) = at.map(|at| self.misspelt.remove(at)) else {
+            return FieldError::new(names[0], "missing", format!("{} is missing", names[0]));
         };
-        FieldError::new(names[0], "missing", detail)
+        let detail = format!("{} is missing; did you misspell it as {}?", names[0], quoted(&written));
+        FieldError::new(names[0], "missing", detail).suggest(vec![meant.to_owned()])
     }
 }
 
-/// Those of the unknown names that are near to a known one, with that.
-fn misspelt<N: Iterator<Item = &'static str>>(
-    unknown: Vec<Cow<'_, str>>,
-    names: impl Fn() -> N,
-) -> Vec<(Cow<'_, str>, &'static str)> {
+/// A name that is near to that of a parameter.
+pub(crate) struct Misspelt<'a> {
+    written: Cow<'a, str>,
+    meant: &'static str,
+}
+
+impl Misspelt<'_> {
+    pub(crate) fn fault(&self) -> FieldError {
+        let Self { written, meant } = self;
+        let detail = format!("there is no parameter {}; did you mean {meant}?", quoted(written));
+        FieldError::new(written.clone().into_owned(), "unknown_parameter", detail)
+            .suggest(vec![(*meant).to_owned()])
+    }
+}
+
+/// Those of the unknown names that are near to one of `names`.
+pub(crate) fn misspelt<'a>(unknown: Vec<Cow<'a, str>>, names: &[&'static str]) -> Vec<Misspelt<'a>> {
+    /// More are not looked at: a long query string must not be a way to keep the server busy.
+    const MOST: usize = 16;
     let near = |written: &str| {
         let written = written.to_lowercase();
-        names().find(|name| strsim::damerau_levenshtein(&written, name) <= 2)
+        names
+            .iter()
+            .copied()
+            // Two edits make any short name into any other, so those of up to five letters may differ by one.
+            .map(|name| (name, if name.len() > 5 { 2 } else { name.len() / 3 }))
+            .filter(|(name, allowed)| written.len().abs_diff(name.len()) <= *allowed)
+            .map(|(name, allowed)| (name, strsim::damerau_levenshtein(&written, name), allowed))
+            .filter(|(_, distance, allowed)| distance <= allowed)
+            .min_by_key(|(_, distance, _)| *distance)
+            .map(|(name, ..)| name)
     };
-    unknown.into_iter().filter_map(|written| near(&written).map(|meant| (written, meant))).collect()
+    unknown
+        .into_iter()
+        .take(MOST)
+        .filter_map(|written| near(&written).map(|meant| Misspelt { written, meant }))
+        .collect()
 }
 
 #[cfg(test)]

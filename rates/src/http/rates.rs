@@ -184,7 +184,7 @@ async fn make(
 ) -> Result<(Vec<u8>, i64), Problem> {
     let problem = |error| read_problem(error, text);
     if let Form::Svg(picture) = form {
-        let queries = picture.lanes(query);
+        let queries = query.lanes(picture);
         let read = lanes.reader.read_all(&queries, newest_known).await.map_err(problem)?;
         let version = read[0].version;
         let catalogue = lanes.places.at(version).await?;
@@ -246,7 +246,7 @@ async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
 /// Unknown places are faults of the parameters that the client named them by in the query string `text`.
 fn read_problem(error: ReadError, text: &str) -> Problem {
     match error {
-        ReadError::Database(error) => error.into(),
+        ReadError::Failed(problem) => problem,
         ReadError::UnknownPlaces(places) => Problem::invalid_parameters(
             places
                 .into_iter()

@@ -17,7 +17,12 @@ use chassis::Problem;
 use http::{HeaderValue, StatusCode};
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 
+use super::query::AnswerKey;
 use crate::settings::CacheSettings;
+
+/// While nobody hears of changes, the database may be away: a request that has a stale answer waits this long for a fresh
+/// one. Well above what a read takes, well below what a person notices.
+const STALE_AFTER: Duration = Duration::from_millis(250);
 
 /// A finished answer.
 #[derive(Debug, Clone)]
@@ -53,64 +58,6 @@ pub trait Outage {
 impl Outage for Problem {
     fn is_outage(&self) -> bool {
         self.status() == StatusCode::SERVICE_UNAVAILABLE
-    }
-}
-
-/// What an answer depends on, as bytes: the version of the data and whatever the request asks. On the stack, so that a
-/// lookup allocates nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct AnswerKey {
-    bytes: [u8; Self::CAPACITY],
-    length: usize,
-}
-
-impl Default for AnswerKey {
-    /// A key of nothing asked, at version 0.
-    fn default() -> Self {
-        Self { bytes: [0; Self::CAPACITY], length: Self::VERSION }
-    }
-}
-
-impl AnswerKey {
-    /// The bytes of the version, which come first.
-    const VERSION: usize = size_of::<i64>();
-    /// Four lanes by their longest names, and what is asked about them.
-    const CAPACITY: usize = 560;
-
-    /// The same at this version of the data.
-    #[must_use]
-    pub fn at(&self, version: i64) -> Self {
-        let mut key = *self;
-        key.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
-        key
-    }
-
-    /// Adds a part of a fixed length.
-    pub(crate) fn push(&mut self, part: &[u8]) {
-        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
-        self.length += part.len();
-    }
-
-    /// Adds a text of at most 255 bytes after its length, which keeps "AB" + "C" apart from "A" + "BC".
-    pub(crate) fn push_text(&mut self, text: &str) {
-        self.push(&[u8::try_from(text.len()).unwrap_or(u8::MAX)]);
-        self.push(text.as_bytes());
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// The strong tag of the answer with this key. It changes with the data and with the program, whose next version
-    /// may write the same data differently.
-    #[must_use]
-    pub fn etag(&self) -> HeaderValue {
-        // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
-        const REVISION: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
-        let hash = REVISION.iter().chain(self.as_slice()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
     }
 }
 
@@ -237,8 +184,8 @@ impl AnswerCache {
         Some(key.at(self.freshness.current()?).etag())
     }
 
-    /// The answer to what `key` asks, or the one that `make` makes: of data no older than the version it is given, with
-    /// the version it was made of. Who asks for the same at the same time waits for one of them to make it.
+    /// The answer to what `key` asks, or the one that `make` makes: of data no older than the version it is given (0 where
+    /// none is known), with the version it was made of (0 where that is not known either). Who asks for the same at the same time waits for one of them to make it.
     pub async fn find_or_make<E: Outage, F>(
         &self,
         key: &AnswerKey,
@@ -267,25 +214,28 @@ impl AnswerCache {
             let (body, version) = make(newest_known).await?;
             Ok::<_, E>(CachedAnswer { body: Bytes::from(body), etag: key.at(version).etag(), version })
         };
-        let answer = if let Some(version) = self.freshness.current() {
-            self.get_or_make(key, version, make(version)).await
-        } else {
-            // Nothing is known of the newest version, so nothing in the cache is known to be right. While the database
-            // cannot be reached at all, asking it would only make the stale answer late.
-            if self.freshness.listening() == Listening::Away
-                && let Some(stale) = self.find_stale(key)
-            {
-                return Ok(stale);
-            }
-            let answer = make(0).await;
-            if let Ok(answer) = &answer {
-                self.put(&key.at(answer.version), answer);
-            }
-            answer
+        if let Some(version) = self.freshness.current() {
+            return match self.get_or_make(key, version, make(version)).await {
+                Err(error) if error.is_outage() => self.find_stale(key).ok_or(error),
+                answer => Ok((answer?, Source::Miss)),
+            };
+        }
+        // Nothing is known of the newest version, so nothing in the cache is known to be right.
+        let keep = |answer: CachedAnswer| {
+            self.put(&key.at(answer.version), &answer);
+            (answer, Source::Miss)
         };
-        match answer {
-            Err(error) if error.is_outage() => self.find_stale(key).ok_or(error),
-            answer => Ok((answer?, Source::Miss)),
+        let Some(stale) = self.find_stale(key) else {
+            return make(0).await.map(keep);
+        };
+        // The database cannot be reached: to ask it would only make the stale answer late.
+        if self.freshness.listening() == Listening::Away {
+            return Ok(stale);
+        }
+        match tokio::time::timeout(STALE_AFTER, make(0)).await {
+            Ok(Err(error)) if !error.is_outage() => Err(error),
+            Ok(Ok(answer)) => Ok(keep(answer)),
+            Ok(Err(_)) | Err(_) => Ok(stale),
         }
     }
 
@@ -326,9 +276,9 @@ impl AnswerCache {
         self.answers.as_ref()?.get(key.as_slice())
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer; not one of an unknown version.
     pub fn put(&self, key: &AnswerKey, answer: &CachedAnswer) {
-        if let Some(answers) = &self.answers {
+        if let Some(answers) = self.answers.as_ref().filter(|_| answer.version > 0) {
             answers.insert(key.as_slice().to_vec(), answer.clone());
         }
     }

@@ -1,8 +1,10 @@
 //! Hears of changes of the data, by a connection that listens for notifications.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, postgres::PgListener};
+use chassis::postgres::Health;
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgListener};
+use tokio::time::timeout;
 
 use super::{
     cache::{Freshness, Listening},
@@ -18,27 +20,40 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Pause before the next attempt to connect.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// Keeps `freshness` up to date for ever; a lost connection is made anew.
-pub async fn listen(freshness: &Freshness, pool: &PgPool) {
+/// Keeps `freshness` up to date for ever; a lost connection is made anew. Says why the database cannot be reached, once
+/// each time that this begins.
+pub(super) async fn listen(freshness: &Freshness, health: &Health, pool: &PgPool) {
     loop {
-        let Err(error) = listen_once(freshness, pool).await;
+        let Err(error) = listen_once(freshness, health, pool).await;
+        let error = Arc::new(error);
         if freshness.listening() == Listening::Live {
             freshness.end(Listening::Lost);
-            tracing::warn!(error = %error, "lost the notifications of the database; the cache is not used");
+            tracing::warn!(error = %error, "lost the connection that hears of changes; reads go to the database");
         } else {
-            freshness.end(Listening::Away);
-            tracing::debug!(error = %error, "cannot listen to the database");
+            health.connected(Err(Arc::clone(&error)));
+            if freshness.end(Listening::Away) != Listening::Away {
+                tracing::warn!(error = %error, "cannot reach the database; stale answers are given where there are any");
+            }
         }
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-async fn listen_once(freshness: &Freshness, pool: &PgPool) -> Result<Infallible, sqlx::Error> {
+async fn listen_once(
+    freshness: &Freshness,
+    health: &Health,
+    pool: &PgPool,
+) -> Result<Infallible, sqlx::Error> {
+    let options = (*pool.connect_options()).clone().application_name("rates listener");
+    // A pool tries again until its time is up and then reports that alone: this connection tells what is wrong, at once.
+    let probe = timeout(HEARTBEAT, PgConnection::connect_with(&options)).await;
+    probe.map_err(|_| sqlx::Error::PoolTimedOut)??.close().await?;
+    health.connected(Ok(()));
     // A connection of its own, so that listening takes none from requests.
     let own = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(HEARTBEAT)
-        .connect_with((*pool.connect_options()).clone().application_name("rates listener"))
+        .connect_with(options)
         .await?;
     let mut listener = PgListener::connect_with(&own).await?;
     listener.listen(CHANNEL).await?;
@@ -46,7 +61,7 @@ async fn listen_once(freshness: &Freshness, pool: &PgPool) -> Result<Infallible,
     freshness.begin(sql::current_version(&mut listener).await?.version);
     tracing::info!("listening for changes of the data");
     loop {
-        match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
+        match timeout(HEARTBEAT, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
                 if let Ok(version) = notification.payload().parse() {
                     freshness.observe(version);
@@ -55,8 +70,9 @@ async fn listen_once(freshness: &Freshness, pool: &PgPool) -> Result<Infallible,
             Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
             Ok(Err(error)) => return Err(error),
             Err(_silence) => {
-                let read = tokio::time::timeout(HEARTBEAT, sql::current_version(&mut listener)).await;
+                let read = timeout(HEARTBEAT, sql::current_version(&mut listener)).await;
                 freshness.observe(read.map_err(|_| sqlx::Error::PoolTimedOut)??.version);
+                health.worked();
             }
         }
     }

@@ -12,7 +12,7 @@ pub mod sql;
 
 use std::sync::Arc;
 
-use chassis::Problem;
+use chassis::{Problem, postgres::Health};
 use chrono::NaiveDate;
 use http::HeaderValue;
 use sqlx::PgPool;
@@ -47,6 +47,7 @@ pub struct LanesState {
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
     primary: PgPool,
+    health: Arc<Health>,
 }
 
 impl std::ops::Deref for Lanes {
@@ -62,7 +63,7 @@ impl Lanes {
     #[must_use]
     pub fn new(database: &Database, api: &ApiSettings, cache: &CacheSettings) -> Self {
         let freshness = Arc::new(Freshness::default());
-        let places = Arc::new(Places::new(database.primary.clone(), Arc::clone(&freshness)));
+        let places = Arc::new(Places::new(database, Arc::clone(&freshness)));
         Self(Arc::new(LanesState {
             cache: AnswerCache::new(cache, Arc::clone(&freshness)),
             reader: LaneReader::new(database, Arc::clone(&freshness), Arc::clone(&places)),
@@ -73,12 +74,13 @@ impl Lanes {
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             primary: database.primary.clone(),
+            health: Arc::clone(&database.health),
         }))
     }
 
     /// Hears of changes of the data, for ever.
     pub async fn listen(&self) {
-        listener::listen(&self.freshness, &self.primary).await;
+        listener::listen(&self.freshness, &self.health, &self.primary).await;
     }
 
     /// The newest day with prices of each of these lanes that has any; see [`sql::newest_days`].
@@ -88,6 +90,7 @@ impl Lanes {
         destinations: &[&str],
     ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let read = || sql::newest_days(&self.primary, origins, destinations);
-        Ok(chassis::postgres::retry(&self.primary, read).await?)
+        let days = chassis::postgres::retry(&self.primary, read).await;
+        days.map_err(|error| self.health.problem(error))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chassis::{Problem, postgres::Health};
 use sqlx::PgPool;
 
 use super::{
@@ -9,7 +10,10 @@ use super::{
     query::{PlaceName, Role},
     sql::{self, DataVersion},
 };
-use crate::places::{Catalogue, CatalogueStore};
+use crate::{
+    database::Database,
+    places::{Catalogue, CatalogueStore},
+};
 
 /// A place that a query names and that is not there.
 #[derive(Debug)]
@@ -42,28 +46,32 @@ impl UnknownPlace {
 #[derive(Debug)]
 pub struct Places {
     pool: PgPool,
+    health: Arc<Health>,
     freshness: Arc<Freshness>,
     catalogues: CatalogueStore,
 }
 
 impl Places {
-    pub(crate) fn new(pool: PgPool, freshness: Arc<Freshness>) -> Self {
-        Self { pool, freshness, catalogues: CatalogueStore::default() }
+    pub(crate) fn new(database: &Database, freshness: Arc<Freshness>) -> Self {
+        let (pool, health) = (database.primary.clone(), Arc::clone(&database.health));
+        Self { pool, health, freshness, catalogues: CatalogueStore::default() }
     }
 
     /// The places as they are now.
-    pub(crate) async fn now(&self) -> Result<Arc<Catalogue>, sqlx::Error> {
+    pub(crate) async fn now(&self) -> Result<Arc<Catalogue>, Problem> {
         let known = self.freshness.current().and_then(|version| self.catalogues.known_at(version));
         if let Some(catalogue) = known {
             return Ok(catalogue);
         }
-        let version = chassis::postgres::retry(&self.pool, || sql::current_version(&self.pool)).await?;
+        let read = || sql::current_version(&self.pool);
+        let version = chassis::postgres::retry(&self.pool, read).await;
+        let version = version.map_err(|error| self.health.problem(error))?;
         self.freshness.observe(version.version);
         self.at(version).await
     }
 
     /// The places at this version of the data, or a newer one.
-    pub(crate) async fn at(&self, version: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
-        self.catalogues.at(&self.pool, version).await
+    pub(crate) async fn at(&self, version: DataVersion) -> Result<Arc<Catalogue>, Problem> {
+        self.catalogues.at(&self.pool, version).await.map_err(|error| self.health.problem(error))
     }
 }

@@ -10,10 +10,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use chassis::{Problem, postgres::Health};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{
     cache::Freshness,
@@ -23,30 +28,34 @@ use super::{
 };
 use crate::database::Database;
 
-/// Statements at once. With one, PostgreSQL would idle while answers are written; with many, each would hold one request
-/// and there would be nothing to share.
-const STATEMENTS_AT_ONCE: usize = 2;
+/// Statements at once, as long as they are quick. With one, PostgreSQL would idle while answers are written; with many,
+/// each would hold one request and there would be nothing to share.
+const QUICK_STATEMENTS: usize = 2;
+
+/// A request that waited this long starts one more statement, if the pool has a connection for it: those that run are
+/// slow, and what waits behind them need not be. Well above what a quick statement takes.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The most requests in a statement, and the most days of all of them together: a statement must not make its first
 /// request wait long for its last. A single request may be longer.
 const MAX_REQUESTS: usize = 32;
 const MAX_DAYS: i64 = 4_000;
 
-/// Statements by one connection before it goes back to the pool.
-const MAX_STATEMENTS: usize = 64;
+/// How long a turn keeps its connection before that goes back to the pool: in a small pool others wait for it.
+const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 
 /// Why lanes could not be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The database failed. Shared by all requests that the statement was to answer.
-    Database(Arc<sqlx::Error>),
+    /// The database failed.
+    Failed(Problem),
     /// Places that are not there.
     UnknownPlaces(Vec<UnknownPlace>),
 }
 
-impl From<sqlx::Error> for ReadError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
+impl From<Problem> for ReadError {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(problem)
     }
 }
 
@@ -57,6 +66,7 @@ pub struct LaneReader {
     replicas: Vec<PoolReader>,
     /// Counts reads, so that replicas take turns.
     turn: AtomicUsize,
+    health: Arc<Health>,
     freshness: Arc<Freshness>,
     places: Arc<Places>,
 }
@@ -67,6 +77,7 @@ impl LaneReader {
             primary: PoolReader::new(database.primary.clone()),
             replicas: database.replicas.iter().cloned().map(PoolReader::new).collect(),
             turn: AtomicUsize::new(0),
+            health: Arc::clone(&database.health),
             freshness,
             places,
         }
@@ -84,7 +95,8 @@ impl LaneReader {
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<Vec<Lane>, ReadError> {
-        let lanes = self.read_anywhere(queries, newest_known).await.map_err(ReadError::Database)?;
+        let lanes = self.read_anywhere(queries, newest_known).await;
+        let lanes = lanes.map_err(|error| self.health.problem(error))?;
         // A lane that has prices has both its places.
         if lanes.iter().any(|lane| lane.days.is_empty()) {
             self.check_places(queries, &lanes).await?;
@@ -111,6 +123,7 @@ impl LaneReader {
             }
         }
         let lanes = self.primary.read(queries).await?;
+        self.health.worked();
         self.freshness.observe(lanes[0].version.version);
         Ok(lanes)
     }
@@ -143,6 +156,8 @@ struct SharedReader {
     pool: PgPool,
     waiting: Mutex<VecDeque<WaitingRead>>,
     turns: Arc<Semaphore>,
+    /// For when the statements of the other turns are slow.
+    more_turns: Arc<Semaphore>,
 }
 
 /// A request that waits for a statement.
@@ -154,8 +169,16 @@ struct WaitingRead {
 
 impl PoolReader {
     fn new(pool: PgPool) -> Self {
-        let turns = Arc::new(Semaphore::new(STATEMENTS_AT_ONCE));
-        Self(Arc::new(SharedReader { pool, waiting: Mutex::default(), turns }))
+        let connections = pool.options().get_max_connections() as usize;
+        // A quarter of the connections is left to all else that the pool serves.
+        let most = (connections - connections / 4).max(1);
+        let quick = most.min(QUICK_STATEMENTS);
+        Self(Arc::new(SharedReader {
+            pool,
+            waiting: Mutex::default(),
+            turns: Arc::new(Semaphore::new(quick)),
+            more_turns: Arc::new(Semaphore::new(most - quick)),
+        }))
     }
 
     async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
@@ -179,22 +202,34 @@ impl PoolReader {
 
     /// By a statement that begins after this call: it sees every commit that came before.
     async fn read_mean(&self, query: &RatesQuery<'_>) -> Result<Lane, Arc<sqlx::Error>> {
-        let (reply, answered) = oneshot::channel();
+        let (reply, mut answered) = oneshot::channel();
         self.waiting().push_back(WaitingRead { range: LaneRange::from(query), reply });
-        self.start_turn(&self.0.turns);
-        answered.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
+        let mut answer = None;
+        if !self.start_turn(&self.0.turns) {
+            answer = timeout(PATIENCE, &mut answered).await.ok();
+            if answer.is_none() {
+                self.start_turn(&self.0.more_turns);
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => answered.await,
+        };
+        answer.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<WaitingRead>> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what waits, if one of these turns is free.
-    fn start_turn(&self, turns: &Arc<Semaphore>) {
-        if let Ok(turn) = Arc::clone(turns).try_acquire_owned() {
-            // A task of its own: a request whose client goes away must not take the others of its statement with it.
-            tokio::spawn(self.clone().work(Arc::clone(turns), turn));
-        }
+    /// Reads what waits, if one of these turns is free; false where none is.
+    fn start_turn(&self, turns: &Arc<Semaphore>) -> bool {
+        let Ok(turn) = Arc::clone(turns).try_acquire_owned() else {
+            return false;
+        };
+        // A task of its own: a request whose client goes away must not take the others of its statement with it.
+        tokio::spawn(self.clone().work(Arc::clone(turns), turn));
+        true
     }
 
     /// Runs statement after statement until nobody waits.
@@ -264,28 +299,25 @@ impl PoolReader {
 /// whether it lives, which is one more message and its answer.
 #[derive(Default)]
 struct TurnConnection {
-    /// None while a statement runs, and after one that failed.
-    free: Mutex<Option<PoolConnection<Postgres>>>,
-    statements: AtomicUsize,
+    /// With the time when it came from the pool. None while a statement runs, and after one that failed.
+    free: Mutex<Option<(PoolConnection<Postgres>, Instant)>>,
 }
 
 impl TurnConnection {
     async fn read_lanes(&self, pool: &PgPool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
         let free = self.free().take();
-        let mut connection = match free {
-            Some(connection) => connection,
-            None => pool.acquire().await?,
+        let (mut connection, since) = match free {
+            Some(free) => free,
+            None => (pool.acquire().await?, Instant::now()),
         };
         let lanes = sql::read_lanes(&mut *connection, ranges).await?;
-        let statements = self.statements.fetch_add(1, Ordering::Relaxed) + 1;
-        // Now and then it goes back all the same: in a small pool others wait for it.
-        if !statements.is_multiple_of(MAX_STATEMENTS) {
-            *self.free() = Some(connection);
+        if since.elapsed() < KEEP_CONNECTION {
+            *self.free() = Some((connection, since));
         }
         Ok(lanes)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Option<PoolConnection<Postgres>>> {
+    fn free(&self) -> std::sync::MutexGuard<'_, Option<(PoolConnection<Postgres>, Instant)>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -172,7 +172,7 @@ pub(crate) async fn read_lanes(
         select v.version, v.places_version, lane.days as "days!"
         from data_version v
         cross join unnest($1::text[], $2::text[], $3::date[], $4::date[])
-            with ordinality asked (origin, destination, first_day, last_day, position)
+            with ordinality ranges (origin, destination, first_day, last_day, position)
         cross join lateral (
             select coalesce(
                 string_agg(
@@ -182,12 +182,12 @@ pub(crate) async fn read_lanes(
             from (
                 select day, price_sum, price_count
                 from daily_rates
-                where origin = asked.origin and destination = asked.destination
-                  and day between asked.first_day and asked.last_day
+                where origin = ranges.origin and destination = ranges.destination
+                  and day between ranges.first_day and ranges.last_day
                 order by day desc
             ) newest_first
         ) lane
-        order by asked.position
+        order by ranges.position
         "#,
         &origins as &[&str],
         &destinations as &[&str],

@@ -1,63 +1,11 @@
 //! The COPY blocks of a plain `pg_dump`. Everything else in it is skipped: migrations make the schema.
 
-use std::{borrow::Cow, fmt, io::BufRead};
+use std::{borrow::Cow, io::BufRead};
 
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
-use super::{DumpPlaces, LoadError};
+use super::{DumpFault, DumpPlaces, LoadError};
 use crate::places::{Port, sql::RegionRow};
-
-/// What is wrong with a line of a dump.
-#[derive(Debug, PartialEq, Eq)]
-pub enum DumpFault {
-    /// The file has no COPY block of the three tables.
-    NoBlocks,
-    /// The file ends inside a COPY block.
-    Incomplete,
-    /// A COPY block lacks a column.
-    MissingColumn {
-        /// Of this table.
-        table: &'static str,
-        /// The column that is missing.
-        column: &'static str,
-    },
-    /// A row has another number of columns than its block.
-    ColumnCount {
-        /// Columns of the row.
-        row: usize,
-        /// Columns of the block.
-        block: usize,
-    },
-    /// A field that needs a text is null.
-    Null,
-    /// A backslash at the end of a field.
-    LoneBackslash,
-    /// A text is not UTF-8.
-    NotUtf8,
-}
-
-impl fmt::Display for DumpFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoBlocks => f.write_str(
-                "the file is neither a plain pg_dump with COPY blocks of regions, ports or prices, \
-                 nor CSV with the header orig_code,dest_code,day,price",
-            ),
-            Self::Incomplete => f.write_str("the file ends inside a COPY block; it is incomplete"),
-            Self::MissingColumn { table, column } => {
-                write!(f, "the COPY block of {table} has no column {column}")
-            }
-            Self::ColumnCount { row, block } => {
-                write!(f, "the row has {row} columns; its COPY block has {block}")
-            }
-            Self::Null => f.write_str("a required text is null"),
-            Self::LoneBackslash => f.write_str("a field ends with a lone backslash"),
-            Self::NotUtf8 => f.write_str("a text is not UTF-8"),
-        }
-    }
-}
-
-impl std::error::Error for DumpFault {}
 
 /// A COPY block: its table, and where the columns that are read stand in a row.
 struct Block {

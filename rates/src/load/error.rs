@@ -2,7 +2,6 @@
 
 use std::{fmt, io};
 
-use super::dump::DumpFault;
 use crate::batches::{BatchError, parse::Content};
 
 /// Why nothing was loaded.
@@ -83,3 +82,55 @@ impl From<BatchError> for LoadError {
         }
     }
 }
+
+/// What is wrong with a line of a dump.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DumpFault {
+    /// The file has no COPY block of the three tables.
+    NoBlocks,
+    /// The file ends inside a COPY block.
+    Incomplete,
+    /// A COPY block lacks a column.
+    MissingColumn {
+        /// Of this table.
+        table: &'static str,
+        /// The column that is missing.
+        column: &'static str,
+    },
+    /// A row has another number of columns than its block.
+    ColumnCount {
+        /// Columns of the row.
+        row: usize,
+        /// Columns of the block.
+        block: usize,
+    },
+    /// A field that needs a text is null.
+    Null,
+    /// A backslash at the end of a field.
+    LoneBackslash,
+    /// A text is not UTF-8.
+    NotUtf8,
+}
+
+impl fmt::Display for DumpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBlocks => f.write_str(
+                "the file is neither a plain pg_dump with COPY blocks of regions, ports or prices, \
+                 nor CSV with the header orig_code,dest_code,day,price",
+            ),
+            Self::Incomplete => f.write_str("the file ends inside a COPY block; it is incomplete"),
+            Self::MissingColumn { table, column } => {
+                write!(f, "the COPY block of {table} has no column {column}")
+            }
+            Self::ColumnCount { row, block } => {
+                write!(f, "the row has {row} columns; its COPY block has {block}")
+            }
+            Self::Null => f.write_str("a required text is null"),
+            Self::LoneBackslash => f.write_str("a field ends with a lone backslash"),
+            Self::NotUtf8 => f.write_str("a text is not UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for DumpFault {}

@@ -17,8 +17,7 @@ use crate::{
     places::{self, Port, sql::RegionRow},
     progress,
 };
-pub use dump::DumpFault;
-pub use error::LoadError;
+pub use error::{DumpFault, LoadError};
 use input::{FileKind, Input};
 
 /// What happens to the prices that the database already holds.
@@ -71,8 +70,9 @@ pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -
         }
     };
     transaction.commit().await?;
-    bar.finish_and_clear();
+    bar.set_message("updating statistics");
     sql::vacuum_analyze(connection).await?;
+    bar.finish_and_clear();
     Ok(Loaded {
         regions: places.regions.len(),
         ports: places.ports.len(),

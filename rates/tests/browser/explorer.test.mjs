@@ -93,7 +93,7 @@ test("a day read off the chart by the pointer is the API's", () =>
       const told = await reading(page, answers[index].day);
       const { price, count } = answers[index];
       const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-      assert.ok(told.includes(price === null ? "no mean" : `$${number.format(price)} mean`), told);
+      assert.ok(told.includes(price === null ? "no average" : `$${number.format(price)} average`), told);
       assert.ok(told.endsWith(counted(count)), told);
     }
   }));
@@ -121,7 +121,7 @@ test("the keyboard alone is enough", () =>
     await press("ArrowLeft", "ArrowLeft");
     const [, , day] = await rates(`${lane}&date_from=2021-12-01&date_to=2021-12-31`);
     assert.ok((await reading(page, day.day)).endsWith(counted(day.count)));
-    assert.match(await page.getAttribute("#day", "aria-valuetext"), new RegExp(`^${day.day}: mean`));
+    assert.match(await page.getAttribute("#day", "aria-valuetext"), new RegExp(`^${day.day}: average`));
   }));
 
 test("four lanes are compared and one taken away again", () =>

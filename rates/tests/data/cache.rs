@@ -1,6 +1,9 @@
 //! The cache is right, not merely fresh enough: over two instances, under writers, and when listening fails.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
 
 use rates::database::Database;
 use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
@@ -153,4 +156,46 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
         }
         instance.rates("asia", "baltic", DAY, DAY).await.expect_problem(503, &[]);
     }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn at_the_start_of_an_outage_a_stale_answer_does_not_wait_for_the_database(pool: PgPool) {
+    three_prices(&pool).await;
+    let options = (*pool.connect_options()).clone();
+    let busy = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+    let busy = busy.connect_with(options).await.unwrap();
+    let instance = Instance::with(Database::of(busy.clone()), &[]);
+    let listening = tokio::spawn({
+        let app = instance.app.clone();
+        async move { app.lanes.listen().await }
+    });
+    instance.until(|instance| instance.app.freshness.current().is_some()).await;
+    let lane = format!("orig_code=asia&dest_code=europe&date_from={DAY}&date_to={DAY}");
+    let page = async |query: &str| {
+        let request = http::Request::get(format!("/?{query}")).header("accept", "text/html");
+        instance.send(request.body(axum::body::Body::empty()).unwrap()).await
+    };
+    assert_eq!(price(&instance).await, 1);
+    let first = page(&lane).await.expect(200);
+    assert_eq!(page(&lane).await.expect(200).header("cache-status"), "rates; hit");
+    listening.abort();
+    let _ = listening.await;
+
+    // No connection can be had, and nobody knows yet that the database is away.
+    let taken = busy.acquire().await.unwrap();
+    instance.app.freshness.forget();
+    let begun = Instant::now();
+    let rates = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
+    let stale = page(&lane).await.expect(200);
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert_eq!(stale.body, first.body);
+    for answer in [rates, stale] {
+        assert!(answer.header("cache-status").contains("detail=stale"), "{answer}");
+        assert_ne!(answer.header("age"), "", "{answer}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer}");
+    }
+    let unavailable = page(&lane.replace("europe", "baltic")).await.expect(503);
+    assert!(unavailable.header("content-type").starts_with("text/html"), "{unavailable}");
+    drop(taken);
+    assert_eq!(page(&lane).await.expect(200).header("cache-status"), "rates; fwd=miss");
 }

@@ -34,7 +34,7 @@ async fn count(pool: &PgPool) -> i64 {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
-async fn the_sample_goes_in_and_answers(pool: PgPool) {
+async fn the_sample_is_loaded_and_answers(pool: PgPool) {
     let loaded = load(&pool, Path::new(SAMPLE), Mode::IntoEmpty).await.unwrap();
     assert_eq!((loaded.regions, loaded.ports), (47, 120));
     assert_eq!(i64::try_from(loaded.prices).unwrap(), count(&pool).await);
@@ -75,7 +75,7 @@ async fn the_answer_in_the_readme_is_the_answer(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
-async fn prices_that_are_there_are_kept_added_to_or_replaced_as_told(pool: PgPool) {
+async fn existing_prices_are_kept_added_to_or_replaced(pool: PgPool) {
     let path = Path::new(SAMPLE);
     let once = load(&pool, path, Mode::IntoEmpty).await.unwrap().prices.cast_signed();
     assert!(matches!(load(&pool, path, Mode::IntoEmpty).await, Err(LoadError::NotEmpty)));
@@ -109,7 +109,7 @@ async fn csv_is_read_whatever_the_order_of_its_columns_and_gzipped_too(pool: PgP
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn of_a_file_with_a_fault_nothing_goes_in(pool: PgPool) {
+async fn a_file_with_a_fault_loads_nothing(pool: PgPool) {
     let before = count(&pool).await;
     for mode in [Mode::Append, Mode::Replace] {
         let header = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n";
@@ -167,7 +167,7 @@ async fn all_faults_of_a_file_are_counted_and_the_first_hundred_listed_by_row(po
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn prices_of_a_file_take_the_place_of_the_old_ones_and_of_those_of_batches(pool: PgPool) {
+async fn a_replacement_withdraws_the_batches_whose_prices_it_deletes(pool: PgPool) {
     sqlx::raw_sql(
         "insert into suppliers values ('acme');
          insert into batches (supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version, ended_at)

@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
+use chassis::postgres::pending_migrations;
 use rates::{
-    database::{MIGRATOR, pending_migrations},
+    database::MIGRATOR,
     load::{Mode, load_file},
 };
 use sqlx::{Executor, PgPool};
@@ -79,13 +80,13 @@ async fn a_loaded_database_and_an_empty_one_end_at_the_same_schema(pool: PgPool)
 #[sqlx::test(migrations = false)]
 async fn migrating_twice_at_once_and_back_works(pool: PgPool) {
     assert_eq!(
-        pending_migrations(&pool).await.unwrap().len(),
+        pending_migrations(&pool, &MIGRATOR).await.unwrap().len(),
         MIGRATOR.iter().filter(|m| m.migration_type.is_up_migration()).count()
     );
     let before = schema(&pool).await;
     let (one, two, three) = tokio::join!(MIGRATOR.run(&pool), MIGRATOR.run(&pool), MIGRATOR.run(&pool));
     one.and(two).and(three).unwrap();
-    assert!(pending_migrations(&pool).await.unwrap().is_empty());
+    assert!(pending_migrations(&pool, &MIGRATOR).await.unwrap().is_empty());
     let migrated = schema(&pool).await;
     MIGRATOR.run(&pool).await.unwrap();
     assert_eq!(schema(&pool).await, migrated);

@@ -1,5 +1,7 @@
 //! Requests that share a statement: each gets its own answer, and none suffers from another.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use rates::database::Database;
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -81,8 +83,8 @@ async fn a_client_that_goes_away_takes_nobody_with_it(pool: PgPool) {
     let asked: Vec<_> = questions
         .iter()
         .map(|question| {
-            let (router, app, question) = (instance.router.clone(), instance.app.clone(), question.clone());
-            tokio::spawn(async move { Instance::of(app, router).get(&question).await })
+            let (client, question) = (instance.client.clone(), question.clone());
+            tokio::spawn(async move { client.get(&question).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -119,12 +121,10 @@ async fn reads_without_a_pause_leave_a_small_pool_to_others(pool: PgPool) {
     let asking: Vec<_> = questions
         .chunks(2)
         .map(|questions| {
-            let (router, app, questions) =
-                (instance.router.clone(), instance.app.clone(), questions.to_vec());
+            let (client, questions) = (instance.client.clone(), questions.to_vec());
             tokio::spawn(async move {
-                let instance = Instance::of(app, router);
                 for question in questions.iter().cycle() {
-                    instance.get(question).await.expect(200);
+                    client.get(question).await.expect(200);
                 }
             })
         })
@@ -135,5 +135,48 @@ async fn reads_without_a_pause_leave_a_small_pool_to_others(pool: PgPool) {
     for task in asking {
         assert!(!task.is_finished());
         task.abort();
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn slow_statements_do_not_stall_the_rest_while_the_pool_has_connections(pool: PgPool) {
+    many_prices(&pool).await;
+    // A read of lanes from `china` waits for this lock; other lanes are read as ever.
+    sqlx::raw_sql(
+        "alter table daily_rates rename to stored_rates;
+         create view daily_rates as
+         select * from stored_rates where origin <> 'china' or pg_advisory_xact_lock_shared(1) is not null",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut lock = pool.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(1)").execute(&mut *lock).await.unwrap();
+    let reads = PgPoolOptions::new()
+        .max_connections(10)
+        .connect_with((*pool.connect_options()).clone())
+        .await
+        .unwrap();
+    let instance = Instance::with(Database::of(reads), UNCACHED);
+    let days = "date_from=2021-01-01&date_to=2021-02-01";
+    let mut slow = Vec::new();
+    for (count, destination) in (1_i64..).zip(["europe", "baltic", "EETLL"]) {
+        let client = instance.client.clone();
+        let question = format!("/rates?{days}&orig_code=china&dest_code={destination}");
+        slow.push(tokio::spawn(async move { client.get(&question).await }));
+        let waiting = "select count(*) from pg_stat_activity
+                       where wait_event = 'advisory' and datname = current_database()";
+        let waits = async {
+            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), waits).await.expect("a slow read has its own statement");
+    }
+    let quick = instance.rates("CNGGZ", "EETLL", "2021-01-01", "2021-02-01");
+    tokio::time::timeout(Duration::from_secs(5), quick).await.expect("the rest is answered").expect(200);
+    sqlx::query("select pg_advisory_unlock(1)").execute(&mut *lock).await.unwrap();
+    for answer in slow {
+        answer.await.unwrap().expect(200);
     }
 }

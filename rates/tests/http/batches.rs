@@ -1,6 +1,6 @@
 //! `GET` and `DELETE /batches`, and what workers make of the batches that are queued.
 
-use rates::batches::worker::{Stopping, work};
+use chassis::Stop;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -27,7 +27,7 @@ async fn a_read_after_the_answer_sees_the_batch_and_not_after_its_withdrawal(poo
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_withdrawal_takes_exactly_the_batchs_prices(pool: PgPool) {
+async fn a_withdrawal_deletes_exactly_the_prices_of_the_batch(pool: PgPool) {
     let instance = Instance::new(&pool);
     sqlx::raw_sql("insert into prices values ('CNSGH', 'NLRTM', '2021-01-01', 100)")
         .execute(&pool)
@@ -54,7 +54,7 @@ async fn a_withdrawal_takes_exactly_the_batchs_prices(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn batches_are_listed_newest_first_and_only_ones_own(pool: PgPool) {
+async fn own_batches_are_listed_newest_first(pool: PgPool) {
     let instance = Instance::new(&pool);
     let mut ids = Vec::new();
     for price in 1..=5 {
@@ -78,7 +78,7 @@ async fn batches_are_listed_newest_first_and_only_ones_own(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_batch_that_waits_is_stored_then_put_in_once(pool: PgPool) {
+async fn a_queued_batch_is_stored_once_by_a_worker(pool: PgPool) {
     let instance = Instance::new(&pool);
     let wish = [("prefer", "wait=10, respond-async"), ("content-encoding", "gzip")];
     let accepted = instance.post_with(CSV, gzip(ROWS), &wish).await.expect(202);
@@ -100,7 +100,7 @@ async fn a_batch_that_waits_is_stored_then_put_in_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_batch_that_waits_may_fail_with_its_reasons(pool: PgPool) {
+async fn a_queued_batch_that_fails_keeps_its_problem(pool: PgPool) {
     let instance = Instance::new(&pool);
     let text = ROWS.replace("GBFXT", "XXXXX");
     let wish = [("prefer", "respond-async"), ("idempotency-key", "k")];
@@ -117,31 +117,31 @@ async fn a_batch_that_waits_may_fail_with_its_reasons(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_worker_that_must_stop_gives_its_batch_back(pool: PgPool) {
+async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
     let instance = Instance::new(&pool);
     instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
     // Whoever holds the version holds off the worker.
     let mut holder = pool.begin().await.unwrap();
     sqlx::raw_sql("select move_data_version(false)").execute(&mut *holder).await.unwrap();
-    let stopping = Stopping::default();
-    let worker = tokio::spawn(work(instance.app.clone(), stopping.clone()));
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
     while count(&pool, "select count(*) from batches where state = 'processing'").await == 0 {
         tokio::task::yield_now().await;
     }
-    stopping.gently.cancel();
-    stopping.now.cancel();
+    stop.force();
     worker.await.unwrap();
-    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued' and attempts = 0").await, 1);
+    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued'").await, 1);
+    assert_eq!(count(&pool, "select count(*) from jobs where attempts = 0").await, 1, "it did not fail");
     holder.rollback().await.unwrap();
     work_off(&instance, &pool).await;
     assert_eq!(count_prices(&pool).await, 3);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_batch_whose_workers_keep_dying_is_given_up(pool: PgPool) {
+async fn a_batch_fails_when_too_many_workers_died_at_it(pool: PgPool) {
     let instance = Instance::new(&pool);
     let accepted = instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202).json();
-    sqlx::raw_sql("update batches set attempts = 20").execute(&pool).await.unwrap();
+    sqlx::raw_sql("update jobs set attempts = 20").execute(&pool).await.unwrap();
     work_off(&instance, &pool).await;
     let failed =
         instance.ask("GET", &format!("/batches/{}", accepted["id"]), "rates_1_one").await.expect(200).json();

@@ -110,3 +110,40 @@ async fn a_database_without_the_schema_is_not_ready(pool: PgPool) {
 async fn a_migrated_database_is_ready(pool: PgPool) {
     Instance::new(&pool).get("/readyz").await.expect(200);
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_metrics_count_hits_and_tell_whether_the_database_is_up(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let before = instance.metrics().await;
+    assert!(before.contains("\nrates_database_up 0\n"), "{before}");
+    assert!(!before.contains("data_age"), "{before}");
+    let instance = instance.listening().await;
+    for _ in 0..3 {
+        instance.rates("china", "europe", "2021-01-01", "2021-01-02").await.expect(200);
+    }
+    let text = instance.metrics().await;
+    for line in [
+        "# TYPE rates_cache_hits counter",
+        "rates_cache_hits_total 2",
+        "rates_cache_misses_total 1",
+        "rates_database_up 1",
+        "rates_database_listening 1",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} is missing in {text}");
+    }
+    let age = text.lines().find_map(|line| line.strip_prefix("rates_data_age_seconds ")).unwrap();
+    assert!(age.parse::<i64>().unwrap() < 3600, "{age}");
+}
+
+#[tokio::test]
+async fn a_database_that_fails_a_read_is_not_up() {
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(std::time::Duration::from_millis(200))
+        .connect_lazy("postgres://rates@127.0.0.1:1/rates")
+        .unwrap();
+    let instance = Instance::new(&pool);
+    instance.app.database.health.worked();
+    assert!(instance.metrics().await.contains("\nrates_database_up 1\n"));
+    instance.rates("china", "europe", "2021-01-01", "2021-01-02").await.expect(503);
+    assert!(instance.metrics().await.contains("\nrates_database_up 0\n"));
+}

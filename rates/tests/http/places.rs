@@ -52,7 +52,7 @@ async fn the_pages_of_a_list_hold_each_item_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_port_and_a_region_tell_where_they_are(pool: PgPool) {
+async fn a_port_and_a_region_have_their_path_in_the_tree(pool: PgPool) {
     let instance = Instance::new(&pool);
     assert_eq!(
         instance.get("/ports/EETLL").await.expect(200).json(),
@@ -71,7 +71,7 @@ async fn a_port_and_a_region_tell_where_they_are(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn what_is_not_there_or_wrong_is_a_problem(pool: PgPool) {
+async fn unknown_places_and_wrong_parameters_are_problems(pool: PgPool) {
     let instance = Instance::new(&pool);
     let body = instance.get("/ports/EETLX").await.expect_problem(404, &[]);
     assert_eq!(body["suggestions"][0], "EETLL");
@@ -82,6 +82,16 @@ async fn what_is_not_there_or_wrong_is_a_problem(pool: PgPool) {
         .get("/ports?limit=0&q=a&q=b")
         .await
         .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
+    for (uri, written, meant) in [
+        ("/ports?limt=5", "limt", "limit"),
+        ("/ports?regoin=asia", "regoin", "region"),
+        ("/regions?aftr=asia", "aftr", "after"),
+        ("/places?limits=5", "limits", "limit"),
+    ] {
+        let body = instance.get(uri).await.expect_problem(400, &[(written, "unknown_parameter")]);
+        assert_eq!(body["errors"][0]["suggestions"], json!([meant]), "{body}");
+    }
+    instance.get("/places?p=1&_=2&utm_source=x").await.expect(200);
     instance.get("/regions?after=nowhere").await.expect_problem(400, &[("after", "unknown")]);
 }
 
@@ -100,7 +110,7 @@ async fn a_new_port_is_known_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_search_finds_ports_and_regions_the_best_first(pool: PgPool) {
+async fn a_search_gives_the_best_match_first(pool: PgPool) {
     let instance = Instance::new(&pool);
     let first = instance.get("/places?q=tallin&limit=1").await.expect(200).json();
     assert_eq!(

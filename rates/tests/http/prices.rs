@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    supplier_client::{CSV, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
+    supplier_client::{CSV, ExpectFaults, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
     support::Instance,
 };
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn every_format_plain_or_gzip_puts_in_the_same(pool: PgPool) {
+async fn every_format_plain_or_gzip_is_stored_alike(pool: PgPool) {
     let instance = Instance::new(&pool);
     let rows = [("CNSGH", "NLRTM", "2021-01-01", 100), ("CNSGH", "GBFXT", "2021-01-02", 300)];
     let objects: Vec<Value> = rows
@@ -77,7 +77,7 @@ async fn every_format_plain_or_gzip_puts_in_the_same(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn every_bad_row_is_named_and_nothing_is_put_in(pool: PgPool) {
+async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
     let instance = Instance::new(&pool);
     let good = r#"{"orig_code":"CNSGH","dest_code":"NLRTM","day":"2021-01-01","price":1}"#;
     let with = |from: &str, to: &str| good.replace(from, to);
@@ -147,7 +147,7 @@ async fn every_bad_row_is_named_and_nothing_is_put_in(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn of_many_faults_the_first_hundred_are_listed_and_all_are_counted(pool: PgPool) {
+async fn all_faults_are_counted_and_the_first_hundred_listed(pool: PgPool) {
     let instance = Instance::new(&pool);
     let mut text = String::from("orig_code,dest_code,day,price\n");
     for row in 0..150 {
@@ -190,7 +190,7 @@ async fn a_repeated_request_is_answered_with_the_first_result(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn of_equal_requests_at_once_one_puts_in(pool: PgPool) {
+async fn one_of_several_equal_requests_stores_the_batch(pool: PgPool) {
     let instance = Instance::new(&pool);
     for headers in [&[("idempotency-key", "k")][..], &[]] {
         let text = format!("{ROWS}CNSGH,NLRTM,2021-01-05,{}\n", headers.len() + 1);
@@ -204,7 +204,7 @@ async fn of_equal_requests_at_once_one_puts_in(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn what_is_too_much_or_of_an_unknown_kind_is_refused(pool: PgPool) {
+async fn too_large_too_frequent_and_unsupported_uploads_are_rejected(pool: PgPool) {
     let settings = [
         ("RATES__BATCHES__BODY_LIMIT_BYTES", "1000"),
         ("RATES__BATCHES__PER_MINUTE_BY_KEY", "7"),
@@ -233,7 +233,7 @@ async fn what_is_too_much_or_of_an_unknown_kind_is_refused(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn how_batches_end_is_counted(pool: PgPool) {
+async fn outcomes_of_batches_are_counted(pool: PgPool) {
     let instance = Instance::new(&pool);
     let counts = || {
         let mut registry = prometheus_client::registry::Registry::default();
@@ -257,7 +257,7 @@ async fn how_batches_end_is_counted(pool: PgPool) {
     instance
         .post_with(CSV, format!("{ROWS}GBFXT,EETLL,2021-01-09,5\n"), &[("prefer", "respond-async")])
         .await;
-    sqlx::raw_sql("update batches set attempts = 20").execute(&pool).await.unwrap();
+    sqlx::raw_sql("update jobs set attempts = 20").execute(&pool).await.unwrap();
     work_off(&instance, &pool).await;
     assert_eq!(counts(), [1, 2, 1]);
 }

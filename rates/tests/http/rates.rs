@@ -123,6 +123,32 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_misspelt_parameter_is_refused_and_a_foreign_one_ignored(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let good = format!("{DAYS}&orig_code=CNGGZ&dest_code=EETLL");
+    instance.get(&format!("/rates?{good}")).await.expect(200);
+    for (path, written, meant) in [
+        ("/rates", "orgin", "origin"),
+        ("/rates", "staistics", "statistics"),
+        ("/rates", "oder", "order"),
+        ("/rates", "Order", "order"),
+        ("/rates.csv", "dest_cod", "dest_code"),
+        ("/rates.svg", "them", "theme"),
+        ("/rates.svg", "compares", "compare"),
+    ] {
+        let answer = instance.get(&format!("{path}?{good}&{written}=full")).await;
+        let body = answer.expect_problem(400, &[(written, "unknown_parameter")]);
+        assert_eq!(body["errors"][0]["suggestions"], json!([meant]), "{body}");
+    }
+    let missing = instance.get(&format!("/rates?{}", good.replace("orig_code", "orgi_code"))).await;
+    let body = missing.expect_problem(400, &[("orig_code", "missing")]);
+    assert_eq!(body["errors"][0]["suggestions"], json!(["orig_code"]), "{body}");
+    for foreign in ["utm_source=x&utm_medium=y", "_=1", "fbclid=1", "width=1", "q=a", "lang=en"] {
+        instance.get(&format!("/rates?{good}&{foreign}")).await.expect(200);
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let first = instance.rates("CNGGZ", "EETLL", "2021-01-01", "2021-01-02").await.expect(200);
@@ -134,8 +160,8 @@ async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(
             .body(Body::empty())
             .unwrap()
     };
-    let held = instance.send(again(&tag)).await.expect(304);
-    assert!(held.body.is_empty() && held.header("etag") == tag, "{held}");
+    let unchanged = instance.send(again(&tag)).await.expect(304);
+    assert!(unchanged.body.is_empty() && unchanged.header("etag") == tag, "{unchanged}");
     instance.send(again("\"other\"")).await.expect(200);
     let other = instance.rates("CNSZX", "EETLL", "2021-01-01", "2021-01-02").await;
     assert_ne!(other.header("etag"), tag, "another question has another tag");
@@ -154,10 +180,10 @@ async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(
 async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let ask = || instance.rates("china", "europe", "2021-01-01", "2021-01-02");
-    let (made, held) = (ask().await, ask().await);
-    assert_eq!(made.header("cache-status"), "rates; fwd=miss");
-    assert_eq!(held.header("cache-status"), "rates; hit");
-    assert_eq!(made.body, held.body);
+    let (miss, hit) = (ask().await, ask().await);
+    assert_eq!(miss.header("cache-status"), "rates; fwd=miss");
+    assert_eq!(hit.header("cache-status"), "rates; hit");
+    assert_eq!(miss.body, hit.body);
     let but_own = |answer: &Answer| {
         let mut headers = answer.headers.clone();
         headers.remove("cache-status");
@@ -166,7 +192,7 @@ async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
         headers.remove("content-length");
         headers
     };
-    assert_eq!(but_own(&made), but_own(&held));
+    assert_eq!(but_own(&miss), but_own(&hit));
     assert_eq!((instance.app.lanes.cache.hits(), instance.app.lanes.cache.misses()), (1, 1));
     let off = Instance::with(rates::database::Database::of(pool), &[("RATES__CACHE__SIZE_BYTES", "0")])
         .listening()
@@ -186,8 +212,8 @@ async fn what_the_cache_holds_is_told_as_asked_for_and_to_those_who_may(pool: Pg
         let request = Request::builder().method(method).uri(&uri).header(name, value);
         instance.send(request.body(Body::empty()).unwrap()).await
     };
-    let held = ask("GET", "accept", "application/json").await.expect(200);
-    assert_eq!((held.header("cache-status"), held.header("etag")), ("rates; hit", &*tag));
+    let hit = ask("GET", "accept", "application/json").await.expect(200);
+    assert_eq!((hit.header("cache-status"), hit.header("etag")), ("rates; hit", &*tag));
     assert!(ask("GET", "if-none-match", &tag).await.expect(304).body.is_empty());
     assert!(ask("HEAD", "accept", "*/*").await.expect(200).body.is_empty());
     let csv = ask("GET", "accept", "text/csv").await.expect(200);
@@ -327,8 +353,8 @@ async fn accept_chooses_the_form_and_caches_are_told(pool: PgPool) {
         let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
         assert!(vary.iter().any(|name| *name == "accept"), "{answer}");
         tags.push(answer.header("etag").to_owned());
-        let held = Request::get(&uri).header("accept", accept).header("if-none-match", tags.last().unwrap());
-        instance.send(held.body(Body::empty()).unwrap()).await.expect(304);
+        let again = Request::get(&uri).header("accept", accept).header("if-none-match", tags.last().unwrap());
+        instance.send(again.body(Body::empty()).unwrap()).await.expect(304);
     }
     tags.dedup();
     assert_eq!(tags.len(), 3, "each form has a tag of its own");

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use axum::body::Body;
+use chassis::Stop;
 use flate2::{Compression, write::GzEncoder};
 use http::Request;
-use rates::batches::worker::{Stopping, work};
 use serde_json::Value;
 use sqlx::PgPool;
 
@@ -47,10 +47,15 @@ impl Instance {
     }
 }
 
-impl Answer {
+/// What only answers about batches are expected to be.
+pub trait ExpectFaults {
     /// 422 with exactly these faults: row, field and code.
+    fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value;
+}
+
+impl ExpectFaults for Answer {
     #[track_caller]
-    pub fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value {
+    fn expect_faults(self, faults: &[(Option<u64>, &str, &str)]) -> Value {
         let fields: Vec<_> = faults.iter().map(|(_, field, code)| (*field, *code)).collect();
         let body = self.expect_problem(422, &fields);
         let errors = body["errors"].as_array().unwrap();
@@ -81,11 +86,11 @@ pub async fn count_prices(pool: &PgPool) -> i64 {
 
 /// Works until no job is left.
 pub async fn work_off(instance: &Instance, pool: &PgPool) {
-    let stopping = Stopping::default();
-    let worker = tokio::spawn(work(instance.app.clone(), stopping.clone()));
-    while count(pool, "select count(*) from batch_jobs").await > 0 {
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    while count(pool, "select count(*) from jobs").await > 0 {
         tokio::task::yield_now().await;
     }
-    stopping.gently.cancel();
+    stop.begin();
     worker.await.unwrap();
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn only_keys_that_hold_open_the_door(pool: PgPool) {
+async fn only_valid_keys_are_accepted(pool: PgPool) {
     let instance = Instance::new(&pool);
     let batch = instance.post(CSV, ROWS).await.expect(201).json();
     let path = format!("/batches/{}", batch["id"]);
@@ -37,7 +37,7 @@ async fn only_keys_that_hold_open_the_door(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
-async fn a_key_revoked_during_the_upload_ends_it(pool: PgPool) {
+async fn a_key_revoked_during_the_upload_stores_nothing(pool: PgPool) {
     let instance = Instance::new(&pool);
     let revoke = pool.clone();
     let pieces = futures_util::stream::unfold(0, move |at| {
@@ -71,8 +71,8 @@ async fn reads_are_open_unless_configured_otherwise(pool: PgPool) {
 async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     let role = format!("batch_app_{}", std::process::id());
     let mut owner = pool.acquire().await.unwrap();
-    let script = include_str!("../../src/sql/app_role.sql");
-    sqlx::query("select set_config('rates.role', $1, false), set_config('rates.password', 'x', false)")
+    let script = include_str!("../../src/app_role.sql");
+    sqlx::query("select set_config('app.role', $1, false), set_config('app.password', 'x', false)")
         .bind(&role)
         .execute(&mut *owner)
         .await

@@ -1,31 +1,31 @@
 //! The real binary: start, first answer, stop, exit codes, and what it says when it is set up wrongly.
 
+mod outage;
 mod suppliers;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output},
+    time::Duration,
 };
 
+use chassis::testing::{Ended, Process};
 use serde_json::Value;
 use sqlx::{Executor, PgPool};
 
 /// The binary with a clean environment and these variables.
 fn command(variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rates"));
-    command
-        .env_clear()
-        .env("PORT", "0")
-        .env("RATES__SERVER__METRICS_PORT", "0")
-        .env("RATES__SERVER__HOST", "127.0.0.1");
-    // Not the checkout, which may hold somebody's rates.toml.
-    command.current_dir(std::env::temp_dir());
-    command.envs(variables.iter().copied());
-    command
+    chassis::testing::command(env!("CARGO_BIN_EXE_rates"), "rates", variables)
+}
+
+/// A running server with these variables.
+fn serve(variables: &[(&str, &str)]) -> Process {
+    let mut command = command(variables);
+    command.arg("serve");
+    Process::start(command)
 }
 
 fn url(pool: &PgPool) -> String {
@@ -38,63 +38,6 @@ fn url(pool: &PgPool) -> String {
         format!("postgres://{user}@localhost/{name}?host={host}")
     } else {
         format!("postgres://{user}@{host}:{}/{name}", options.get_port())
-    }
-}
-
-/// A running server; killed when it is dropped.
-struct Server {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    address: String,
-    metrics_address: String,
-}
-
-impl Server {
-    #[expect(clippy::zombie_processes, reason = "a panic ends the test and with it the server")]
-    fn start(variables: &[(&str, &str)]) -> Self {
-        let mut child = command(variables).arg("serve").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut log = String::new();
-        loop {
-            let mut line = String::new();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the server ended before it listened:\n{log}");
-            log.push_str(&line);
-            let event: Value =
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
-            if event["message"].as_str().unwrap().starts_with("listening on") {
-                let text = |name: &str| event[name].as_str().unwrap().to_owned();
-                return Self {
-                    child,
-                    lines,
-                    address: text("address"),
-                    metrics_address: text("metrics_address"),
-                };
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits for the end, not for ever; the log that was left and the exit code.
-    fn end(mut self) -> (String, Option<i32>) {
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "the server did not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let mut log = String::new();
-        self.lines.read_to_string(&mut log).unwrap();
-        (log, self.child.wait().unwrap().code())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -120,7 +63,7 @@ const LANE: &str = "/rates?date_from=2021-01-01&date_to=2021-01-02&orig_code=CNG
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn it_starts_answers_and_ends_what_is_in_flight_when_it_is_told_to_stop(pool: PgPool) {
-    let server = Server::start(&[("DATABASE_URL", &url(&pool))]);
+    let server = serve(&[("DATABASE_URL", &url(&pool))]);
     let first = get(&server.address, LANE);
     assert!(first.starts_with("HTTP/1.1 200") && first.contains("\"price\":1001"), "{first}");
     assert!(get(&server.metrics_address, "/metrics").contains("http_request_duration_seconds_count{"));
@@ -143,7 +86,7 @@ async fn it_starts_answers_and_ends_what_is_in_flight_when_it_is_told_to_stop(po
     lock.rollback().await.unwrap();
     let answer = tokio::task::spawn_blocking(move || read(in_flight)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"price\":1001"), "{answer}");
-    let (log, code) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    let Ended { log, code } = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("\"message\":\"stopped\""), "{log}");
     drop(idle);
@@ -151,7 +94,7 @@ async fn it_starts_answers_and_ends_what_is_in_flight_when_it_is_told_to_stop(po
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn what_is_stuck_is_cut_at_the_deadline_and_the_exit_code_tells(pool: PgPool) {
-    let server = Server::start(&[
+    let server = serve(&[
         ("DATABASE_URL", &url(&pool)),
         ("RATES__SERVER__REQUEST_TIMEOUT_SECONDS", "30"),
         ("RATES__SERVER__DRAIN_SECONDS", "31"),
@@ -171,7 +114,7 @@ async fn what_is_stuck_is_cut_at_the_deadline_and_the_exit_code_tells(pool: PgPo
     }
     // A second signal is the deadline of somebody who does not want to wait for it.
     server.signal("-TERM");
-    let (log, code) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    let Ended { log, code } = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
     assert_eq!(code, Some(75), "{log}");
     drop(stuck);
 }
@@ -179,7 +122,7 @@ async fn what_is_stuck_is_cut_at_the_deadline_and_the_exit_code_tells(pool: PgPo
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn one_line_is_logged_for_a_request_and_secrets_never(pool: PgPool) {
     let with_password = url(&pool).replacen('@', ":hush@", 1);
-    let server = Server::start(&[("DATABASE_URL", &with_password)]);
+    let server = serve(&[("DATABASE_URL", &with_password)]);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let mut stream = TcpStream::connect(&server.address).unwrap();
     write!(
@@ -189,7 +132,7 @@ async fn one_line_is_logged_for_a_request_and_secrets_never(pool: PgPool) {
     .unwrap();
     read(stream);
     server.signal("-INT");
-    let (log, code) = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    let Ended { log, code } = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
     assert_eq!(code, Some(0), "{log}");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("\"target\":\"request\"")).collect();
     assert_eq!(lines.len(), 1, "{log}");
@@ -204,7 +147,7 @@ async fn one_line_is_logged_for_a_request_and_secrets_never(pool: PgPool) {
 
 #[tokio::test]
 async fn without_a_database_it_starts_is_alive_and_not_ready() {
-    let server = Server::start(&[
+    let server = serve(&[
         ("DATABASE_URL", "postgres://rates@127.0.0.1:1/rates"),
         ("RATES__DATABASE__ACQUIRE_TIMEOUT_SECONDS", "0.3"),
     ]);
@@ -329,22 +272,30 @@ fn the_effective_configuration_tells_where_each_value_came_from_and_no_secret() 
 
 #[test]
 fn every_command_explains_itself() {
-    for name in ["serve", "migrate", "load", "verify", "rebuild", "config", "openapi", "healthcheck"] {
+    for name in [
+        "serve",
+        "migrate",
+        "load",
+        "verify",
+        "rebuild",
+        "key",
+        "push",
+        "work",
+        "config",
+        "openapi",
+        "healthcheck",
+        "completions",
+        "man",
+    ] {
         let output = command(&[]).args([name, "--help"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
         assert!(text(&output).contains("Usage: rates"), "{name}: {output:?}");
     }
 }
 
-/// Every setting stands in the table of docs/settings.md, and nothing else does.
 #[test]
 fn the_table_of_settings_is_the_code() {
-    let table = include_str!("../../../docs/settings.md");
-    let documented: Vec<&str> =
-        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let mut settings = chassis::settings::names::<rates::settings::Settings>();
-    settings.sort();
-    let mut sorted = documented.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, settings);
+    let table = chassis::settings::markdown::<rates::settings::Settings>();
+    let is_current = include_str!("../../../docs/settings.md").contains(&table);
+    assert!(is_current, "docs/settings.md is outdated: run `make settings`");
 }

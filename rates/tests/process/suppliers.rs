@@ -4,7 +4,7 @@ use std::process::Output;
 
 use sqlx::PgPool;
 
-use super::{Server, command, url};
+use super::{command, serve, url};
 
 fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
@@ -18,10 +18,10 @@ async fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_key_opens_the_door_for_a_file_until_it_is_revoked(pool: PgPool) {
+async fn a_file_is_pushed_with_a_key_until_the_key_is_revoked(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
-    let server = Server::start(&database);
+    let server = serve(&database);
     let address = format!("http://{}", server.address);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prices.csv");
@@ -71,10 +71,10 @@ async fn a_key_opens_the_door_for_a_file_until_it_is_revoked(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn an_expired_key_is_refused_and_a_server_that_is_not_there_is_told(pool: PgPool) {
+async fn an_expired_key_and_an_unreachable_server_have_exit_codes(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
-    let server = Server::start(&database);
+    let server = serve(&database);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prices.csv");
     std::fs::write(&file, "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-02-01,100\n").unwrap();
@@ -97,7 +97,7 @@ async fn an_expired_key_is_refused_and_a_server_that_is_not_there_is_told(pool: 
 async fn a_supplier_is_told_what_was_stored_and_how_to_undo_it(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
-    let server = Server::start(&database);
+    let server = serve(&database);
     let address = format!("http://{}", server.address);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prices.csv");
@@ -196,7 +196,7 @@ async fn a_wrong_key_is_not_created_and_keys_are_listed_under_a_header(pool: PgP
 async fn a_row_has_the_same_number_whether_a_file_is_pushed_or_loaded(pool: PgPool) {
     let database = url(&pool);
     let database = [("DATABASE_URL", database.as_str())];
-    let server = Server::start(&database);
+    let server = serve(&database);
     let address = format!("http://{}", server.address);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prices.csv");

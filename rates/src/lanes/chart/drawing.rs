@@ -8,9 +8,9 @@ use plotters::{
 };
 
 use super::{
-    BOTTOM, Colours, FONT_SIZE, LEFT, RIGHT, SCALE,
     axis::{DayAxis, middle, ticks},
     series::Series,
+    style::{BOTTOM, Colours, FONT_SIZE, LEFT, RIGHT, SCALE},
     text::{fitting, text_width, thousands},
 };
 

@@ -5,6 +5,7 @@
 mod axis;
 mod drawing;
 mod series;
+mod style;
 mod text;
 
 use plotters::prelude::*;
@@ -12,51 +13,19 @@ use plotters::prelude::*;
 use self::{
     drawing::{Drawing, DrawingError},
     series::Series,
+    style::{DARK, LIGHT, SCALE},
     text::escape,
 };
-pub(crate) use self::{series::describe, text::thousands};
+pub(crate) use self::{
+    series::describe,
+    style::{LEFT, RIGHT},
+    text::thousands,
+};
 use super::{
     query::{Picture, RatesQuery, Theme},
     sql::Lane,
 };
 use crate::places::Catalogue;
-
-/// Room for the labels of prices, left of the plot, in pixels; the page's script counts on it.
-pub(crate) const LEFT: u16 = 64;
-/// Room right of the plot.
-pub(crate) const RIGHT: u16 = 16;
-/// Room for the labels of days.
-const BOTTOM: i32 = 28;
-/// Points of the drawing for each pixel: plotters' points are whole numbers, and a line needs finer steps.
-const SCALE: i32 = 4;
-/// plotters gives a font 1/1.24 of the size it is told.
-const FONT_SIZE: f64 = 1.24;
-
-struct Colours {
-    ground: RGBColor,
-    text: RGBColor,
-    /// Labels and what explains; still 4.5 to 1 on the ground.
-    muted: RGBColor,
-    grid: RGBColor,
-    /// Apart in hue and in lightness, for readers who see few hues.
-    lanes: [RGBColor; 4],
-}
-
-const LIGHT: Colours = Colours {
-    ground: RGBColor(255, 255, 255),
-    text: RGBColor(24, 33, 43),
-    muted: RGBColor(86, 99, 114),
-    grid: RGBColor(224, 230, 236),
-    lanes: [RGBColor(11, 94, 188), RGBColor(194, 65, 12), RGBColor(15, 118, 110), RGBColor(126, 34, 206)],
-};
-
-const DARK: Colours = Colours {
-    ground: RGBColor(16, 22, 29),
-    text: RGBColor(230, 237, 243),
-    muted: RGBColor(154, 167, 180),
-    grid: RGBColor(44, 54, 65),
-    lanes: [RGBColor(108, 176, 255), RGBColor(255, 159, 90), RGBColor(79, 209, 197), RGBColor(210, 168, 255)],
-};
 
 /// The picture of these lanes. Queries and lanes go in pairs, oldest day first.
 pub(crate) fn draw(

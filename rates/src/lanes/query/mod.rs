@@ -10,10 +10,10 @@ mod tests;
 
 use chassis::problem::FieldError;
 use chrono::NaiveDate;
+use http::HeaderValue;
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::picture::{Picture, Theme};
-use super::cache::AnswerKey;
 pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{Parameter, Reading, pairs, parse_day, parse_place, quoted};
 
@@ -105,7 +105,7 @@ impl<'a> RatesQuery<'a> {
         let mut statistics = Parameter::new(&["statistics"]);
         let mut reading = Reading::new(
             query,
-            &mut [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics],
+            [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics],
         );
         let (origin_name, destination_name) = (origin.name(), destination.name());
 
@@ -123,7 +123,7 @@ impl<'a> RatesQuery<'a> {
             "full" => Ok(Statistics::Full),
             _ => Err(("malformed", format!("{} is neither mean nor full", quoted(&text)))),
         });
-        let mut faults = reading.faults;
+        let mut faults = reading.finish();
         faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, max_days)));
         match (from, to, origin, destination, order, statistics) {
             (Some(from), Some(to), Some(origin), Some(destination), Some(order), Some(statistics))
@@ -151,7 +151,7 @@ impl<'a> RatesQuery<'a> {
     }
 
     /// The key of the answer in this form. Whatever the answer depends on must go in, or two queries share an answer:
-    /// so every field is named here and there is no `..`.
+    /// so every field is named here, those of a picture too, and there is no `..`.
     #[must_use]
     pub fn key(&self, form: &Form<'_>) -> AnswerKey {
         let Self { from, to, origin, destination, order, statistics } = self;
@@ -164,12 +164,31 @@ impl<'a> RatesQuery<'a> {
         match form {
             Form::Json => key.push(&[0]),
             Form::Csv => key.push(&[1]),
-            Form::Svg(picture) => {
-                key.push(&[2]);
-                picture.add_to(&mut key);
+            Form::Svg(Picture { width, height, theme, compare }) => {
+                key.push(&[2, u8::from(*theme == Theme::Dark)]);
+                key.push(&width.to_le_bytes());
+                key.push(&height.to_le_bytes());
+                for (origin, destination) in compare {
+                    key.push_text(origin.as_ref());
+                    key.push_text(destination.as_ref());
+                }
             }
         }
         key
+    }
+
+    /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
+    #[must_use]
+    pub fn lanes(&self, picture: &Picture<'a>) -> Vec<Self> {
+        // Percentile bands of several lanes would hide each other.
+        let statistics = if picture.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
+        let first = Self { order: Order::OldestFirst, statistics, ..self.clone() };
+        let compared = picture.compare.iter().map(|(origin, destination)| Self {
+            origin: origin.clone(),
+            destination: destination.clone(),
+            ..first.clone()
+        });
+        std::iter::once(first.clone()).chain(compared).collect()
     }
 
     /// How many days, both ends included.
@@ -190,4 +209,70 @@ fn range_fault(from: NaiveDate, to: NaiveDate, max_days: u32) -> Option<FieldErr
     } else {
         None
     }
+}
+
+/// What an answer depends on, as bytes: the version of the data and whatever the request asks. On the stack, so that a
+/// lookup allocates nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerKey {
+    bytes: [u8; Self::CAPACITY],
+    length: usize,
+}
+
+impl Default for AnswerKey {
+    /// A key of nothing asked, at version 0.
+    fn default() -> Self {
+        Self { bytes: [0; Self::CAPACITY], length: Self::VERSION }
+    }
+}
+
+impl AnswerKey {
+    /// The bytes of the version, which come first.
+    const VERSION: usize = size_of::<i64>();
+    /// Four lanes by their longest names, and what is asked about them.
+    const CAPACITY: usize = 560;
+
+    /// The same at this version of the data.
+    #[must_use]
+    #[inline]
+    pub fn at(mut self, version: i64) -> Self {
+        self.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
+        self
+    }
+
+    /// Adds a part of a fixed length.
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
+        self.length += part.len();
+    }
+
+    /// Adds a text of at most 255 bytes after its length, which keeps "AB" + "C" apart from "A" + "BC".
+    pub(crate) fn push_text(&mut self, text: &str) {
+        self.push(&[u8::try_from(text.len()).unwrap_or(u8::MAX)]);
+        self.push(text.as_bytes());
+    }
+
+    /// How many bytes can still be added.
+    pub(crate) fn room(&self) -> usize {
+        Self::CAPACITY - self.length
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The strong tag of the answer with this key. It changes with the data and with the program, whose next version
+    /// may write the same data differently.
+    #[must_use]
+    pub fn etag(&self) -> HeaderValue {
+        etag_of(chassis::VERSION, self.as_slice())
+    }
+}
+
+fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
+    // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
+    let hash = revision.as_bytes().iter().chain(key).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
 }

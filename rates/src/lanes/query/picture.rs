@@ -5,11 +5,7 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Order, PlaceName, RatesQuery, Statistics};
-use crate::{
-    http::parameters::{Parameter, Reading, pairs, quoted},
-    lanes::cache::AnswerKey,
-};
+use crate::http::parameters::{Parameter, PlaceName, Reading, pairs, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -48,7 +44,9 @@ impl<'a> Picture<'a> {
         let mut width = Parameter::new(&["width"]);
         let mut height = Parameter::new(&["height"]);
         let mut theme = Parameter::new(&["theme"]);
-        let mut reading = Reading::new(query, &mut [&mut width, &mut height, &mut theme]);
+        // May be given several times, so its values are read below.
+        let mut repeatable = Parameter::new(&["compare"]);
+        let mut reading = Reading::new(query, [&mut width, &mut height, &mut theme, &mut repeatable]);
         let mut compare = Vec::new();
         for (_, value) in pairs(query).filter(|(name, _)| name == "compare") {
             if let Some(lane) = parse_lane(&value) {
@@ -79,39 +77,13 @@ impl<'a> Picture<'a> {
             "dark" => Ok(Theme::Dark),
             _ => Err(("malformed", format!("{} is neither light nor dark", quoted(&text)))),
         });
-        let faults = reading.faults;
+        let faults = reading.finish();
         match (width, height, theme) {
             (Some(width), Some(height), Some(theme)) if faults.is_empty() => {
                 Ok(Self { width, height, theme, compare })
             }
             _ => Err(faults),
         }
-    }
-
-    /// Adds to a key all that the picture depends on; see [`RatesQuery::key`].
-    pub(super) fn add_to(&self, key: &mut AnswerKey) {
-        let Self { width, height, theme, compare } = self;
-        key.push(&[u8::from(*theme == Theme::Dark)]);
-        key.push(&width.to_le_bytes());
-        key.push(&height.to_le_bytes());
-        for (origin, destination) in compare {
-            key.push_text(origin.as_ref());
-            key.push_text(destination.as_ref());
-        }
-    }
-
-    /// The lanes to draw, oldest day first: that of the query, and those it is compared with.
-    #[must_use]
-    pub fn lanes(&self, query: &RatesQuery<'a>) -> Vec<RatesQuery<'a>> {
-        // Percentile bands of several lanes would hide each other.
-        let statistics = if self.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
-        let first = RatesQuery { order: Order::OldestFirst, statistics, ..query.clone() };
-        let compared = self.compare.iter().map(|(origin, destination)| RatesQuery {
-            origin: origin.clone(),
-            destination: destination.clone(),
-            ..first.clone()
-        });
-        std::iter::once(first.clone()).chain(compared).collect()
     }
 }
 

@@ -118,3 +118,29 @@ proptest! {
         let _ = Picture::parse(&query);
     }
 }
+
+#[test]
+fn a_name_is_near_to_one_parameter_of_its_own_struct_and_to_none_of_the_other() {
+    // The two structs read the same query string: a known name of one must not be a misspelt one of the other.
+    let picture = "width=400&height=400&theme=dark&compare=A:B";
+    assert!(RatesQuery::parse(&format!("{GOOD}&order=asc&statistics=full&{picture}"), 31).is_ok());
+    let aliases = "date_from=2021-01-01&date_to=2021-01-31&origin=A&destination=B&order=asc&statistics=full";
+    for query in [GOOD, aliases] {
+        assert!(Picture::parse(&format!("{query}&{picture}")).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn a_flood_of_unknown_names_is_read_to_a_bound() {
+    let flood = "date_fron=1&".repeat(5000);
+    let wrong = RatesQuery::parse(&flood, 31).unwrap_err();
+    assert!(wrong.faults.len() < 32, "{}", wrong.faults.len());
+}
+
+#[test]
+fn the_tag_changes_with_the_data_and_with_the_revision_of_the_program() {
+    let key = AnswerKey::default();
+    assert_ne!(key.at(1).etag(), key.at(2).etag());
+    assert_eq!(key.etag(), etag_of(chassis::VERSION, key.as_slice()));
+    assert_ne!(etag_of("0.1.0+a", key.as_slice()), etag_of("0.1.0+b", key.as_slice()));
+}

@@ -7,11 +7,7 @@ use axum::{
     extract::{FromRequest, Request, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
-use chassis::{
-    Problem,
-    extract::Path,
-    problem::{FieldError, ProblemBody},
-};
+use chassis::{Problem, extract::Path, problem::FieldError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,10 +64,10 @@ pub(crate) struct NotFound {
     responses(
         (status = 201, description = "It is stored", body = Stored, headers(("Location" = String, description = "The message"))),
         (status = 200, description = "It was there", body = Stored),
-        (status = 400, description = "Not JSON, or without a text `message`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The message is too long", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The media type is not application/json", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The store is away", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "Not JSON, or without a text `message`"),
+        (status = 413, description = "The message is too long"),
+        (status = 415, description = "The media type is not application/json"),
+        (status = 503, description = "The store is away"),
     ),
 )]
 pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -115,7 +111,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
     responses(
         (status = 200, description = "The message, byte for byte", body = Message),
         (status = 404, description = "There is no such message, or this is no digest", body = NotFound),
-        (status = 503, description = "The store is away", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away"),
     ),
 )]
 pub(crate) async fn get_message(
@@ -140,7 +136,7 @@ pub(crate) async fn get_message(
     responses(
         (status = 200, description = "It was there and is gone", body = Deleted),
         (status = 404, description = "There is no such message, or this is no digest", body = NotFound),
-        (status = 503, description = "The store is away", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away"),
     ),
 )]
 pub(crate) async fn delete_message(

@@ -1,0 +1,87 @@
+//! The line of a request.
+
+use std::sync::LazyLock;
+
+use chassis::{edge::EdgeOptions, logfile::LogWriter};
+use serde_json::Value;
+
+use crate::support::{Instance, request};
+
+/// The log of all tests: a subscriber of one thread would miss lines while others have none.
+static LOG: LazyLock<LogWriter> = LazyLock::new(|| {
+    let writer = LogWriter::default();
+    let lines = writer.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
+    subscriber.with_writer(move || lines.clone()).init();
+    writer
+});
+
+const ID: &str = "mine-in-the-log";
+
+/// The lines of requests with this id.
+fn lines_of(id: &str) -> Vec<Value> {
+    let lines =
+        LOG.text().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    lines.into_iter().filter(|line| line["target"] == "request" && line["request_id"] == id).collect()
+}
+
+#[tokio::test]
+async fn a_request_has_one_line_and_one_that_failed_says_what_was_asked_and_answered() {
+    let service = Instance::with(EdgeOptions::default(), &[("SAMPLE__SERVER__TRUSTED_PROXIES", "1")]);
+    LazyLock::force(&LOG);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let headers = [("x-forwarded-for", "192.0.2.7"), ("x-request-id", ID), ("traceparent", &parent)];
+    for (path, route, status, message, url, reason, cause) in [
+        ("/text?q=1", "/text", 200, "request answered", None, None, None),
+        (
+            "/wrong?q=1",
+            "/wrong",
+            400,
+            "request answered",
+            Some("/wrong?q=1"),
+            Some("a is missing; b is missing"),
+            None,
+        ),
+        (
+            "/nowhere?q=1",
+            "unmatched",
+            404,
+            "request answered",
+            Some("/nowhere?q=1"),
+            Some("There is nothing at this path; GET /openapi.json lists what is."),
+            None,
+        ),
+        (
+            "/panic",
+            "/panic",
+            500,
+            "request failed",
+            Some("/panic"),
+            Some("The request failed for a reason that is not its own. Report it with the request id."),
+            Some("panic: the secret of the handler"),
+        ),
+        (
+            "/slow",
+            "/slow",
+            503,
+            "request refused",
+            Some("/slow"),
+            Some("The answer took too long."),
+            Some("request timeout"),
+        ),
+    ] {
+        service.send(request("GET", path, &headers)).await.expect(status);
+        let line = lines_of(ID).pop().unwrap();
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["message"], message, "{line}");
+        assert_eq!((&line["method"], &line["route"]), (&"GET".into(), &route.into()), "{line}");
+        assert_eq!((&line["request_id"], &line["trace_id"]), (&ID.into(), &trace.into()), "{line}");
+        assert!(line["duration_ms"].is_number(), "{line}");
+        assert_eq!(line["url"].as_str(), url, "{line}");
+        assert_eq!(line["client"].as_str(), url.map(|_| "192.0.2.7"), "{line}");
+        assert_eq!(line["reason"].as_str(), reason, "{line}");
+        assert_eq!(line["cause"].as_str(), cause, "{line}");
+    }
+    assert_eq!(lines_of(ID).len(), 5);
+}

@@ -1,4 +1,0 @@
-//! Handlers; `router` says which path leads where.
-
-pub(crate) mod messages;
-pub(crate) mod openapi;

@@ -1,0 +1,124 @@
+//! What the page shows of the lanes that were asked for: the picture in words, the table, and the addresses of all forms.
+
+use std::fmt::Write;
+
+use chassis::Problem;
+use chrono::NaiveDate;
+
+use crate::lanes::{
+    Lanes,
+    chart::{self, thousands},
+    query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    reader::ReadError,
+    sql::{Day, Lane, Percentiles},
+};
+
+/// The most rows of the table: a year. All days are in the CSV.
+const TABLE_DAYS: usize = 366;
+
+/// What the page shows of the lanes.
+pub(super) struct Shown {
+    pub(super) title: String,
+    pub(super) words: Vec<String>,
+    /// The address of the picture but for size and theme.
+    pub(super) picture: String,
+    pub(super) lanes: Vec<ShownLane>,
+    pub(super) table: Vec<Vec<String>>,
+    pub(super) days: usize,
+    pub(super) full: bool,
+}
+
+pub(super) struct ShownLane {
+    pub(super) name: String,
+    /// The lane's answer as JSON, oldest day first; other forms have other paths and the same query.
+    pub(super) query: String,
+}
+
+/// Reads the lanes, from a state of the data no older than `newest_known`.
+pub(super) async fn show(
+    service: &Lanes,
+    lanes: &[(String, String)],
+    from: NaiveDate,
+    to: NaiveDate,
+    newest_known: i64,
+) -> Result<Shown, Problem> {
+    let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
+    let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
+        .iter()
+        .filter_map(|(origin, destination)| Some((place(origin)?, place(destination)?)))
+        .collect();
+    let Some(((origin, destination), compare)) = lanes.split_first() else {
+        return Err(Problem::internal("a place of the catalogue has no name of a place"));
+    };
+    let first = RatesQuery {
+        from,
+        to,
+        origin: origin.clone(),
+        destination: destination.clone(),
+        order: Order::OldestFirst,
+        statistics: Statistics::Full,
+    };
+    let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
+    let queries = first.lanes(&picture);
+    let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
+        ReadError::Failed(problem) => problem,
+        // They were there a moment ago.
+        ReadError::UnknownPlaces(_) => Problem::unavailable("The places changed meanwhile; try again.", 1),
+    })?;
+    let catalogue = service.places.at(read[0].version).await?;
+    let series = chart::describe(&queries, &read, &catalogue);
+    let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
+    for (origin, destination) in compare {
+        let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
+    }
+    let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
+    Ok(Shown {
+        title: if let [(name, _)] = series.as_slice() {
+            name.clone()
+        } else {
+            format!("{} lanes compared", series.len())
+        },
+        words: series.iter().map(|(_, words)| words.clone()).collect(),
+        picture: address,
+        lanes: series
+            .into_iter()
+            .zip(&queries)
+            .map(|((name, _), query)| ShownLane { name, query: api_query(query) })
+            .collect(),
+        table: table(&queries, &read),
+        days,
+        full: compare.is_empty(),
+    })
+}
+
+fn api_query(query: &RatesQuery<'_>) -> String {
+    format!(
+        "date_from={}&date_to={}&orig_code={}&dest_code={}",
+        query.from,
+        query.to,
+        query.origin.as_ref(),
+        query.destination.as_ref()
+    )
+}
+
+/// A row for each day, newest first: of one lane everything, of several the average and the number of prices.
+fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (query, lane) in queries.iter().zip(lanes) {
+        let newest_first = RatesQuery { order: Order::NewestFirst, ..query.clone() };
+        for (index, (day, priced)) in lane.each_day(&newest_first).take(TABLE_DAYS).enumerate() {
+            if rows.len() <= index {
+                rows.push(vec![day.to_string()]);
+            }
+            let dollars = |value: Option<f64>| value.map(thousands).unwrap_or_default();
+            let row = &mut rows[index];
+            row.push(dollars(priced.and_then(Day::mean)));
+            if query.statistics == Statistics::Full {
+                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
+                row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
+            }
+            row.push(priced.map(|day| day.count.to_string()).unwrap_or_default());
+        }
+    }
+    rows
+}

@@ -1,0 +1,36 @@
+# environments/prod.tfvars, planned: survives the loss of a zone, and is protected.
+
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
+}
+
+variables {
+  image_tag = "abc123"
+  run_hooks = false
+}
+
+run "prod_is_protected_and_survives_the_loss_of_a_zone" {
+  command = plan
+
+  assert {
+    condition     = output.cluster == "rates-prod" && local.protected
+    error_message = "production must be protected"
+  }
+
+  assert {
+    condition     = length(module.vpc.private_subnet_ids) == 3
+    error_message = "production must be in three zones"
+  }
+
+  assert {
+    condition     = var.services["rates"].scaling.min >= 3 && !var.services["rates"].spot
+    error_message = "production needs a task in each zone, and none that can be taken back"
+  }
+
+  assert {
+    condition     = var.database.multi_az && length(module.rds.identifiers.replicas) == 1
+    error_message = "production needs a standby and a replica"
+  }
+}

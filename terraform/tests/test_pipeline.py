@@ -1,0 +1,62 @@
+"""With the hooks off, a pipeline can apply in steps and migrate from the outputs, as docs/aws.md has it."""
+
+import json
+
+import pytest
+from harness import SCRIPTS, need, succeed
+from hooked_root import HookedRoot
+
+# With a replica, since then the password of the master user is ours to make.
+SETTINGS = ["-var=run_hooks=false", "-var=database={replicas=1}"]
+BEFORE_THE_MIGRATION = [f"-target=module.{module}" for module in ("vpc", "ecr", "ecs", "rds", "admin")]
+AVAILABLE = {"DBInstances": [{"DBInstanceStatus": "available", "PendingModifiedValues": {}}]}
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+@pytest.fixture(scope="module")
+def root(stand_in, tmp_path_factory):
+    """Applied as far as the migration needs. The tests below go on from there, in their order."""
+    need("jq")
+    root = HookedRoot(tmp_path_factory.mktemp("pipeline"), *SETTINGS)
+    root.aws.answer("rds-describe-db-instances", AVAILABLE)
+    root.apply("abc123", *BEFORE_THE_MIGRATION)
+    return root
+
+
+def test_no_hook_runs_and_no_service_starts(root):
+    assert root.aws.calls == []
+    assert not root.runs_a_service()
+
+
+def test_the_migration_runs_from_the_outputs(root):
+    arguments = root.arguments("one_off_tasks", "migrate")
+    succeed(SCRIPTS / "run_task.sh", *arguments, env=root.aws.environment)
+    assert root.tasks() == [root.definition("migrate")]
+
+
+@pytest.mark.parametrize("user", ["app", "master"])
+def test_passwords_are_made_from_the_outputs(root, user):
+    root.aws.forget_calls()
+    arguments = root.arguments("database_passwords", user)
+    succeed(SCRIPTS / "database_password.sh", "--poll", "0", *arguments, env=root.aws.environment)
+    assert root.steps() == ["password"]
+
+
+def test_the_password_the_machine_is_born_with_is_not_in_the_state(root):
+    machines = [r for r in json.loads(root.state_file())["resources"] if r["type"] == "aws_db_instance"]
+    attributes = [instance["attributes"] for machine in machines for instance in machine["instances"]]
+    assert len(attributes) == 2
+    assert all(a["password"] is None and a["password_wo"] is None for a in attributes)
+
+
+def test_the_rest_follows_without_a_hook_and_a_second_plan_has_no_changes(root):
+    root.aws.forget_calls()
+    root.apply("abc123")
+    assert root.aws.calls == []
+    assert root.runs_a_service()
+    root.has_no_changes("abc123")
+
+
+def test_destroy_leaves_nothing_behind(root):
+    root.destroy("abc123")
