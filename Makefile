@@ -77,6 +77,17 @@ schemathesis: ## Attack a running server through its OpenAPI description
 	RATES__BATCHES__PER_MINUTE_BY_KEY=100000 RATES__BATCHES__PER_MINUTE_BY_ADDRESS=100000 \
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
+.PHONY: clients-test
+clients-test: ## Generate clients from the API descriptions and call a running server with them (needs npm, perl)
+	$(CARGO) build --locked -p rates -p messages
+	python3 -m venv .run/clients-venv
+	.run/clients-venv/bin/pip install --quiet --requirement clients/python/requirements.txt
+	npm ci --prefix clients --silent --no-audit --no-fund
+	clients/generate.sh target/debug .run/clients-venv .run/clients
+	clients/node_modules/.bin/tsc --project clients/typescript
+	RATES=target/debug/rates PYTHONPATH=.run/clients db/private_postgres.sh --fast -- \
+	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python clients/python/rates_test.py
+
 .PHONY: browser-test
 browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
 	$(CARGO) build --locked -p rates

@@ -12,6 +12,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{batches, explorer, places, prices, rates};
+use crate::lanes::query::{Order, Statistics, Theme};
 
 /// What the API is.
 #[derive(OpenApi)]
@@ -37,6 +38,8 @@ use super::{batches, explorer, places, prices, rates};
         batches::get_batch,
         batches::withdraw_batch,
     ),
+    // The types of parameters are not collected from the handlers, as those of bodies are.
+    components(schemas(Order, Statistics, Theme)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),
@@ -51,8 +54,11 @@ struct Keys;
 
 impl Modify for Keys {
     fn modify(&self, description: &mut Description) {
-        let bearer =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rates_NUMBER_SECRET").build();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("rates_NUMBER_SECRET")
+            .description(Some("The key of a supplier, as `rates key create` prints it."))
+            .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
     }

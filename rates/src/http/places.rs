@@ -93,7 +93,7 @@ pub(crate) struct UnknownPlace {
     problem: ProblemBody,
     /// Codes or slugs that exist, the most similar first.
     #[serde(default)]
-    #[schema(examples(json!(["CNGGZ"])))]
+    #[schema(examples("CNGGZ"))]
     suggestions: Vec<String>,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct DailyRate {
     ),
     responses(
         (status = 200, description = "The form that `Accept` prefers: JSON, CSV as at `/rates.csv`, or SVG as at `/rates.svg`", content(
-            (Rates = "application/json"), (String = "text/csv"), (String = "image/svg+xml"),
+            (Rates = "application/json"), (String = "text/csv; charset=utf-8; header=present"), (String = "image/svg+xml"),
         ), headers(
             ("ETag" = String, description = "Changes when the data does"),
             ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is away"),
@@ -92,10 +92,10 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
 ///
 /// RFC 4180: a header, then a row for each day; empty where JSON has null.
 #[utoipa::path(
-    get, path = "/rates.csv", tag = "rates",
+    get, path = "/rates.csv", operation_id = "get_rates_csv", tag = "rates",
     params(RatesQuery),
     responses(
-        (status = 200, description = "A row for each day of the range", body = String, content_type = "text/csv"),
+        (status = 200, description = "A row for each day of the range", body = String, content_type = "text/csv; charset=utf-8; header=present"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
         (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
     ),
@@ -109,7 +109,7 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
 /// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
 /// of prices per day. Errors are problems as everywhere.
 #[utoipa::path(
-    get, path = "/rates.svg", tag = "rates",
+    get, path = "/rates.svg", operation_id = "get_rates_svg", tag = "rates",
     params(RatesQuery, Picture),
     responses(
         (status = 200, description = "The picture", body = String, content_type = "image/svg+xml"),

@@ -34,6 +34,7 @@ pub struct Region {
     #[schema(examples("North Europe"))]
     pub name: String,
     /// The region that contains it; null for a root of the tree.
+    #[schema(required, examples("europe"))]
     pub parent_slug: Option<String>,
     /// The number of regions that contain it.
     #[schema(examples(1))]

@@ -14,6 +14,20 @@ async fn the_description_is_served_as_it_is_committed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn every_operation_has_an_id_and_every_response_a_description(pool: PgPool) {
+    let description = Instance::new(&pool).get("/openapi.json").await.expect(200).json();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["operationId"].is_string(), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let text = response["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn the_documentation_is_interactive_and_needs_no_other_server(pool: PgPool) {
     let instance = Instance::new(&pool);
     let page = instance.get("/docs/").await.expect(200);

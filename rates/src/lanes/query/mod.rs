@@ -34,10 +34,10 @@ pub struct RatesQuery<'a> {
     #[param(rename = "dest_code", value_type = String, example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub destination: PlaceName<'a>,
     /// `desc` (the default) answers the newest day first, `asc` the oldest. A picture always begins with the oldest.
-    #[param(inline, required = false, example = "desc")]
+    #[param(required = false, example = "desc")]
     pub order: Order,
     /// `mean` is the default; `full` adds percentiles to each day. A picture of one lane always has them.
-    #[param(inline, required = false, example = "full")]
+    #[param(required = false, example = "full")]
     pub statistics: Statistics,
 }
 

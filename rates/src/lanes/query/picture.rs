@@ -18,7 +18,7 @@ pub struct Picture<'a> {
     #[param(required = false, default = 480, minimum = 240, maximum = 2160, example = 480)]
     pub height: u16,
     /// The colours; `light` is the default.
-    #[param(inline, required = false, example = "light")]
+    #[param(required = false, example = "light")]
     pub theme: Theme,
     /// A further lane to draw, as `ORIGIN:DESTINATION`; up to three times.
     #[param(value_type = Option<Vec<String>>, max_items = 3)]
