@@ -109,16 +109,22 @@ impl Server {
             let response = request.send().await?;
             Ok((response.status().as_u16(), response.text().await?))
         };
-        answer.await.map_err(|error: reqwest::Error| match fault_of_certificate(&error) {
-            Some(CertificateError::UnknownIssuer) => Failure::new(
-                Exit::Unavailable,
-                format!(
-                    "the certificate of {} is not trusted; name it, or that of its authority, with --cacert FILE (or \
-                     the variable SSL_CERT_FILE)",
-                    self.url
-                ),
-            ),
-            _ => Failure::caused_by(Exit::Unavailable, format!("no answer from {}", self.url), error.without_url()),
+        answer.await.map_err(|error: reqwest::Error| {
+            let what = match fault_of_certificate(&error) {
+                None => {
+                    let what = format!("no answer from {}", self.url);
+                    return Failure::caused_by(Exit::Unavailable, what, error.without_url());
+                }
+                Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => "has expired",
+                Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+                    "is for another host"
+                }
+                Some(_) => {
+                    "is not trusted; name it, or that of its authority, with --cacert FILE (or the variable \
+                     SSL_CERT_FILE)"
+                }
+            };
+            Failure::new(Exit::Unavailable, format!("the certificate of {} {what}", self.url))
         })
     }
 

@@ -14,7 +14,10 @@ use std::{
 use axum::{Router, ServiceExt, extract::Request};
 use axum_server::{Handle, tls_rustls::RustlsAcceptor};
 use prometheus_client::registry::Registry;
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 pub(crate) use healthcheck::healthcheck;
 pub use settings::ServerSettings;
@@ -64,6 +67,7 @@ impl Listeners {
         private: Router,
     ) -> io::Result<Server> {
         let metrics_address = self.private.local_addr()?;
+        let hangup = signal(SignalKind::hangup())?;
         let (handle, private_handle) = (Handle::new(), Handle::new());
         let mut public_server = None;
         if let Some(listener) = self.public {
@@ -82,7 +86,7 @@ impl Listeners {
         );
         let reloading = tokio::spawn(async move {
             match self.tls {
-                Some(tls) => tls.keep_fresh().await,
+                Some(tls) => tls.keep_fresh(hangup).await,
                 None => pending().await,
             }
         });

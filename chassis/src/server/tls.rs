@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
     registry::Registry,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use x509_parser::pem::Pem;
 
 use crate::{Exit, Failure, exit::OrFail};
@@ -28,6 +28,8 @@ pub(crate) struct Tls {
     pub(super) config: RustlsConfig,
     certificate: PathBuf,
     key: PathBuf,
+    /// When the files were last written before they were read.
+    read: [Option<SystemTime>; 2],
     /// When the certificate expires, in seconds since 1970; 0 where it cannot be read.
     expiry: Arc<AtomicI64>,
 }
@@ -37,24 +39,25 @@ impl Tls {
     pub(super) async fn open((certificate, key): (PathBuf, PathBuf)) -> Result<Self, Failure> {
         // A second provider in one process (tests) keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let read = modified([&certificate, &key]);
         let config = RustlsConfig::from_pem_file(&certificate, &key).await.or_fail(Exit::Failure, || {
             format!("cannot use {} with {}", certificate.display(), key.display())
         })?;
-        let tls = Self { config, certificate, key, expiry: Arc::default() };
+        let tls = Self { config, certificate, key, read, expiry: Arc::default() };
         tls.read_expiry();
         Ok(tls)
     }
 
-    /// Uses the files anew when they change and on SIGHUP, for ever.
-    pub(super) async fn keep_fresh(self) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    /// Uses the files anew when they change and on SIGHUP, until it is dropped. `hangup` must listen before the process
+    /// says that it does, or a signal that follows at once would be lost.
+    pub(super) async fn keep_fresh(self, mut hangup: Signal) {
         let mut look = tokio::time::interval(LOOK_AT_FILES);
-        let mut last = self.modified();
+        let mut last = self.read;
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload().await,
                 _ = look.tick() => {
-                    let now = self.modified();
+                    let now = modified([&self.certificate, &self.key]);
                     if now != last {
                         last = now;
                         self.reload().await;
@@ -62,13 +65,6 @@ impl Tls {
                 }
             }
         }
-    }
-
-    /// When the files were last written. A pair that is half written is refused by the reload, and the other half
-    /// makes another change.
-    fn modified(&self) -> [Option<SystemTime>; 2] {
-        [&self.certificate, &self.key]
-            .map(|file| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok())
     }
 
     async fn reload(&self) {
@@ -94,6 +90,12 @@ impl Tls {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Expiry(Arc::clone(&self.expiry))));
     }
+}
+
+/// When the files were last written. A pair that is half written is refused by the reload, and the other half makes
+/// another change.
+fn modified(files: [&PathBuf; 2]) -> [Option<SystemTime>; 2] {
+    files.map(|file| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok())
 }
 
 #[derive(Debug)]
