@@ -146,16 +146,14 @@ impl Server {
 }
 
 /// What is wrong with the server's certificate, where a request failed for it.
-fn fault_of_certificate(error: &reqwest::Error) -> Option<CertificateError> {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // An I/O error gives the causes of the error in it, but not that error.
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref());
-        if let Some(rustls::Error::InvalidCertificate(fault)) = tls {
-            return Some(fault.clone());
-        }
-        next = cause.source();
+fn fault_of_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
+        return Some(fault);
     }
-    None
+    // The source of an I/O error is not the error in it, but that one's source.
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match inner {
+        Some(inner) => fault_of_certificate(inner),
+        None => fault_of_certificate(error.source()?),
+    }
 }
