@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The file: .csv, .json or .ndjson, plain or with .gz at its end
     file: PathBuf,
-    /// The server, such as https://rates.example.com
+    /// The server, such as `https://rates.example.com`
     #[arg(long, value_parser = parse_server)]
     url: Url,
     /// The name of this batch, under which it is stored once [default: the SHA-256 of the file]
