@@ -1,15 +1,12 @@
 //! The command line of a service: what every one has, and its own commands.
 
-use std::{io::Write, marker::PhantomData, path::PathBuf, process::ExitCode, sync::OnceLock};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    Exit, Failure, Service, VERSION,
-    exit::OrFail,
-    openapi, process, server,
-    settings::{self, Loaded},
-    telemetry::{self, Telemetry},
+    Exit, Failure, Service, VERSION, configuration::Configuration, exit::OrFail, openapi, process, server,
+    settings,
 };
 
 /// The `main` of a service: reads the command line and does what it says.
@@ -108,35 +105,6 @@ fn run<S: Service>(command: Command<S::Command>) -> Result<Exit, Failure> {
                 .or_fail(Exit::Failure, || format!("cannot write to {}", folder.display()))?;
             Ok(Exit::Success)
         }
-    }
-}
-
-/// Where a command gets its settings from.
-pub struct Configuration<S> {
-    environment: Vec<(String, String)>,
-    /// Ends when the command does.
-    telemetry: OnceLock<Telemetry>,
-    service: PhantomData<fn() -> S>,
-}
-
-impl<S: Service> Configuration<S> {
-    fn of_process() -> Self {
-        // A variable that is not text cannot be one of ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self { environment, telemetry: OnceLock::new(), service: PhantomData }
-    }
-
-    pub(crate) fn read(&self) -> Result<Loaded<S::Settings>, Failure> {
-        Ok(settings::load(S::NAME, self.environment.iter().cloned())?)
-    }
-
-    /// Reads the settings, and starts to log to standard error.
-    pub fn load(&self) -> Result<Loaded<S::Settings>, Failure> {
-        let loaded = self.read()?;
-        self.telemetry.get_or_init(|| telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stderr));
-        Ok(loaded)
     }
 }
 

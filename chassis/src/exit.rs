@@ -83,12 +83,6 @@ impl Error for Failure {
     }
 }
 
-impl From<crate::settings::Faults> for Failure {
-    fn from(faults: crate::settings::Faults) -> Self {
-        Self::new(Exit::Usage, faults.to_string())
-    }
-}
-
 /// An error with its causes in one line, outermost first.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {

@@ -7,6 +7,7 @@
 pub mod accept;
 mod body;
 mod command_line;
+mod configuration;
 pub mod edge;
 pub mod exit;
 pub mod extract;
@@ -29,7 +30,8 @@ pub mod testing;
 #[cfg(feature = "worker")]
 pub mod worker;
 
-pub use command_line::{Configuration, main, print};
+pub use command_line::{main, print};
+pub use configuration::Configuration;
 pub use exit::{Exit, Failure};
 pub use problem::Problem;
 pub use process::work;

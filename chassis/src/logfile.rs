@@ -6,7 +6,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, RecvTimeoutError},
@@ -16,9 +16,8 @@ use std::{
 };
 
 use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
-use serde::Deserialize;
 
-use crate::{Exit, Failure, exit::OrFail, settings::Fault};
+use crate::{Exit, Failure, exit::OrFail, settings::LogFileSettings};
 
 /// How long lines gather.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,30 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// More than this is not gathered: on a disk that stands still, lines are dropped, and counted, before memory ends.
 const MOST_BYTES: usize = 32 << 20;
 
-/// The `logs` section of a service's settings.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogFileSettings {
-    /// The folder of the log files; empty: none are written.
-    pub folder: PathBuf,
-    /// A file is rolled before a line would make it larger than this.
-    pub max_bytes: usize,
-    /// How many rolled files are kept.
-    pub backup_count: usize,
-}
-
 impl LogFileSettings {
-    pub(crate) fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if self.max_bytes == 0 {
-            faults.push(("logs.max_bytes", "must be above 0".to_owned()));
-        }
-        if !(1..=1000).contains(&self.backup_count) {
-            faults.push(("logs.backup_count", "must be from 1 to 1000".to_owned()));
-        }
-        faults
-    }
-
     /// Opens (or makes) the file of this name; none where no files are wanted.
     pub(crate) fn open(&self, name: &str) -> Result<Option<LogFile>, Failure> {
         if self.folder.as_os_str().is_empty() {

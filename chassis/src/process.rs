@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::{
     Context, Exit, Failure, Parts, Role, Service, VERSION,
-    command_line::Configuration,
+    configuration::Configuration,
     edge::{Edge, Edged},
     exit::OrFail,
     health,

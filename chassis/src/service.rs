@@ -9,7 +9,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::{
     Exit, Failure,
-    command_line::Configuration,
+    configuration::Configuration,
     edge::EdgeOptions,
     health::Readiness,
     settings::{Settings, ShellSettings},

@@ -13,7 +13,7 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{outcomes::Outcomes, worker::QUEUE},
+    batches::{QUEUE, outcomes::Outcomes},
     database::{Database, MIGRATOR},
     lanes::{Lanes, cache::Freshness},
     places::Catalogue,

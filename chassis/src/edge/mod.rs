@@ -43,7 +43,7 @@ use guard::GuardLayer;
 pub use limits::Limits;
 pub use ready::Edged;
 
-use crate::{Problem, logfile::LogWriter, metrics::RequestMetrics, server::ServerSettings};
+use crate::{Problem, logfile::LogWriter, metrics::RequestMetrics, settings::ServerSettings};
 
 /// The answer to a GET, if it is at hand.
 type ReadyAnswer = dyn Fn(&Request) -> Option<Response> + Send + Sync;

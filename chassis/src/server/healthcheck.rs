@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::ServerSettings;
-use crate::{Exit, Failure, exit::OrFail};
+use crate::{Exit, Failure, exit::OrFail, settings::ServerSettings};
 
 /// Each step has this time.
 const PATIENCE: Duration = Duration::from_secs(2);

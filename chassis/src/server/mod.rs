@@ -2,7 +2,6 @@
 
 mod connection;
 mod healthcheck;
-mod settings;
 mod tls;
 
 use std::{
@@ -20,13 +19,13 @@ use tokio::{
 };
 
 pub(crate) use healthcheck::healthcheck;
-pub use settings::ServerSettings;
 use tls::Tls;
 
 use crate::{
     Exit, Failure, Role,
     edge::{ClientAddress, Edged},
     exit::OrFail,
+    settings::ServerSettings,
 };
 use connection::ConnectionAcceptor;
 

@@ -13,7 +13,10 @@ mod defaults;
 mod flat;
 mod layers;
 mod list;
+mod logs;
+mod server;
 mod shown;
+mod telemetry;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -23,8 +26,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 pub use flat::Flat;
 pub use list::List;
+pub use logs::LogFileSettings;
+pub use server::ServerSettings;
+pub use telemetry::{LogFormat, TelemetrySettings};
 
-use crate::{logfile::LogFileSettings, server::ServerSettings, telemetry::TelemetrySettings};
+use crate::{Exit, Failure};
 
 /// What is wrong with a setting: its dotted name, and what would be right.
 pub type Fault = (&'static str, String);
@@ -96,6 +102,12 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::new(Exit::Usage, faults.to_string())
+    }
+}
 
 /// Reads every layer of the service called `name`. `environment` is that of the process, or what a test says it is.
 pub fn load<T: Settings>(

@@ -18,6 +18,9 @@ use parse::Content;
 use sql::Batch;
 pub(crate) use upload::Upload;
 
+/// The name of the queue of batches.
+pub(crate) const QUEUE: &str = "batches";
+
 impl Content {
     /// Gives the content back if it has no fault.
     pub(crate) fn accept(self) -> Result<Self, BatchError> {

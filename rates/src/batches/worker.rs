@@ -27,9 +27,6 @@ use super::{
 };
 use crate::app::App;
 
-/// The name of the queue.
-pub(crate) const QUEUE: &str = "batches";
-
 /// How often `GET /batches/{id}` learns how many rows were read.
 const PROGRESS: Duration = Duration::from_secs(1);
 

@@ -8,10 +8,10 @@ mod load;
 mod push;
 mod rollup;
 
-use chassis::{Configuration, Exit, Failure, postgres};
+use chassis::{Configuration, Exit, Failure, Service, postgres};
 use clap::Subcommand;
 
-use crate::{database::MIGRATOR, service::Rates};
+use crate::{database::MIGRATOR, settings::Settings};
 
 /// See `rates --help`.
 #[derive(Subcommand)]
@@ -51,7 +51,10 @@ pub enum Command {
 }
 
 /// Does what a command says.
-pub async fn run(command: Command, configuration: &Configuration<Rates>) -> Result<Exit, Failure> {
+pub async fn run<S: Service<Settings = Settings>>(
+    command: Command,
+    configuration: &Configuration<S>,
+) -> Result<Exit, Failure> {
     if let Command::Work = command {
         return chassis::work(configuration).await;
     }

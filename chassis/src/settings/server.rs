@@ -1,10 +1,10 @@
-//! The `[server]` section. Meanings and defaults stand in `settings/defaults.toml`.
+//! The `[server]` section. Meanings and defaults stand in `defaults.toml`.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::settings::{Fault, List};
+use super::{Fault, List};
 
 /// Where and how to listen.
 #[derive(Debug, Clone, Deserialize)]

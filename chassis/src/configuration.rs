@@ -1,0 +1,38 @@
+//! Where a command gets its settings from.
+
+use std::{marker::PhantomData, sync::OnceLock};
+
+use crate::{
+    Failure, Service,
+    settings::{self, Loaded},
+    telemetry::{self, Telemetry},
+};
+
+/// Where a command gets its settings from.
+pub struct Configuration<S> {
+    environment: Vec<(String, String)>,
+    /// Ends when the command does.
+    telemetry: OnceLock<Telemetry>,
+    service: PhantomData<fn() -> S>,
+}
+
+impl<S: Service> Configuration<S> {
+    pub(crate) fn of_process() -> Self {
+        // A variable that is not text cannot be one of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { environment, telemetry: OnceLock::new(), service: PhantomData }
+    }
+
+    pub(crate) fn read(&self) -> Result<Loaded<S::Settings>, Failure> {
+        Ok(settings::load(S::NAME, self.environment.iter().cloned())?)
+    }
+
+    /// Reads the settings, and starts to log to standard error.
+    pub fn load(&self) -> Result<Loaded<S::Settings>, Failure> {
+        let loaded = self.read()?;
+        self.telemetry.get_or_init(|| telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stderr));
+        Ok(loaded)
+    }
+}
