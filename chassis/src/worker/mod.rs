@@ -162,7 +162,7 @@ impl<H: Handler> Workers<H> {
 
     async fn attempt(&self, job: &Job, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let mut transaction = connection.begin().await?;
-        if !Queue::lock(&mut transaction, job.id).await? {
+        if !Queue::lock(&mut transaction, job).await? {
             return Ok(true);
         }
         if job.attempts > self.max_attempts {

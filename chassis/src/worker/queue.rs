@@ -127,12 +127,16 @@ impl Queue {
         }))
     }
 
-    /// Locks a job for the transaction of this connection; false where another worker was faster.
-    pub(super) async fn lock(connection: &mut PgConnection, job: i64) -> Result<bool, sqlx::Error> {
+    /// Locks a job for the transaction of this connection; false where another worker has taken it since.
+    ///
+    /// Waits for the lock: a worker that looks for a job locks each row that was due when its statement began, if only
+    /// to find that it no longer is.
+    pub(super) async fn lock(connection: &mut PgConnection, job: &Job) -> Result<bool, sqlx::Error> {
         let locked: Option<i64> = sqlx::query_scalar(
-            "select id from public.jobs where id = $1 and dead_since is null for update skip locked",
+            "select id from public.jobs where id = $1 and attempts = $2 and dead_since is null for update",
         )
-        .bind(job)
+        .bind(job.id)
+        .bind(job.attempts)
         .fetch_optional(connection)
         .await?;
         Ok(locked.is_some())
