@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from run import RATES, ROOT, REGIONS, database, interleaved, path, psql, rates, wrk
+from harness import RATES, ROOT, REGIONS, database, interleaved, path, psql, rates, wrk
 
 FORMATS = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
 HEAD = "orig_code,dest_code,day,price\n"

@@ -11,140 +11,16 @@ import os
 import platform
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-URL = os.environ["DATABASE_URL"]
-BIN = os.environ.get("PRIVATE_POSTGRES_BIN", "")
-RATES = ROOT / "target/release/rates"
-CONSTANT = ROOT / "target/release/examples/constant"
-VENV = ROOT / ".run/bench"
-SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-CONNECTIONS = 16
-PORTS = {"orig_code": "CNGGZ", "dest_code": "EETLL"}
-REGIONS = {"orig_code": "asia", "dest_code": "europe"}
-
-
-def path(place, first="2021-01-01", last="2021-01-31"):
-    return f"/rates?date_from={first}&date_to={last}&orig_code={place['orig_code']}&dest_code={place['dest_code']}"
-
-
-def database(name):
-    return re.sub(r"(//[^/]+/)[^?]*", rf"\1{name}", URL)
-
-
-def psql(sql, name="rates"):
-    return subprocess.run(
-        ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", database(name)],
-        input=sql, text=True, check=True, stdout=subprocess.PIPE,
-    ).stdout
-
-
-class Server:
-    """A process that answers on a port, on given processors."""
-
-    def __init__(self, command, port, cpus, environment=None, cwd=ROOT):
-        self.port = port
-        self.process = subprocess.Popen(
-            ["taskset", "-c", cpus, *map(str, command)],
-            env={**os.environ, **(environment or {})}, cwd=cwd,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for _ in range(400):
-            try:
-                self.get(path(PORTS))
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit(f"{command} does not answer")
-
-    def get(self, uri):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{uri}", timeout=20) as answer:
-            return answer.read()
-
-    def resident_mib(self):
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-
-
-def rates(port, cpus="0,1", name="rates", log="warn", cache=True):
-    return Server(
-        [RATES, "serve"], port, cpus,
-        {
-            "DATABASE_URL": database(name), "PORT": str(port), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": log,
-            **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}),
-        },
-    )
-
-
-def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1):
-    """Requests per second, and p50 and p99 in milliseconds."""
-    out = subprocess.run(
-        ["taskset", "-c", cpus, "wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds or SECONDS:g}s", "--latency",
-         f"http://127.0.0.1:{server.port}{uri}"],
-        text=True, check=True, stdout=subprocess.PIPE,
-    ).stdout
-    if "Non-2xx" in out:
-        raise SystemExit(out)
-    unit = {"us": 0.001, "ms": 1, "s": 1000}
-
-    def percentile(name):
-        value, suffix = re.search(rf"{name}%\s+([\d.]+)(us|ms|s)", out).groups()
-        return float(value) * unit[suffix]
-
-    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), "p50": percentile("50"), "p99": percentile("99")}
-
-
-def pgbench(sql, name="rates", connections=CONNECTIONS):
-    script = ROOT / ".run/pgbench.sql"
-    script.write_text(sql.replace("\n", " ") + ";\n")
-    out = subprocess.run(
-        [shutil.which("pgbench") or f"{BIN}/pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T",
-         str(max(1, round(SECONDS))), "-f", script, database(name)],
-        text=True, check=True, stdout=subprocess.PIPE,
-    ).stdout
-    return {"rate": float(re.search(r"tps = ([\d.]+) \(without", out)[1])}
-
-
-def interleaved(*measures, rounds=ROUNDS):
-    """Each measure once a round; for each the median of each of its figures."""
-    found = [[] for _ in measures]
-    for _ in range(rounds):
-        for measure, results in zip(measures, found):
-            results.append(measure())
-    return [{key: statistics.median(result[key] for result in results) for key in results[0]} for results in found]
-
-
-class Table:
-    """What is printed and written."""
-
-    def __init__(self):
-        self.rows = []
-
-    def add(self, what, ours, theirs, ratio, goal, met):
-        """`met` is none where there is no goal."""
-        told = {True: "yes", False: "**no**", None: ""}[met]
-        self.rows.append((what, ours, theirs, ratio, goal, told))
-        print(f"{what}: {ours} / {theirs} = {ratio} (goal {goal or 'none'}, met: {told})", flush=True)
-
-    def speed(self, what, ours, theirs, goal=None):
-        ratio = ours["rate"] / theirs["rate"]
-        shown = [f"{one['rate']:,.0f}/s" + (f" (p50 {one['p50']:.2f}, p99 {one['p99']:.2f} ms)" if "p50" in one else "") for one in (ours, theirs)]
-        self.add(what, *shown, f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}", f"≥ {goal:g}" if goal else "", ratio >= goal if goal else None)
-
+from harness import (
+    CONNECTIONS, CONSTANT, PORTS, RATES, REGIONS, ROOT, ROUNDS, SECONDS, VENV, Server, Table, database,
+    interleaved, path, pgbench, psql, rates, wrk,
+)
 
 DAYS = """select day, price_sum, price_count from daily_rates
 where origin = '{orig_code}' and destination = '{dest_code}' and day between '2021-01-01' and '2021-01-31' order by day desc"""
@@ -349,6 +225,4 @@ def microbenchmarks():
 
 
 if __name__ == "__main__":
-    # batches.py imports this file by its name.
-    sys.modules["run"] = sys.modules["__main__"]
     main()
