@@ -1,7 +1,7 @@
 //! A Redis server of the test's own, on a free port of this machine.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -56,10 +56,19 @@ impl Redis {
 
     fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not listen");
+        while !self.is_ready() {
+            assert!(Instant::now() < deadline, "redis-server does not answer");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether it listens and has loaded its data. One that speaks TLS, or wants a password, answers something else.
+    fn is_ready(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else { return false };
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let mut answer = [0; 8];
+        let _ = stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut answer));
+        answer != *b"-LOADING"
     }
 }
 
