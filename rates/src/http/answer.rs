@@ -22,40 +22,9 @@ pub(crate) const SVG: &str = "image/svg+xml";
 /// The media type of pages.
 pub(crate) const HTML: &str = "text/html";
 
-/// Of the media types on offer the one that `Accept` ranks highest. The first where it has no preference, and also
-/// where it refuses all: an answer that was not asked for helps more than 406, which RFC 9110 leaves to the server.
+/// Of the media types on offer the one that the client prefers.
 pub(crate) fn preferred(headers: &HeaderMap, offers: &[&'static str]) -> &'static str {
-    let accept: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let ranges: Vec<(&str, f32)> = accept.iter().flat_map(|value| value.split(',')).map(range).collect();
-    let mut best = (offers[0], 0.0);
-    for offer in offers {
-        // The most specific range that fits decides, whatever its weight.
-        let fitting = ranges.iter().filter_map(|(range, weight)| Some((specificity(range, offer)?, *weight)));
-        let weight = fitting.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, weight)| weight);
-        if weight > best.1 {
-            best = (offer, weight);
-        }
-    }
-    best.0
-}
-
-fn range(text: &str) -> (&str, f32) {
-    let mut parts = text.split(';').map(str::trim);
-    let range = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (range, weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
-}
-
-fn specificity(range: &str, offer: &str) -> Option<u8> {
-    if range.eq_ignore_ascii_case(offer) {
-        return Some(2);
-    }
-    if range == "*/*" {
-        return Some(0);
-    }
-    let (kind, _) = offer.split_once('/')?;
-    range.strip_suffix("/*").filter(|range| range.eq_ignore_ascii_case(kind)).map(|_| 1)
+    chassis::accept::preferred(headers.get_all(header::ACCEPT), offers)
 }
 
 /// Tells caches that `Accept` chose the form.
@@ -117,36 +86,6 @@ pub(crate) fn names_tag(if_none_match: &HeaderValue, tag: &HeaderValue) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_form_is_the_one_that_accept_ranks_highest() {
-        const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
-        const IMG: &str = "image/avif,image/webp,image/svg+xml,image/*,*/*;q=0.8";
-        for (accept, wanted) in [
-            ("", JSON),
-            ("*/*", JSON),
-            (BROWSER, JSON),
-            (IMG, SVG),
-            ("image/*", SVG),
-            ("text/csv", CSV),
-            ("Text/CSV; header=present", CSV),
-            ("text/csv;q=0.5, application/json;q=0.4", CSV),
-            ("text/csv;q=0.4, application/json", JSON),
-            ("text/*, application/json;q=0.9", CSV),
-            ("*/*, text/csv;q=0, application/json;q=0.1", SVG),
-            ("application/pdf", JSON),
-            ("text/csv;q=nonsense", JSON),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().unwrap());
-            assert_eq!(preferred(&headers, &[JSON, CSV, SVG]), wanted, "{accept}");
-        }
-        let mut two = HeaderMap::new();
-        two.append(header::ACCEPT, "text/csv;q=0.1".parse().unwrap());
-        two.append(header::ACCEPT, SVG.parse().unwrap());
-        assert_eq!(preferred(&two, &[JSON, CSV, SVG]), SVG);
-        assert_eq!(preferred(&HeaderMap::new(), &[JSON, HTML]), JSON);
-    }
 
     #[test]
     fn if_none_match_is_a_list_of_tags_weak_or_strong() {
