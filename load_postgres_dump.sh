@@ -168,7 +168,7 @@ fi
 run_rates migrate || die "the schema of $where could not be brought up to date; no prices were touched"
 say "loading $dump into $where"
 load || die "nothing was loaded into $where; to put the dump in the place of prices that are there, give --replace"
-run_rates verify || die "the rollup of $where differs from its prices; mend it with: rates rebuild"
+run_rates verify || die "the rollup of $where differs from its prices; correct it with: rates rebuild"
 psql -X -w -q -A -t -v ON_ERROR_STOP=1 -c "
   select format('%s regions, %s ports, %s prices on %s days from %s to %s',
     (select count(*) from regions), (select count(*) from ports), count(*), count(distinct day), min(day), max(day))

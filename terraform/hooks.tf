@@ -2,7 +2,7 @@
 # there, database users get their passwords, the database is migrated and, once, loaded. Each runs again only when
 # what it is triggered by changes, and a failure fails the apply. `run_hooks = false` leaves all of them to a pipeline.
 #
-# What a command needs is handed over in its environment and not pasted into it, so that no value is ever read as shell.
+# What a command needs is passed in its environment and not pasted into it, so that no value is ever read as shell.
 
 locals {
   platform = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }[var.architecture]

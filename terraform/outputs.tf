@@ -19,7 +19,7 @@ output "cluster" {
 }
 
 output "services" {
-  description = "By name: the ECS service, the task definition it was told to run, and its log group."
+  description = "By name: the ECS service, the task definition that it should run, and its log group."
   value = { for name, service in module.service : name => {
     service         = service.name
     task_definition = module.task[name].task_definition_arn
@@ -48,7 +48,7 @@ output "database_passwords" {
 }
 
 output "alarm_topic" {
-  description = "SNS topic that alarms are told to."
+  description = "SNS topic that alarms are sent to."
   value       = module.observability.topic_arn
 }
 

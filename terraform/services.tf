@@ -28,7 +28,7 @@ locals {
     "${upper(replace(repository, "-", "_"))}__DATABASE__TLS_CA_FILE" = "/etc/ssl/certs/rds-global-bundle.pem"
   } }
 
-  # What each service is told. Settings of this project's own programs are left out for images from outside.
+  # The environment of each service. Settings of this project's own programs are left out for images from outside.
   environment = { for name, service in local.services : name => merge(
     { APP_ENV = var.environment },
     service.image == null ? {

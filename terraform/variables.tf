@@ -242,14 +242,14 @@ variable "request_timeout_seconds" {
 }
 
 variable "exec" {
-  description = "Whether ECS Exec may enter containers, at the price of a root file system that can be written to. For looking into a fault, not for ever."
+  description = "Whether ECS Exec may enter containers, at the price of a root file system that can be written to. For looking into a fault; switch it off again."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "observability" {
-  description = "Who is told (emails), when alarms ring, how long logs are kept, whether Container Insights is on, the collector's image (null for none; with it the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
+  description = "Who receives alarms (emails), when they fire, how long logs are kept, whether Container Insights is on, the collector's image (null for none; with it the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
   type = object({
     emails             = optional(set(string), [])
     p99_seconds        = optional(number, 1)

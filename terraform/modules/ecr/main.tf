@@ -1,4 +1,4 @@
-# One service's images. Tags are written once, so that the tag in a task definition means the same bytes for ever.
+# One service's images. Tags are written once, so that the tag in a task definition always means the same bytes.
 
 resource "aws_ecr_repository" "this" {
   name                 = var.name

@@ -1,4 +1,4 @@
-# One page, read from top to bottom: what rings, what clients see, what the tasks do, what the database does, what the
+# One page, read from top to bottom: alarms, what clients see, what the tasks do, what the database does, what the
 # log says.
 
 locals {

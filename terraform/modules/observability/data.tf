@@ -1,4 +1,4 @@
-# What rings for the data itself: the service runs, and what it answers is old or incomplete. Both read the services'
+# Alarms on the data itself: the service runs, and what it answers is old or incomplete. Both read the services'
 # own metrics, which reach CloudWatch by way of the collector.
 
 resource "aws_cloudwatch_metric_alarm" "stale" {

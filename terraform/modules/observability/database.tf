@@ -1,4 +1,4 @@
-# What rings for the database. One table: each row is an alarm, and its text says what to do first.
+# Alarms on the database. One table: each row is an alarm, and its text says what to do first.
 
 locals {
   aurora = var.database.cluster != null
@@ -92,7 +92,7 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   comparison_operator = each.value.operator
   threshold           = each.value.threshold
   evaluation_periods  = each.value.minutes
-  # Silence is not an alarm of its own here: the services' alarms ring when the database is gone.
+  # Silence is not an alarm of its own here: the services' alarms fire when the database is gone.
   treat_missing_data = "missing"
   alarm_actions      = [aws_sns_topic.alarms.arn]
   ok_actions         = [aws_sns_topic.alarms.arn]

@@ -1,8 +1,8 @@
 output "topic_arn" {
-  description = "Topic that alarms are told to; subscribe a chat or a pager to it."
+  description = "Topic that alarms are sent to; subscribe a chat or a pager to it."
   value       = aws_sns_topic.alarms.arn
 
-  # An alarm that rings before the policy is there would ring unheard.
+  # An alarm that fires before the policy is there would reach nobody.
   depends_on = [aws_sns_topic_policy.alarms]
 }
 

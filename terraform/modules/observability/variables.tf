@@ -64,7 +64,7 @@ variable "database" {
 }
 
 variable "thresholds" {
-  description = "When database and data alarms ring."
+  description = "When database and data alarms fire."
   type = object({
     cpu_percent         = optional(number, 80)
     connections_percent = optional(number, 80)
@@ -77,7 +77,7 @@ variable "thresholds" {
 
   validation {
     condition     = var.thresholds.cpu_percent > 0 && var.thresholds.cpu_percent < 100 && var.thresholds.connections_percent > 0 && var.thresholds.connections_percent < 100
-    error_message = "thresholds in per cent must be between 0 and 100, both excluded, or they never ring."
+    error_message = "thresholds in per cent must be between 0 and 100, both excluded, or they never fire."
   }
 
   validation {
@@ -94,7 +94,7 @@ variable "service_metrics" {
 }
 
 variable "monthly_budget_usd" {
-  description = "Dollars a month for the whole account, above which an alarm rings; 0 for none. Needs \"Receive CloudWatch billing alerts\" turned on in the account's billing preferences."
+  description = "Dollars a month for the whole account, above which an alarm fires; 0 for none. Needs \"Receive CloudWatch billing alerts\" turned on in the account's billing preferences."
   type        = number
   default     = 0
   nullable    = false

@@ -14,14 +14,14 @@ resource "aws_db_instance" "this" {
   # RDS makes the password and keeps it in Secrets Manager: Terraform never sees it, and nothing but a migration, which
   # reads it afresh, depends on it.
   manage_master_user_password = local.master_kept_by_rds ? true : null
-  # Where RDS cannot, the machine is born with a password that nobody learns, not even the state (write-only), and
+  # Where RDS cannot, the machine starts with a password that nobody learns, not even the state (write-only), and
   # scripts/database_password.sh then sets one.
   password_wo         = local.master_kept_by_rds ? null : uuid()
   password_wo_version = local.master_kept_by_rds ? null : 1
   # The service has a user and a password of its own (docs/decisions).
   iam_database_authentication_enabled = false
 
-  # Grows by itself, up to the second number, and never shrinks.
+  # Grows on demand, up to the second number, and never shrinks.
   storage_type          = "gp3"
   allocated_storage     = var.database.storage_gb
   max_allocated_storage = var.database.max_storage_gb

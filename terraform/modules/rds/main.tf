@@ -81,7 +81,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# Made here, with its days, or RDS would make it to be kept for ever. Aurora's machines write into the cluster's.
+# Made here, with its days, or RDS would create it to be kept without end. Aurora's machines write into the cluster's.
 resource "aws_cloudwatch_log_group" "postgresql" {
   for_each = toset(concat([var.name], local.aurora ? [] : local.replica_names))
 

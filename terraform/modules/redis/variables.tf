@@ -24,7 +24,7 @@ variable "clients" {
 }
 
 variable "redis" {
-  description = "Machine type, copies besides the first (0 to 5; with one or more the first is replaced by itself when it fails), and days of snapshots (0 for none)."
+  description = "Machine type, copies besides the first (0 to 5; with one or more the first is replaced automatically when it fails), and days of snapshots (0 for none)."
   type = object({
     node_type     = optional(string, "cache.t4g.micro")
     replicas      = optional(number, 0)

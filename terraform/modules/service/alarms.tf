@@ -1,4 +1,4 @@
-# What rings for this service. Each description says what to do first, since it is all that the woken person sees.
+# Alarms on this service. Each description says what to do first, since it is all that the person on call sees.
 
 locals {
   # Without a route there is no load balancer to ask.

@@ -85,7 +85,7 @@ resource "aws_lb_target_group" "this" {
   protocol    = "HTTP"
   target_type = "ip"
 
-  # Whoever has the fewest requests under way gets the next: a slow task is not handed more.
+  # Whoever has the fewest requests under way gets the next: a slow task gets no more.
   load_balancing_algorithm_type = "least_outstanding_requests"
   # As long as the slowest request may take, and not the 300 s that would hold up every deployment.
   deregistration_delay = var.route.deregistration_delay_seconds

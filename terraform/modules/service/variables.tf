@@ -120,7 +120,7 @@ variable "exec" {
 }
 
 variable "alarms" {
-  description = "Where alarms go and when they ring: p99 in seconds, share of 5xx answers in per cent."
+  description = "Where alarms go and when they fire: p99 in seconds, share of 5xx answers in per cent."
   type = object({
     topic_arn      = string
     p99_seconds    = optional(number, 1)

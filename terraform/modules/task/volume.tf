@@ -1,10 +1,10 @@
-# A directory on EFS for a service that keeps files: there in every zone, encrypted, growing by itself.
+# A directory on EFS for a service that keeps files: present in every zone, encrypted, growing on demand.
 
 resource "aws_efs_file_system" "this" {
   count = var.volume == null ? 0 : 1
 
   encrypted = true
-  # Grows and bursts by itself, and costs nothing while idle.
+  # Grows and bursts on demand, and costs nothing while idle.
   throughput_mode = "elastic"
 
   lifecycle_policy {

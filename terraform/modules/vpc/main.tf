@@ -30,7 +30,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Every network is born with a group that lets its members talk to each other. Emptied, so that a resource
+# Every network comes with a group that lets its members talk to each other. Emptied, so that a resource
 # somebody forgets to give a group can reach nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
@@ -44,7 +44,7 @@ resource "aws_internet_gateway" "this" {
   tags = { Name = var.name }
 }
 
-# For the load balancer (and NAT gateways) only. Nothing started here gets a public address by itself.
+# For the load balancer (and NAT gateways) only. Nothing started here gets a public address unless asked.
 resource "aws_subnet" "public" {
   for_each = local.zones
 
