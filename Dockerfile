@@ -1,24 +1,25 @@
-# One image for each service of the workspace: docker build --build-arg SERVICE=rates .
+# Builds the image of any service in the workspace: docker build --build-arg SERVICE=rates .
 #
-#   --target test   runs the tests of the workspace
+#   --target test   runs the workspace's tests
 
-# Pin these by digest (rust@sha256:...) where builds must be repeatable.
+# For reproducible builds, pin these by digest (rust@sha256:...).
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST_IMAGE} AS source
 WORKDIR /src
-# Queries are checked against .sqlx, since no database is at hand.
+# Without a database, queries are checked against .sqlx.
 ENV SQLX_OFFLINE=true
 COPY . .
-# Cargo trusts time stamps, and the cached target directory below outlives the sources: a file that is older than the
-# last build but different (another branch) would not be compiled. Dependencies keep their stamps and stay cached.
+# Cargo detects changes by time stamp, and the target directory below is cached across builds: a changed file that is
+# older than the last build (from another branch) would not be compiled. Dependencies keep their time stamps and stay
+# cached.
 RUN find . -type f -exec touch {} +
 
 FROM source AS build
 ARG SERVICE=rates
 ARG TARGETARCH
-# Seen by build.rs; there is no .git here.
+# For build.rs, since the build context has no .git.
 ARG GIT_REVISION=unknown
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
@@ -27,7 +28,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     install -d /out/state/service
 
 FROM source AS test
-# Tests need servers of their own, PostgreSQL and Redis, and the one refuses to run as root.
+# Tests start their own PostgreSQL and Redis servers; PostgreSQL refuses to run as root.
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends postgresql redis-server && \
     rm -rf /var/lib/apt/lists/* && \
@@ -41,13 +42,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,uid=1000 \
 FROM ${BASE_IMAGE}
 COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
 COPY --from=build /out/service /usr/local/bin/service
-# What a service keeps (certificates, logs) goes to a volume here, which takes over the owner.
+# Services keep their files (certificates, logs) here. A volume mounted here inherits the owner.
 COPY --from=build --chown=65532:65532 /out/state/ /var/lib/
 WORKDIR /var/lib/service
-# The metrics port is for the machine alone by default; in a container that would be for nobody.
+# By default metrics listen on localhost only, which nothing outside a container could reach.
 ENV RATES__SERVER__METRICS_HOST=0.0.0.0 \
     MESSAGES__SERVER__METRICS_HOST=0.0.0.0
-# By number, so that a platform can tell that it is not root.
+# A number, so that a platform can check that it is not root.
 USER 65532:65532
 EXPOSE 3000 5000 9464 9465
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/service", "healthcheck"]

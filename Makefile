@@ -15,12 +15,12 @@ help: ## List the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Build, start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl-C stops all)
+run: ## Start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl-C stops all)
 	$(CARGO) build --locked --release -p rates
 	db/private_postgres.sh -- db/serve_sample.sh target/release/rates
 
 .PHONY: test
-test: ## Run every test, with a private PostgreSQL
+test: ## Run all tests, with a private PostgreSQL
 	db/private_postgres.sh --fast -- $(CARGO) test --locked --workspace
 
 .PHONY: lint
@@ -39,30 +39,30 @@ lint-images: ## Check the Dockerfiles and the workflows
 	.run/lint/bin/zizmor --offline --persona auditor .github/workflows
 
 .PHONY: hooks-test
-hooks-test: ## Test the two shell hooks on a real PostgreSQL and a stand-in for ECR
+hooks-test: ## Test the load and push scripts (with a real PostgreSQL and a mock ECR)
 	$(CARGO) build --locked -p rates
 	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/hooks/requirements.txt
 	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks db/tests
 
 .PHONY: image-test
-image-test: ## Build the image, run it and the compose stack (needs a Docker engine)
+image-test: ## Build and test the image and the compose stack (needs a Docker engine)
 	[[ -z "$${RATES_BASE_IMAGES:-}" ]] || "$$RATES_BASE_IMAGES"
 	bats tests/image
 
 .PHONY: sqlx-prepare
-sqlx-prepare: ## Write .sqlx anew after a query or a migration changed
+sqlx-prepare: ## Regenerate .sqlx after a change of a query or a migration
 	db/private_postgres.sh --fast -- db/query_metadata.sh .sqlx
 
 .PHONY: sqlx-check
-sqlx-check: ## Check that .sqlx is what the queries and the schema say
+sqlx-check: ## Check that .sqlx matches the queries and the schema
 	db/private_postgres.sh --fast -- db/query_metadata.sh --check
 
 .PHONY: openapi
-openapi: ## Write rates/openapi.json anew after the API changed
+openapi: ## Regenerate rates/openapi.json after a change of the API
 	$(CARGO) run --locked -q -p rates -- openapi > rates/openapi.json
 
 .PHONY: settings
-settings: ## Write docs/settings.md anew after a setting changed
+settings: ## Regenerate docs/settings.md after a change of a setting
 	$(CARGO) build --locked -q -p rates -p messages
 	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
 	  printf '%s\n' "$$intro"; \
@@ -72,7 +72,7 @@ settings: ## Write docs/settings.md anew after a setting changed
 	} >docs/settings.md
 
 .PHONY: schemathesis
-schemathesis: ## Attack a running server through its OpenAPI description
+schemathesis: ## Fuzz a running server from its OpenAPI description
 	$(CARGO) build --locked -p rates
 	RATES__BATCHES__PER_MINUTE_BY_KEY=100000 RATES__BATCHES__PER_MINUTE_BY_ADDRESS=100000 \
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
@@ -95,7 +95,7 @@ browser-test: ## Test the explorer in chromium, and the dashboard and alert rule
 	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
 
 .PHONY: messages-test
-messages-test: ## Ask the messages service with the Python client that its users have (and Redis, where installed)
+messages-test: ## Test the messages service with its users' Python client (and with Redis, if installed)
 	$(CARGO) build --locked -p messages
 	python3 -m venv .run/messages && .run/messages/bin/pip install --quiet --requirement messages/tests/requirements.txt
 	messages/tests/client.sh target/debug/messages .run/messages/bin/python
@@ -105,27 +105,27 @@ deny: ## Check licences, advisories and sources of dependencies (needs cargo-den
 	$(CARGO) deny check
 
 .PHONY: terraform-test
-terraform-test: ## Check the Terraform code without an AWS account (see terraform/README.md)
+terraform-test: ## Test the Terraform code without an AWS account (see terraform/README.md)
 	python3 -m venv .run/terraform && .run/terraform/bin/pip install --quiet --requirement terraform/tests/requirements.txt
 	.run/terraform/bin/pytest --durations=5 terraform/tests
 
 .PHONY: deploy
-deploy: ## Roll a release out: make deploy ENV=dev TAG=…
+deploy: ## Deploy a release: make deploy ENV=dev TAG=…
 	terraform/scripts/deploy.sh --var-file terraform/environments/$(ENV).tfvars --tag $(TAG)
 
 .PHONY: rollback
-rollback: ## Go back to the release before: make rollback ENV=dev
+rollback: ## Return to the previous release: make rollback ENV=dev
 	terraform/scripts/rollback.sh --cluster rates-$(ENV) --service rates-$(ENV)-rates
 
 .PHONY: destroy
-destroy: ## Remove an environment and its data: make destroy ENV=dev CONFIRM=rates-dev
+destroy: ## Delete an environment and its data: make destroy ENV=dev CONFIRM=rates-dev
 	terraform/scripts/destroy.sh --var-file terraform/environments/$(ENV).tfvars --yes "$(CONFIRM)"
 
 .PHONY: bench
-bench: ## Measure against the alternatives and write docs/BENCHMARKS.md (some 10 minutes)
+bench: ## Benchmark against the alternatives and write docs/BENCHMARKS.md (some 10 minutes)
 	$(CARGO) build --locked --release -p rates -p chassis --bin rates --example constant
 	db/private_postgres.sh -- bench/run.py
 
 .PHONY: microbench
-microbench: ## Measure what is done for each request beside network and database
+microbench: ## Benchmark the work per request without network and database
 	$(CARGO) bench --locked -p rates --bench hot_path

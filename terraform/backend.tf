@@ -1,5 +1,5 @@
-# Where the state lives: the bucket that ../bucket-state made. Which bucket, key and region is said at init, so that one
-# tree serves every environment:
+# The state is in the bucket that ../bucket-state creates. Bucket, key and region are given at init, so that all
+# environments share this directory:
 #
 #   terraform init -backend-config=../bucket-state/backend.hcl -backend-config=key=rates/dev.tfstate
 terraform {

@@ -1,12 +1,12 @@
-# The steps that apply takes besides making things, in this order: images are built and pushed once their repository is
-# there, database users get their passwords, the database is migrated and, once, loaded. Each runs again only when
-# what it is triggered by changes, and a failure fails the apply. `run_hooks = false` leaves all of them to a pipeline.
+# The hooks of apply, in this order: build and push the images, set the passwords of database users, migrate the
+# database and, once, load it. Each hook runs again only when its triggers change, and its failure fails the apply.
+# `run_hooks = false` leaves all of them to a pipeline.
 #
-# What a command needs is passed in its environment and not pasted into it, so that no value is ever read as shell.
+# Commands get values through environment variables, never by interpolation, so that no value is parsed as shell.
 
 locals {
   platform = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }[var.architecture]
-  # The second for version 1 of the aws command, which does not know the first.
+  # Version 1 of the aws command only knows the second one.
   aws_environment = { AWS_REGION = var.region, AWS_DEFAULT_REGION = var.region }
 }
 
@@ -27,7 +27,7 @@ resource "terraform_data" "image" {
   }
 }
 
-# The dump travels as an image: a task reads it from its own disk, and no bucket, link or open port is needed.
+# The dump is delivered as an image: a task reads it from its own disk, without a bucket, link or open port.
 resource "terraform_data" "dump_image" {
   count = local.dump_tag == null ? 0 : 1
 
@@ -44,11 +44,11 @@ resource "terraform_data" "dump_image" {
     })
   }
 
-  # It shares its layers with the service's image, and pushing both at once would push them twice.
+  # After the service's image, whose layers it shares: pushing both at once would push the layers twice.
   depends_on = [terraform_data.image]
 }
 
-# Made by AWS, handed to AWS: a password is never on this machine's disk, nor in an argument, the state or a log.
+# AWS generates and stores the passwords: none is on this machine's disk, in an argument, the state or a log.
 resource "terraform_data" "database_password" {
   for_each = var.run_hooks ? module.rds.passwords : {}
 
@@ -78,14 +78,14 @@ resource "terraform_data" "migrate" {
     })
   }
 
-  # The whole of rds and vpc: the task must get in, not only find the name, and reach its image and its log.
+  # All of rds and vpc: the task needs access to the database, its image and its log.
   depends_on = [terraform_data.image, terraform_data.database_password, module.rds, module.vpc, module.admin]
 }
 
 resource "terraform_data" "load" {
   count = local.dump_tag == null ? 0 : 1
 
-  # Another dump, or another database. `load --if-empty` leaves alone a database that has prices.
+  # Runs for another dump or another database. `load --if-empty` does nothing if the database has prices.
   triggers_replace = [local.dump_tag, module.rds.host]
 
   provisioner "local-exec" {

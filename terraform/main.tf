@@ -1,13 +1,13 @@
-# The whole, from the outside in: network, load balancer, images, database, cache, what runs, and what watches it.
-# Services are in services.tf, the steps that apply takes besides making things in hooks.tf.
+# The modules, from the outside in: network, load balancer, images, database, cache, and monitoring. Services are in
+# services.tf, the hooks of apply (build, migrate, load) in hooks.tf.
 
 locals {
   name      = "${var.name}-${var.environment}"
   protected = coalesce(var.protected, var.environment == "prod")
 
-  # Stopping a task, in numbers that only work together. ECS takes a task off the load balancer (which waits as long as
-  # the slowest request may take), sends SIGTERM, on which the service stops accepting and finishes what it has, and
-  # SIGKILL at last:  request < deregistration, request < drain < stop.
+  # Timeouts for stopping a task. ECS takes the task off the load balancer, which waits as long as the slowest request
+  # may take, and sends SIGTERM: the service stops accepting requests and completes those in flight. Then ECS sends
+  # SIGKILL. So: request < deregistration, request < drain < stop.
   request_timeout      = var.request_timeout_seconds
   deregistration_delay = local.request_timeout + 5
   drain                = local.request_timeout + 10
@@ -23,7 +23,7 @@ module "vpc" {
   zones         = var.network.zones
   egress        = var.network.egress
   flow_log_days = var.network.flow_log_days
-  # What every task calls, and what only some do.
+  # The first four are needed by every task.
   endpoints = toset(concat(
     ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
     var.exec ? ["ssmmessages"] : [],
@@ -42,7 +42,7 @@ module "alb" {
   protected      = local.protected
 }
 
-# One repository for each image this project builds. That of the rates is always there, since migrations run from it.
+# One repository per image that this project builds. The one of `rates` always exists, because migrations use it.
 module "ecr" {
   source   = "./modules/ecr"
   for_each = local.repositories

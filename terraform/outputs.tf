@@ -1,15 +1,15 @@
 output "url" {
-  description = "Where clients call."
+  description = "URL for clients."
   value       = module.alb.url
 }
 
 output "curl" {
-  description = "A request that answers, on the sample data."
+  description = "An example request that works with the sample data."
   value       = "curl '${module.alb.url}/rates?date_from=2021-01-21&date_to=2021-01-27&orig_code=CNSGH&dest_code=north_europe_main'"
 }
 
 output "region" {
-  description = "Region all of this is in, for scripts."
+  description = "AWS region, for scripts."
   value       = var.region
 }
 
@@ -19,7 +19,7 @@ output "cluster" {
 }
 
 output "services" {
-  description = "By name: the ECS service, the task definition that it should run, and its log group."
+  description = "By name: the ECS service, its task definition, and its log group."
   value = { for name, service in module.service : name => {
     service         = service.name
     task_definition = module.task[name].task_definition_arn
@@ -28,12 +28,12 @@ output "services" {
 }
 
 output "repositories" {
-  description = "Where images are pushed to, by service."
+  description = "Repository URLs to push images to, by service."
   value       = { for name, repository in module.ecr : name => repository.repository_url }
 }
 
 output "one_off_tasks" {
-  description = "How to run a migration (or the load) from a pipeline: the arguments of scripts/run_task.sh."
+  description = "Arguments of scripts/run_task.sh to run the migration or the load from a pipeline."
   value = { for name, task in module.admin : name => join(" ", [
     "--cluster", module.ecs.cluster_name,
     "--task-definition", task.task_definition_arn,
@@ -43,21 +43,21 @@ output "one_off_tasks" {
 }
 
 output "database_passwords" {
-  description = "How to make the passwords of database users from a pipeline, by user: the arguments of scripts/database_password.sh. No password is here."
+  description = "Arguments of scripts/database_password.sh to set the passwords of database users from a pipeline, by user. Contains no password."
   value       = module.rds.passwords
 }
 
 output "alarm_topic" {
-  description = "SNS topic that alarms are sent to."
+  description = "SNS topic of alarms."
   value       = module.observability.topic_arn
 }
 
 output "dashboard_url" {
-  description = "The dashboard."
+  description = "URL of the dashboard."
   value       = "https://${var.region}.console.aws.amazon.com/cloudwatch/home?region=${var.region}#dashboards/dashboard/${module.observability.dashboard_name}"
 }
 
 output "database" {
-  description = "What RDS knows the database by, for snapshots and restores."
+  description = "Identifier of the database in RDS, for snapshots and restores."
   value       = module.rds.identifiers
 }

@@ -1,23 +1,23 @@
-# What runs: each entry of var.services as a task and the service that keeps it running, and the two one-off tasks,
-# which are the same image with other arguments and the schema owner's login.
+# Each entry of var.services as a task and the service that keeps it running, and the two one-off tasks, which use the
+# same image with other arguments and the login of the schema's owner.
 
 locals {
   services = { for name, service in var.services : name => merge(service, {
     repository = coalesce(service.repository, name)
     called     = length(service.paths) + length(service.hosts) > 0
-    # Settings are read under the program's own prefix: RATES__SERVER__PORT.
+    # Each program's settings have its own prefix, for example RATES__SERVER__PORT.
     prefix = upper(replace(coalesce(service.repository, name), "-", "_"))
   }) }
   repositories = toset(concat(["rates"], [for service in local.services : service.repository if service.image == null]))
 
-  # A tag hangs on a colon, a digest on an at sign.
+  # A colon before a tag, an at sign before a digest.
   image_suffix = startswith(var.image_tag, "sha256:") ? "@${var.image_tag}" : ":${var.image_tag}"
   images       = { for repository in local.repositories : repository => "${module.ecr[repository].repository_url}${local.image_suffix}" }
 
-  # Images from another repository in ECR must be allowed by name as well.
+  # Images from other ECR repositories also need permission to be pulled.
   outside = "^([0-9]+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/([^:@]+)"
 
-  # Where the database is. The certificates to check it by are in the image: verify-full refuses an impostor.
+  # verify-full checks the database's certificate against the authorities in the image.
   database_environment = {
     DB_HOST = module.rds.host
     DB_PORT = tostring(module.rds.port)
@@ -28,21 +28,21 @@ locals {
     "${upper(replace(repository, "-", "_"))}__DATABASE__TLS_CA_FILE" = "/etc/ssl/certs/rds-global-bundle.pem"
   } }
 
-  # The environment of each service. Settings of this project's own programs are left out for images from outside.
+  # The environment of each service. Images from outside do not get the settings of this project's programs.
   environment = { for name, service in local.services : name => merge(
     { APP_ENV = var.environment },
     service.image == null ? {
       PORT                                                 = tostring(service.port)
       "${service.prefix}__SERVER__REQUEST_TIMEOUT_SECONDS" = tostring(local.request_timeout)
       "${service.prefix}__SERVER__DRAIN_SECONDS"           = tostring(local.drain)
-      # The load balancer's word on who asks is believed, and nobody's before it.
+      # Trust the client address from the load balancer, and nothing before it.
       "${service.prefix}__SERVER__TRUSTED_PROXIES" = "1"
     } : {},
     service.database ? merge(local.database_environment, { DB_USER = module.rds.app_username }) : {},
     service.database && service.image == null ? merge(local.trust[service.repository], {
       "${service.prefix}__DATABASE__POOL_SIZE" = tostring(service.pool_size)
     }) : {},
-    # Readers go to the replicas when there are any, and to the writer otherwise.
+    # Reads go to the replicas if there are any, else to the writer.
     service.database && local.has_readers ? { DB_READ_HOSTS = join(",", module.rds.read_hosts) } : {},
     service.redis ? {
       "${service.prefix}_REDIS_HOST" = module.redis[0].host
@@ -51,7 +51,7 @@ locals {
     } : {},
     var.observability.collector_image != null ? { OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318" } : {},
   ) }
-  # A second Aurora machine is a reader too.
+  # The second Aurora instance serves reads, too.
   has_readers = var.database.replicas > 0 || (var.database.engine == "aurora-postgresql" && var.database.multi_az)
 }
 
@@ -118,7 +118,7 @@ module "service" {
   scaling = each.value.scaling
   spot    = each.value.spot
   exec    = var.exec
-  # Without the hooks the image may not be there yet and the database not migrated: the pipeline waits, when it is.
+  # Without the hooks, the image may not exist yet and the database not be migrated. Then the pipeline waits instead.
   wait = var.run_hooks
   alarms = {
     topic_arn     = module.observability.topic_arn
@@ -126,14 +126,14 @@ module "service" {
     error_percent = var.observability.error_percent
   }
 
-  # The service refuses to start while migrations are pending, so they come first. A module that waits must not read
-  # data sources, or each plan would put them off and show changes; this one reads none.
+  # The service refuses to start while migrations are pending, so they run first. A module with depends_on must not read
+  # data sources: every plan would defer them and show changes. This module reads none.
   depends_on = [terraform_data.migrate, terraform_data.load]
 }
 
 locals {
-  # The dump's own digest is its tag: another dump is another image, the same one is not loaded again. Not read with
-  # the hooks off, when it need not be there.
+  # The tag is the dump's digest: another dump is another image, and the same dump is not loaded again. With the hooks
+  # off the file is not read, so it need not exist.
   dump_tag = var.run_hooks && var.dump_file != null ? "data-${substr(filesha256(var.dump_file), 0, 12)}" : null
 
   # The one-off tasks: what they run, from which image.
@@ -145,7 +145,7 @@ locals {
   )
 }
 
-# They log in as the schema's owner, with the password as RDS last changed it, and give the service's user its own.
+# They log in as the schema's owner, with its current password, and set the password of the service's user.
 module "admin" {
   source   = "./modules/task"
   for_each = local.admin
@@ -156,7 +156,7 @@ module "admin" {
   image           = each.value.image
   repository_arns = [module.ecr["rates"].repository_arn]
   command         = each.value.command
-  # Loading is once, so it may have a machine worth waiting less for.
+  # More than a service needs, because loading runs only once and somebody waits for it.
   size = { cpu = 512, memory = 1024, architecture = var.architecture }
   environment = merge(local.database_environment, local.trust["rates"], {
     APP_ENV     = var.environment

@@ -1,8 +1,7 @@
-# What an operator says. The first three are all that must be said: environment, image_tag and, away from
-# eu-west-1, region.
+# Settings for operators. Only environment, image_tag and, outside eu-west-1, region are required.
 
 variable "environment" {
-  description = "Which environment this is, for example dev, staging or prod. Part of every name; prod is protected unless protected says otherwise."
+  description = "Which environment this is, for example dev, staging or prod. Part of every name. prod is protected by default; see protected."
   type        = string
   nullable    = false
 
@@ -13,7 +12,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "AWS region to build in."
+  description = "AWS region."
   type        = string
   default     = "eu-west-1"
   nullable    = false
@@ -25,7 +24,7 @@ variable "region" {
 }
 
 variable "image_tag" {
-  description = "Tag of the images to run, written once and never moved: the commit. Or a digest, sha256:…, with run_hooks = false."
+  description = "Tag of the images to run, immutable: the commit. With run_hooks = false it can be a digest, sha256:…."
   type        = string
   nullable    = false
 
@@ -36,30 +35,30 @@ variable "image_tag" {
 
   validation {
     condition     = var.image_tag != "latest"
-    error_message = "image_tag must not be latest: nobody could say what runs, and there would be nothing to roll back to."
+    error_message = "image_tag must not be latest: it does not say which version runs, and a rollback would need the previous tag."
   }
 
   validation {
     condition     = !startswith(var.image_tag, "sha256:") || !var.run_hooks
-    error_message = "image_tag can be a digest only with run_hooks = false: an image that is yet to be built has none."
+    error_message = "image_tag can be a digest only with run_hooks = false: an image that is not built yet has no digest."
   }
 }
 
 variable "run_hooks" {
-  description = "Whether apply itself builds and pushes the images, migrates the database and loads the dump. Pipelines that do so in steps of their own turn it off."
+  description = "Whether apply builds and pushes the images, migrates the database and loads the dump. Turn it off for a pipeline that runs these steps itself."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "dump_file" {
-  description = "Dump of prices to load into a database that has none, relative to this directory; null for an empty database. Used by the hooks alone."
+  description = "Dump to load into a database without prices, relative to this directory; null for an empty database. Only used by the hooks."
   type        = string
   default     = "../db/rates.sql"
 }
 
 variable "name" {
-  description = "Prefix of every name. Instances with names of their own stand side by side in one account."
+  description = "Prefix of every name. Use different names for several instances in one account."
   type        = string
   default     = "rates"
   nullable    = false
@@ -71,13 +70,13 @@ variable "name" {
 }
 
 variable "protected" {
-  description = "Whether deleting the database and the load balancer is refused, a last snapshot taken and changes to the database held back for the maintenance window. By default in prod alone."
+  description = "Whether the database and the load balancer are protected against deletion, a final snapshot is taken, and changes to the database wait for the maintenance window. By default only in prod."
   type        = bool
   default     = null
 }
 
 variable "network" {
-  description = "The network: its range, its zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices) and the days to keep flow logs (0 for none)."
+  description = "The network: its address range, the number of zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices) and the days to keep flow logs (0 for none)."
   type = object({
     cidr          = optional(string, "10.0.0.0/16")
     zones         = optional(number, 2)
@@ -89,7 +88,7 @@ variable "network" {
 }
 
 variable "listener" {
-  description = "What clients connect to. Alone: HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirected. With domain and zone_id: the same, the certificate made and the name pointed here."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain."
   type = object({
     port            = optional(number, 3000)
     certificate_arn = optional(string)
@@ -102,14 +101,14 @@ variable "listener" {
 }
 
 variable "waf_rate_limit" {
-  description = "Requests one address may make in five minutes; with it come the web application firewall and AWS's managed rules. 0 leaves the firewall out."
+  description = "Requests allowed per client address in five minutes. A value above 0 also turns on the web application firewall and AWS's managed rules."
   type        = number
   default     = 0
   nullable    = false
 }
 
 variable "database" {
-  description = "The database: engine \"postgres\" (one machine, a standby with multi_az, replicas by count) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB)."
+  description = "The database: engine \"postgres\" (one instance, a standby with multi_az, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB)."
   type = object({
     engine          = optional(string, "postgres")
     engine_version  = optional(string, "17")
@@ -129,9 +128,9 @@ variable "database" {
 
 variable "services" {
   description = <<-EOT
-    What runs, by name. An entry's image is this project's `repository` (by default the one of its own name) at image_tag, or any `image`
-    outside. It is called by the load balancer for `paths` or `hosts`, lower `priority` first, or by nobody when it has neither.
-    `database`, `redis` and `volume` say what it is given; `secrets` maps variables to ARNs in Secrets Manager.
+    The services to run, by name. The image is this project's `repository` (by default the service's name) at image_tag, or another
+    `image`. The load balancer sends it requests for `paths` or `hosts`, lower `priority` first; with neither it is a worker.
+    `database`, `redis` and `volume` give it access to these; `secrets` maps variables to ARNs in Secrets Manager.
   EOT
   type = map(object({
     image       = optional(string)
@@ -171,14 +170,14 @@ variable "services" {
 
   validation {
     condition     = !contains(keys(var.services), "migrate") && !contains(keys(var.services), "load")
-    error_message = "services cannot be named migrate or load: those are the one-off tasks."
+    error_message = "services cannot be named migrate or load: the one-off tasks have these names."
   }
 
   validation {
     condition = length(distinct([
       for service in values(var.services) : service.priority if length(service.paths) + length(service.hosts) > 0
     ])) == length([for service in values(var.services) : service if length(service.paths) + length(service.hosts) > 0])
-    error_message = "services that are called need a priority each: the load balancer takes the lowest that matches, and refuses two of the same."
+    error_message = "services with paths or hosts need different priorities: the load balancer takes the lowest that matches, and rejects duplicates."
   }
 
   validation {
@@ -188,16 +187,16 @@ variable "services" {
 
   validation {
     condition     = alltrue(flatten([for service in values(var.services) : [for arn in values(service.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:", arn))]]))
-    error_message = "services' secrets must point to Secrets Manager (arn:aws:secretsmanager:…), never hold the secret."
+    error_message = "services' secrets must be ARNs in Secrets Manager (arn:aws:secretsmanager:…), not the secrets themselves."
   }
 
   validation {
     condition     = alltrue([for service in values(var.services) : !service.redis || var.redis != null])
-    error_message = "services with redis = true need the variable redis, which makes the store."
+    error_message = "services with redis = true need the variable redis, which creates the store."
   }
 
-  # While a deployment runs there are twice the tasks; each has its pool, four connections for batches and one that
-  # listens. RDS and a person with psql need the last ten.
+  # During a deployment there are twice as many tasks. Each has its pool, four connections for batches and one that
+  # listens. Ten connections are left for RDS and psql.
   validation {
     condition = (
       sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 5) if service.database]))
@@ -208,7 +207,7 @@ variable "services" {
 }
 
 variable "architecture" {
-  description = "Processor that images are built for and tasks run on: X86_64, or ARM64, which costs a fifth less."
+  description = "Architecture of images and tasks: X86_64, or ARM64, which costs a fifth less."
   type        = string
   default     = "X86_64"
   nullable    = false
@@ -220,7 +219,7 @@ variable "architecture" {
 }
 
 variable "redis" {
-  description = "A key-value store for the services that ask for one: machine type, copies besides the first, days of snapshots. Null for none."
+  description = "A key-value store for services with redis = true: node type, number of replicas, days to keep snapshots. Null for none."
   type = object({
     node_type     = optional(string, "cache.t4g.micro")
     replicas      = optional(number, 0)
@@ -230,26 +229,26 @@ variable "redis" {
 }
 
 variable "request_timeout_seconds" {
-  description = "Longest a request may take. Draining, stopping and deregistration follow from it."
+  description = "Maximum duration of a request. The timeouts for draining, stopping and deregistration are derived from it."
   type        = number
   default     = 10
   nullable    = false
 
   validation {
     condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 50
-    error_message = "request_timeout_seconds must be from 1 to 50: the load balancer gives up at 60."
+    error_message = "request_timeout_seconds must be from 1 to 50: the load balancer times out at 60."
   }
 }
 
 variable "exec" {
-  description = "Whether ECS Exec may enter containers, at the price of a root file system that can be written to. For looking into a fault; switch it off again."
+  description = "Whether ECS Exec is allowed in containers. It makes the root file system writable, so turn it on only for troubleshooting."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "observability" {
-  description = "Who receives alarms (emails), when they fire, how long logs are kept, whether Container Insights is on, the collector's image (null for none; with it the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
+  description = "Recipients of alarms (emails), thresholds of alarms, days to keep logs, Container Insights, the collector's image (null for none; it adds the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
   type = object({
     emails             = optional(set(string), [])
     p99_seconds        = optional(number, 1)
@@ -265,7 +264,7 @@ variable "observability" {
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.observability.log_days)
-    error_message = "observability.log_days must be a retention that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+    error_message = "observability.log_days must be a retention that CloudWatch supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
   }
 
   validation {

@@ -1,5 +1,5 @@
 terraform {
-  # 1.11 is where S3 locks its own state (use_lockfile) for good.
+  # 1.11 is the first version with stable state locking in S3 (use_lockfile).
   required_version = ">= 1.11"
 
   required_providers {

@@ -2,8 +2,8 @@
 
 use http::HeaderValue;
 
-/// Of the media types on offer the one that `Accept` ranks highest. The first where it has no preference, and also
-/// where it refuses all: an answer in another form helps more than 406, and RFC 9110 leaves the choice to the server.
+/// Returns the offered media type that `Accept` ranks highest, or the first if it has no preference. Also the first if
+/// `Accept` excludes all: an answer in another form is more useful than 406, and RFC 9110 allows both.
 pub fn preferred<'h>(
     accept: impl IntoIterator<Item = &'h HeaderValue>,
     offers: &[&'static str],
@@ -13,7 +13,7 @@ pub fn preferred<'h>(
         values.iter().flat_map(|value| value.split(',')).map(parse_range).collect();
     let mut best = (offers[0], 0.0);
     for offer in offers {
-        // The most specific range that fits decides, whatever its weight.
+        // The most specific matching range decides, whatever its weight.
         let fitting = ranges.iter().filter_map(|(range, weight)| Some((specificity(range, offer)?, *weight)));
         let weight = fitting.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, weight)| weight);
         if weight > best.1 {

@@ -1,5 +1,5 @@
-//! `/healthz`: the process is alive (load balancers ask this; it touches nothing, or one hiccup of a database would
-//! restart every task). `/readyz`: it can do its work (people and alarms ask this).
+//! `/healthz`: the process is alive. It is for load balancers and checks no dependency, because a short failure of the
+//! database must not restart every task. `/readyz`: the service can do its work. It is for people and alarms.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{Problem, stop::Stop};
 
 type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// What `/readyz` asks: a check that says why the service cannot work, in words that may be shown to anyone.
+/// The check of `/readyz`. Its error says why the service cannot work, and is shown to any client.
 #[derive(Clone)]
 pub struct Readiness {
     check: Arc<dyn Fn() -> CheckFuture + Send + Sync>,
@@ -19,7 +19,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// A check that counts as failed when it takes longer than `timeout`.
+    /// A check that fails if it takes longer than `timeout`.
     pub fn new<F, Fut>(timeout: Duration, check: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -28,7 +28,7 @@ impl Readiness {
         Self { check: Arc::new(move || Box::pin(check())), timeout, stop: None }
     }
 
-    /// The same, until a stop begins.
+    /// The same check, which fails once a stop has begun.
     pub(crate) fn until(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }
     }
@@ -43,7 +43,7 @@ impl Readiness {
     }
 }
 
-/// The two routes. They stand outside the concurrency limit: an overloaded instance is slow, not dead.
+/// The two routes. The concurrency limit does not apply to them: an overloaded instance is slow, not dead.
 pub fn router(readiness: Readiness) -> Router {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz).with_state(readiness))
 }

@@ -1,7 +1,7 @@
-//! Log files that are rolled by size: `NAME`, before it `NAME.1`, and so on to the oldest that is kept.
+//! Log files with rotation by size: `NAME` is the newest, then `NAME.1`, and so on to the oldest that is kept.
 //!
-//! A line goes to memory, and a thread of its own writes what has gathered: a slow disk makes no request slow. What was
-//! logged in the last tenth of a second before a `kill -9` may be missing.
+//! Lines are buffered in memory and written by a separate thread, so a slow disk does not slow down requests. After a
+//! `kill -9`, the lines of the last tenth of a second may be missing.
 
 use std::{
     fs::{self, OpenOptions},
@@ -19,20 +19,20 @@ use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::Ap
 
 use crate::{Exit, Failure, exit::OrFail, settings::LogFileSettings};
 
-/// How long lines gather.
+/// How often the buffer is written.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// More than this is not gathered: on a disk that stands still, lines are dropped, and counted, before memory ends.
+/// The limit of the buffer. If the disk hangs, further lines are dropped and counted, so that memory does not run out.
 const MOST_BYTES: usize = 32 << 20;
 
 impl LogFileSettings {
-    /// Opens (or makes) the file of this name; none where no files are wanted.
+    /// Opens or creates the file of this name; none if no folder is set.
     pub(crate) fn open(&self, name: &str) -> Result<Option<LogFile>, Failure> {
         if self.folder.as_os_str().is_empty() {
             return Ok(None);
         }
         let path = self.folder.join(name);
-        // Asked here, since the crate that rolls the files would panic, or say nothing.
+        // Checked here, because the crate that rotates the files would panic or report no error.
         fs::create_dir_all(&self.folder)
             .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
             .or_fail(Exit::Failure, || {
@@ -47,15 +47,15 @@ impl LogFileSettings {
     }
 }
 
-/// A file that lines are logged to. What has gathered is written when it is dropped.
+/// A file that lines are logged to. The buffer is written when it is dropped.
 pub struct LogFile {
     writer: LogWriter,
-    /// Dropped to end the thread.
+    /// Dropped to stop the thread.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where lines are put; cheap to clone.
+/// Adds lines to the buffer; cheap to clone.
 #[derive(Clone, Default)]
 pub struct LogWriter(Arc<Mutex<Gathered>>);
 
@@ -75,12 +75,12 @@ impl LogFile {
             loop {
                 let last = stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout);
                 let taken = std::mem::take(&mut *gathered.lock());
-                // Standard output has the lines as well, and nobody here could be told.
+                // An error has nowhere to go, and standard output has the lines as well.
                 let _ = rolled.write(&taken.bytes);
                 if taken.dropped > 0 {
                     tracing::error!(
                         lines = taken.dropped,
-                        "the disk is too slow for the log; lines are lost"
+                        "the disk is too slow for the log file; lines were dropped"
                     );
                 }
                 if last {
@@ -91,7 +91,7 @@ impl LogFile {
         Ok(Self { writer, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where lines are put.
+    /// A handle for adding lines.
     #[must_use]
     pub fn writer(&self) -> LogWriter {
         self.writer.clone()
@@ -112,14 +112,14 @@ impl LogWriter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has gathered.
+    /// The content of the buffer.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
-    /// Puts a line, which ends with a line feed.
+    /// Adds a line, which must end with a line feed.
     pub fn put(&self, line: &[u8]) {
         let mut gathered = self.lock();
         if gathered.bytes.len() + line.len() > MOST_BYTES {
@@ -130,7 +130,7 @@ impl LogWriter {
     }
 }
 
-/// As a sink of [`crate::telemetry::start`], which writes a line at a time.
+/// A sink for [`crate::telemetry::start`], which writes one line at a time.
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -142,7 +142,7 @@ impl Write for LogWriter {
     }
 }
 
-/// A file and its rolled predecessors.
+/// A file and its rotated predecessors.
 struct Rolled {
     file: FileRotate<AppendCount>,
     bytes: u64,
@@ -152,7 +152,7 @@ struct Rolled {
 impl Rolled {
     fn open(path: &Path, max_bytes: usize, backup_count: usize) -> io::Result<Self> {
         let bytes = fs::metadata(path)?.len();
-        // The crate's own limits cut lines in two, or overshoot; here lines stay whole and the limit holds.
+        // The crate's own limits split lines or exceed the size, so rotation is decided here.
         let limit = ContentLimit::None;
         let file = FileRotate::new(path, AppendCount::new(backup_count), limit, Compression::None, None);
         Ok(Self { file, bytes, max_bytes: max_bytes as u64 })
@@ -163,7 +163,7 @@ impl Rolled {
         let mut start = 0;
         let mut end = 0;
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            // A line that is larger than a file has one for itself.
+            // A line that is larger than the limit gets a file of its own.
             let full = self.bytes + (end - start + line.len()) as u64 > self.max_bytes;
             if full && self.bytes + (end - start) as u64 > 0 {
                 self.file.write_all(&lines[start..end])?;
@@ -200,7 +200,7 @@ mod tests {
             [read("x.log"), read("x.log.1"), read("x.log.2"), read("x.log.3")],
             ["line 16\n", "line 14\nline 15\n", "line 12\nline 13\n", ""]
         );
-        // Goes on where it ended, and a line that is too long for any file is kept whole.
+        // Continues after a restart, and does not split a line that is larger than the limit.
         let log = settings(folder.path()).open("x.log").unwrap().unwrap();
         log.writer().put(b"line 17\n");
         log.writer().put(b"a line of more than twenty bytes\n");

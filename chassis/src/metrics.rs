@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format, served on a port of their own.
+//! Metrics in Prometheus' text format, served on a separate port.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Labels of the request histogram. `route` is the matched pattern, never a raw path, so their number is bounded.
+/// Labels of the request histogram. `route` is the matched pattern, not the path, so that the number of series is
+/// bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// The method, or `OTHER`.
@@ -26,9 +27,9 @@ pub struct RequestLabels {
 pub struct RequestMetrics {
     /// Time from the first byte of the head to the response head.
     pub seconds: Family<RequestLabels, Histogram, fn() -> Histogram>,
-    /// Requests being answered now.
+    /// Requests in flight.
     pub in_flight: Gauge,
-    /// Requests refused because too many were in flight.
+    /// Requests rejected because too many were in flight.
     pub shed: Counter,
 }
 
@@ -46,17 +47,21 @@ impl RequestMetrics {
             metrics.seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", metrics.in_flight.clone());
-        registry.register("http_requests_shed", "Requests refused for overload", metrics.shed.clone());
+        registry.register(
+            "http_requests_shed",
+            "Requests rejected because of overload",
+            metrics.shed.clone(),
+        );
         registry.register(
             "build",
-            "What is running",
+            "Name and version of the service",
             Info::new([("service", service), ("version", version)]),
         );
         metrics
     }
 }
 
-/// From 50 µs, which a cached answer takes, to the 10 s after which a request is cut.
+/// Buckets from 50 µs, the time of a cached answer, to 10 s, the request timeout.
 fn request_buckets() -> Histogram {
     Histogram::new([
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
@@ -70,7 +75,7 @@ pub fn router(registry: Registry) -> Router {
 
 async fn render(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     let mut body = String::new();
-    // Writing to a String cannot fail; a collector that does leaves a shorter page, not an error.
+    // Writing to a String cannot fail. If a collector fails, the rest of the page is still useful.
     let _ = text::encode(&mut body, &registry);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
 }

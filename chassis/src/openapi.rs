@@ -1,4 +1,4 @@
-//! What is true of every API of the platform: its version, and how errors look.
+//! What the API descriptions of all services share: the version, and the body of errors.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use utoipa::{
 
 use crate::problem::{FieldError, MEDIA_TYPE, ProblemBody};
 
-/// Completes a description that was derived from handlers: gives it the version, and the body of a problem
-/// to every error response that names no body.
+/// Completes a description that was derived from handlers: sets the version, and a problem as the body of every error
+/// response without one.
 #[must_use]
 pub fn complete(mut api: OpenApi) -> OpenApi {
-    // Without the revision, or the committed description would change with every commit.
+    // Without the revision; otherwise the committed description would change with every commit.
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     let schemas = &mut api.components.get_or_insert_default().schemas;
     schemas.insert(ProblemBody::name().into_owned(), <ProblemBody as utoipa::PartialSchema>::schema());
@@ -30,7 +30,7 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
     api
 }
 
-/// The description as text, as `openapi` prints and `/openapi.json` serves it.
+/// The description as text, as printed by `openapi` and served by `/openapi.json`.
 #[must_use]
 pub fn to_json(api: &OpenApi) -> String {
     let mut text = api.to_pretty_json().expect("a description is plain data");

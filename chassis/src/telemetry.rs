@@ -1,4 +1,4 @@
-//! Logs and traces. Logs are JSON lines off a terminal and readable on one; traces leave by OTLP where an endpoint is
+//! Logs and traces. Logs are text on a terminal and JSON lines elsewhere; traces are sent by OTLP if an endpoint is
 //! configured.
 
 use std::io::IsTerminal;
@@ -12,13 +12,13 @@ use tracing_subscriber::{
 
 use crate::settings::{LogFormat, TelemetrySettings};
 
-/// Sends what is left of the traces when it is dropped.
+/// Sends the remaining traces when it is dropped.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
-            tracing::warn!(error = %error, "the last traces could not be sent");
+            tracing::warn!(error = %error, "cannot send the last traces");
         }
     }
 }
@@ -58,11 +58,11 @@ where
 }
 
 fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Option<SdkTracerProvider> {
-    // The exporter's client panics without one where any crate of the program turns its TLS on. A second provider in one
-    // process keeps the first.
+    // The exporter's client panics without a provider if any crate enables its TLS. This fails if one is installed
+    // already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let endpoint = format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/'));
-    // The exporter's client blocks, and refuses to be made on a thread of the runtime.
+    // The exporter's client is blocking and cannot be created on a thread of the runtime.
     let exporter = std::thread::spawn(move || {
         SpanExporter::builder()
             .with_http()
@@ -81,7 +81,7 @@ fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Optio
                 .build(),
         ),
         Err(error) => {
-            // The service is worth more than its traces.
+            // The service runs without traces rather than not at all.
             eprintln!("traces are off: {error}");
             None
         }

@@ -1,7 +1,7 @@
-// The page works without this script; here are completion, reading a day off the chart, and copying.
+// The page works without this script. It adds autocomplete, the values of a day in the chart, and copying.
 "use strict";
 
-/** A text field that completes ports and regions: a combobox as WAI-ARIA describes it. */
+/** Adds autocomplete for ports and regions to a text field: a WAI-ARIA combobox. */
 function complete(input) {
   const list = document.createElement("ul");
   list.id = `${input.id}-choices`;
@@ -56,7 +56,7 @@ function complete(input) {
       const more = document.createElement("small");
       more.textContent = [place.code, place.within].filter(Boolean).join(" · ");
       option.append(place.name, more);
-      // Before the field loses its focus, which closes the list.
+      // On pointerdown, because the list closes when the field loses focus.
       option.addEventListener("pointerdown", (event) => {
         event.preventDefault();
         choose(at);
@@ -78,7 +78,7 @@ function complete(input) {
       ({ places } = await response.json());
       if (document.activeElement === input) show();
     } catch (error) {
-      // A newer question took its place, or the network is away: then nothing is suggested.
+      // AbortError: a newer request replaced this one. On a network error, close the list.
       if (error.name !== "AbortError") close();
     }
   };
@@ -95,7 +95,7 @@ function complete(input) {
       if (count === 0) {
         find();
       } else {
-        // One position more than there are options: in the field itself.
+        // One more position than options: the field itself.
         const step = event.key === "ArrowDown" ? 1 : -1;
         mark(((active + 1 + step + count + 1) % (count + 1)) - 1);
       }
@@ -109,7 +109,7 @@ function complete(input) {
   });
 }
 
-/** Reads days off the chart: by the pointer over the picture, or by the slider below it. */
+/** Shows the values of a day, selected by the pointer over the chart or by the slider below it. */
 function read(chart) {
   const picture = chart.querySelector(".picture");
   const image = chart.querySelector("img");
@@ -121,7 +121,7 @@ function read(chart) {
   const dollars = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
   let answers = null;
 
-  /** The plot's left edge and width in pixels of the page; its margins are constant in pixels of the picture. */
+  /** The plot's left edge and width in page pixels; its margins are constant in picture pixels. */
   const plot = () => {
     const scale = image.clientWidth / (image.naturalWidth || image.clientWidth);
     const left = Number(chart.dataset.left) * scale;
@@ -137,7 +137,7 @@ function read(chart) {
     );
     return answers;
   };
-  /** A day as names and values. */
+  /** The names and values of a day. */
   const describe = (day) => {
     const prices = [day.count === 1 ? "price" : "prices", String(day.count ?? 0)];
     if (day.price === null) return [["average", "no"], prices];
@@ -160,7 +160,7 @@ function read(chart) {
       rates = await load();
     } catch (error) {
       answers = null;
-      output.textContent = `The days could not be read (${error.message}); move again to retry.`;
+      output.textContent = `Cannot load prices (${error.message}); move again to retry.`;
       return;
     }
     if (Number(slider.value) !== index) return;
@@ -196,7 +196,7 @@ function read(chart) {
 
 for (const input of document.querySelectorAll("fieldset.lane input")) complete(input);
 
-// Fields left empty are no part of the address.
+// Keep empty fields out of the URL.
 document.querySelector("form").addEventListener("submit", (event) => {
   for (const row of event.target.querySelectorAll("fieldset.lane, fieldset.days")) {
     const inputs = [...row.querySelectorAll("input")];
@@ -205,7 +205,7 @@ document.querySelector("form").addEventListener("submit", (event) => {
     }
   }
 });
-// The browser may show the page again as it left it.
+// The back button may restore the page with its fields still disabled.
 addEventListener("pageshow", () => {
   for (const input of document.querySelectorAll("form input")) input.disabled = false;
 });
@@ -221,7 +221,7 @@ for (const button of document.querySelectorAll("[data-curl]")) {
       await navigator.clipboard.writeText(command);
       note.textContent = "Copied.";
     } catch {
-      // Without HTTPS browsers give no clipboard; the command can be marked and copied by hand.
+      // Browsers offer no clipboard without HTTPS; show the command to be copied by hand.
       note.textContent = command;
     }
   });

@@ -21,31 +21,31 @@ use crate::{
     suppliers::limits::WriteLimits,
 };
 
-/// `/readyz` gives up on the database after this time, before the check is cut and could not log why.
+/// `/readyz` gives up on the database after this time, before the check times out and cannot log the reason.
 const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The state of the service; cheap to clone. A handler of lanes takes [`Lanes`] alone.
+/// The state of the service; cheap to clone. Handlers of lanes take only [`Lanes`].
 #[derive(Debug, Clone)]
 pub struct App(Arc<AppState>);
 
 /// See [`App`].
 #[derive(Debug)]
 pub struct AppState {
-    /// How answers about lanes are found or made.
+    /// The state of the handlers of lanes.
     pub lanes: Lanes,
-    /// The newest version of the data that is known; the same as in `lanes`.
+    /// The newest known version of the data; the same as in `lanes`.
     pub freshness: Arc<Freshness>,
-    /// Where the data is.
+    /// The pools of the database.
     pub database: Database,
-    /// What a request may ask for.
+    /// Limits of requests.
     pub api: ApiSettings,
-    /// How prices come in.
+    /// Settings of batches.
     pub batches: BatchSettings,
-    /// How often one may write.
+    /// Rate limits of writes.
     pub limits: WriteLimits,
-    /// How batches ended.
+    /// Counters of how batches end.
     pub outcomes: Outcomes,
-    /// Batches that wait.
+    /// The queue of batches.
     pub queue: Queue,
 }
 
@@ -64,7 +64,7 @@ impl FromRef<App> for Lanes {
 }
 
 impl App {
-    /// State over this database. Nothing is read yet.
+    /// The state for this database. Reads nothing yet.
     #[must_use]
     pub fn new(database: Database, settings: &Settings) -> Self {
         let Settings { api, cache, batches, .. } = settings;
@@ -86,13 +86,13 @@ impl App {
         self.lanes.places.now().await
     }
 
-    /// Registers what only this service knows.
+    /// Registers the metrics of this service.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
     }
 
-    /// What `/readyz` says: the database answers and has the schema that this program was built for.
+    /// The check of `/readyz`: the database answers and has the schema that this program needs.
     pub async fn ready(&self) -> Result<(), String> {
         let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR);
         match timeout(READY_TIMEOUT, pending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
@@ -107,7 +107,7 @@ impl App {
     }
 }
 
-/// Metrics read when they are asked for: they cost requests nothing.
+/// Metrics that are read only when they are scraped, so they cost requests nothing.
 #[derive(Debug)]
 struct Instruments(App);
 
@@ -132,7 +132,7 @@ impl Collector for Instruments {
                 i64::from(app.freshness.current().is_some()),
             ),
         ];
-        // The version is the microsecond clock of the last change. Until it is known there is no age.
+        // The version is the time of the last change in microseconds. Until it is known there is no age.
         let age = app.freshness.last_known().map(|(version, _)| {
             let age = chrono::Utc::now().timestamp() - version / 1_000_000;
             ("data_age_seconds", "Time since prices or places last changed", age)

@@ -10,7 +10,7 @@ use sqlx::{PgPool, Postgres, migrate::Migrator, pool::PoolConnection};
 
 use crate::settings::BatchSettings;
 
-/// The schema, compiled in. Newer migrations than these are accepted, or a release could not be rolled back.
+/// The schema, compiled in. A database with newer migrations is accepted, so that a release can be rolled back.
 pub static MIGRATOR: Migrator = {
     let mut migrator = sqlx::migrate!("../db/migrations");
     migrator.ignore_missing = true;
@@ -20,18 +20,18 @@ pub static MIGRATOR: Migrator = {
 /// The pools of the primary and of its read replicas.
 #[derive(Debug)]
 pub struct Database {
-    /// Takes writes, and the reads that must not lag.
+    /// For writes, and for reads that must not lag.
     pub primary: PgPool,
-    /// To the primary as well, for batches: long transactions, some as long as a client sends.
+    /// Also to the primary, for batches: long transactions, some of which last as long as the client sends.
     pub batches: PgPool,
-    /// Take reads of lanes.
+    /// For reads of lanes.
     pub replicas: Vec<PgPool>,
     /// Whether the primary can be reached.
     pub health: Arc<Health>,
 }
 
 impl Database {
-    /// Pools that connect when they are first used, so that a server can start before its database.
+    /// Creates pools that connect when they are first used, so that a server can start before its database.
     pub fn new(settings: &DatabaseSettings, batches: &BatchSettings) -> Result<Self, Failure> {
         let primary = settings.primary().map_err(postgres::failure_of)?;
         let replicas = settings.replicas().map_err(postgres::failure_of)?;
@@ -52,7 +52,7 @@ impl Database {
         })
     }
 
-    /// A database of one pool, as tests have it.
+    /// A database with one pool, for tests.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
         Self { batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
@@ -64,8 +64,8 @@ impl Database {
         Self { replicas, ..self }
     }
 
-    /// A connection for one batch, closed after it. One that was left in the middle of COPY or of a long statement,
-    /// since its client went away, must not meet the next batch; a new connection costs little beside a batch.
+    /// A connection for one batch, closed afterwards. The next batch must not get a connection that is still in COPY or
+    /// in a long statement because its client disconnected. A new connection costs little compared with a batch.
     pub(crate) async fn for_batch(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let mut connection = self.batches.acquire().await?;
         connection.close_on_drop();
@@ -82,6 +82,6 @@ impl Database {
     }
 }
 
-/// The reads of requests are planned once: there is one way to scan a primary key, and planning anew for each statement
-/// takes PostgreSQL as long as the scan.
+/// Plans the reads of requests only once: there is one way to scan a primary key, and planning each statement takes
+/// PostgreSQL as long as the scan.
 const SAME_PLAN: [(&str, &str); 1] = [("plan_cache_mode", "force_generic_plan")];

@@ -1,8 +1,8 @@
 //! What does it cost to ship a container from A to B, day by day? `GET /rates` answers from PostgreSQL, for ports and
 //! for whole regions.
 //!
-//! Start reading at [`http::router`]: it lists every route and where its handler is. The rooms beside [`mod@http`] hold
-//! what the handlers need: [`lanes`] the data behind `/rates`, and so on.
+//! Start reading at [`http::router`]: it lists every route and where its handler is. The modules beside [`mod@http`]
+//! have what the handlers need: [`lanes`] has the data behind `/rates`, and so on.
 
 pub mod app;
 pub mod batches;

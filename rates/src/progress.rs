@@ -1,4 +1,4 @@
-//! Progress of long work: shown on a terminal only. Elsewhere the log says when the work ends.
+//! Progress bars, shown only on a terminal. Elsewhere the log records the end of the work.
 
 use std::{io, time::Duration};
 
@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
-/// A bar over this many bytes.
+/// A progress bar for this many bytes.
 #[must_use]
 pub(crate) fn bytes(length: u64, what: &'static str) -> ProgressBar {
     bar(length, what, "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
 }
 
-/// A bar over this many items.
+/// A progress bar for this many items.
 #[must_use]
 pub(crate) fn items(length: usize, what: &'static str) -> ProgressBar {
     bar(length as u64, what, "{msg} {bar:30} {pos} of {len}, {eta} left")
@@ -24,7 +24,7 @@ fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style(template)).with_message(what)
 }
 
-/// A spinner for work whose end nobody can tell.
+/// A spinner for work of unknown length.
 #[must_use]
 pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::no_length().with_style(style("{spinner} {msg}, {elapsed}")).with_message(what);
@@ -32,15 +32,15 @@ pub(crate) fn spinner(what: &'static str) -> ProgressBar {
     spinner
 }
 
-/// Turns a bar into a spinner when only the part whose end nobody can tell is left.
+/// Turns a bar into a spinner for the last part of the work, whose length is unknown.
 pub(crate) fn turn_into_spinner(bar: &ProgressBar, what: &'static str) {
     bar.set_style(style("{spinner} {msg}, {elapsed}"));
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(120));
 }
 
-/// Streams a file while the bar follows. At the end of the file it turns into a spinner: what was read still has to be
-/// worked on.
+/// Streams a file and updates the bar. At the end of the file the bar turns into a spinner, because the content is
+/// still being processed.
 pub(crate) fn file_pieces(
     file: File,
     bar: &ProgressBar,

@@ -1,4 +1,4 @@
-//! What the chassis has to know of `rates`.
+//! The implementation of the chassis's service for `rates`.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Service for Rates {
         app.register_metrics(context.registry);
         let workers = app.workers();
         workers.register(context.registry);
-        // Whoever runs `rates work` wants it to work, also where `serve` leaves the batches alone.
+        // `rates work` processes batches even if `serve` is configured not to.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         Ok(parts(app, settings)
@@ -65,7 +65,7 @@ impl Service for Rates {
     }
 }
 
-/// What answers requests.
+/// The routes, with the state they need.
 #[must_use]
 pub fn parts(app: App, settings: &Settings) -> Parts {
     let batch_limits = Limits {
@@ -76,7 +76,7 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
         .limits("/prices", batch_limits)
         .limits("/batches/{id}", batch_limits)
         .browser_headers(["idempotency-key", "prefer"].map(HeaderName::from_static));
-    // Without a cache nothing is ever ready.
+    // Without a cache there are no ready answers.
     if settings.cache.size_bytes > 0 && !app.api.reads_need_key {
         let lanes = app.lanes.clone();
         edge = edge.ready("/rates", move |request| rates::ready(&lanes, request));

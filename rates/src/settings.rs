@@ -1,4 +1,4 @@
-//! The settings of `rates`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
+//! The settings of `rates`. Their defaults and descriptions are in `settings.toml`, which is compiled in.
 
 use std::num::NonZeroU32;
 
@@ -9,23 +9,23 @@ use chassis::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// Everything that can be configured, beside what every service has.
+/// The settings of `rates`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where the data is.
+    /// The database.
     pub database: DatabaseSettings,
-    /// What a request may ask for.
+    /// Limits of requests.
     pub api: ApiSettings,
-    /// How answers are kept.
+    /// The cache of answers.
     pub cache: CacheSettings,
-    /// How suppliers' batches are stored.
+    /// The processing of batches.
     pub batches: BatchSettings,
-    /// What `rates push` sends.
+    /// The settings of `rates push`.
     pub push: PushSettings,
 }
 
-/// What a request may ask for.
+/// Limits of requests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSettings {
@@ -37,7 +37,7 @@ pub struct ApiSettings {
     pub reads_need_key: bool,
 }
 
-/// How answers are kept.
+/// The cache of answers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
@@ -49,7 +49,7 @@ pub struct CacheSettings {
     pub stale_seconds: f64,
 }
 
-/// How suppliers' batches are stored.
+/// The processing of batches.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSettings {
@@ -73,7 +73,7 @@ pub struct BatchSettings {
     pub max_attempts: i32,
 }
 
-/// What `rates push` sends.
+/// The settings of `rates push`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PushSettings {

@@ -1,7 +1,7 @@
-# For a developer or a pull request: everything works, nothing is kept, and Spot may take it back at any time.
+# For a developer or a pull request: everything works, nothing is kept, and Spot may stop tasks at any time.
 environment = "dev"
 
-# Nobody else needs to look: narrow this to the office, or to a VPN.
+# Restrict this to your office or a VPN.
 listener = { allowed_cidrs = ["0.0.0.0/0"] }
 
 # One NAT gateway costs less than four endpoints in two zones, and lets a developer try images from anywhere.
@@ -12,7 +12,7 @@ database = { backup_days = 1 }
 services = {
   rates = {
     paths = ["/*"]
-    # The smallest there is, and one at rest. To park it overnight: min = 0, max = 0.
+    # The smallest size, and one task at rest. To park it overnight: min = 0, max = 0.
     scaling = { min = 1, max = 2 }
     spot    = true
   }

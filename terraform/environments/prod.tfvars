@@ -1,7 +1,7 @@
-# Survives the loss of a zone without losing a request or a price. Protected: prod is by default.
+# Survives the loss of a zone without losing a request or a price. prod is protected by default.
 environment = "prod"
 
-# listener.domain and zone_id turn this into HTTPS; the names are the operator's, so they are not here.
+# Set listener.domain and zone_id for HTTPS; they are yours, so they are not here.
 
 network = { zones = 3, egress = "endpoints", flow_log_days = 90 }
 
@@ -19,7 +19,7 @@ services = {
   rates = {
     paths = ["/*"]
     size  = { cpu = 1024, memory = 2048 }
-    # One in each zone at least.
+    # At least one in each zone.
     scaling = { min = 3, max = 12 }
   }
 }

@@ -1,4 +1,4 @@
-# Production's shape at the smallest size, so that what works here works there.
+# The same setup as production at the smallest size, so that what works here works there.
 environment = "staging"
 
 network = { zones = 2 }

@@ -104,7 +104,7 @@ calls() { output=$(<"$STATE/calls"); }
   run --separate-stderr "$script" localhost:5000/rates
   [ "$status" -eq 0 ]
   [ "$output" = "localhost:5000/rates@$DIGEST" ]
-  [[ $stderr == *"is there already"* ]]
+  [[ $stderr == *"already exists"* ]]
   calls
   [[ $output != *"buildx build"* ]]
 }
@@ -161,7 +161,7 @@ calls() { output=$(<"$STATE/calls"); }
   touch "$STATE/broken"
   run "$script" localhost:5000/rates
   [ "$status" -ne 0 ]
-  contains "cannot ask localhost:5000"
+  contains "cannot look up localhost:5000"
   contains "connection refused"
   [ ! -e "$STATE/tags" ]
 }
@@ -170,7 +170,7 @@ calls() { output=$(<"$STATE/calls"); }
   DIGEST='Name: rates' run --separate-stderr "$script" localhost:5000/rates
   [ "$status" -ne 0 ]
   [ -z "$output" ]
-  [[ $stderr == *"gives no digest for localhost:5000/rates:$revision"* ]]
+  [[ $stderr == *"expected a digest for localhost:5000/rates:$revision"* ]]
 }
 
 @test "logs in with the password on standard input, in a configuration of its own" {
@@ -193,7 +193,7 @@ calls() { output=$(<"$STATE/calls"); }
   touch "$STATE/refuse-login"
   REGISTRY_USER=me REGISTRY_PASSWORD=hush run "$script" registry.example.com/rates
   [ "$status" -ne 0 ]
-  contains "registry.example.com refuses the login of me: unauthorized"
+  contains "registry.example.com rejects the login of me: unauthorized"
   [[ $output != *hush* ]]
   [ ! -e "$STATE/tags" ]
 }
@@ -224,7 +224,7 @@ calls() { output=$(<"$STATE/calls"); }
   export AWS_ENDPOINT_URL=http://127.0.0.1:1 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_MAX_ATTEMPTS=1
   run "$script" "$ECR/rates"
   [ "$status" -ne 0 ]
-  contains "gives no password for $ECR"
+  contains "returned no password for $ECR"
   [ ! -e "$STATE/tags" ]
 }
 
@@ -236,17 +236,17 @@ calls() { output=$(<"$STATE/calls"); }
     contains "$message"
     [ ! -e "$STATE/tags" ]
   done <<'CASES'
-|which REPOSITORY?
-rates|rates is not like REGISTRY/NAME
-me/rates|me/rates is not like REGISTRY/NAME
+|REPOSITORY is missing
+rates|rates must be REGISTRY/NAME
+me/rates|me/rates must be REGISTRY/NAME
 localhost:5000/rates:v1|without a tag
 localhost:5000/Rates|in lower case
-localhost:5000/rates again|one REPOSITORY, not also again
+localhost:5000/rates again|give only one REPOSITORY, not also again
 localhost:5000/rates --tag|--tag needs a value
-localhost:5000/rates --tag latest|latest says nothing
-localhost:5000/rates --tag a/b|a/b is not a tag
-localhost:5000/rates --service ../x|../x is not the name of a service
-localhost:5000/rates --service nothing|there is no service nothing
+localhost:5000/rates --tag latest|the tag latest identifies no build
+localhost:5000/rates --tag a/b|a/b is not a valid tag
+localhost:5000/rates --service ../x|../x is not a valid service name
+localhost:5000/rates --service nothing|the workspace has no service nothing
 localhost:5000/rates --dump nowhere|cannot read nowhere
 localhost:5000/rates --push|unknown option --push
 CASES

@@ -99,7 +99,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
 @test "makes the database, loads the sample, verifies it and prints counts" {
   run "$SCRIPT" "${here[@]}" "$database"
   [ "$status" -eq 0 ] || contains nothing
-  contains "made the database $database"
+  contains "created the database $database"
   contains "daily_rates equals the raw prices"
   expected=$(sed -n '/^COPY public.prices /,/^\\\.$/p' "$REPOSITORY/db/rates.sql" | grep -c $'^[A-Z]\{5\}\t')
   contains "47 regions, 120 ports, $expected prices on "
@@ -112,7 +112,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   unset PGPASSWORD
   run "$SCRIPT" "${here[@]}" "$PASSWORD" "$database"
   [ "$status" -eq 0 ]
-  contains "warning: others can read a PASSWORD"
+  contains "warning: other users can read PASSWORD"
   lacks "$PASSWORD"
 }
 
@@ -187,7 +187,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   [ "$status" -eq 0 ]
   run "$SCRIPT" --password-stdin "${here[@]}" "$database" "$DIRECTORY/small.sql" </dev/null
   [ "$status" -ne 0 ]
-  contains "no password on standard input"
+  contains "standard input contains no password"
 }
 
 @test "the password comes from a password file" {
@@ -269,7 +269,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   ask postgres "create role guest login password 'x'"
   PGPASSWORD=x run "$SCRIPT" 127.0.0.1 "$PGPORT" guest "$database" "$DIRECTORY/small.sql"
   [ "$status" -ne 0 ]
-  contains "as guest, nor make it"
+  contains "as guest, or create it"
   contains "\"$database\" does not exist"
 }
 
@@ -295,14 +295,14 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
     [ "$status" -ne 0 ] || contains "a refusal of: $arguments"
     contains "$message"
   done <<'CASES'
-|four to six arguments, not 0
+|expected four to six arguments, not 0
 localhost 5432 owner|four to six arguments, not 3
 localhost 5432 owner a b c d|four to six arguments, not 7
-localhost port owner db|PORT is a number, not port
+localhost port owner db|PORT must be a number, not port
 --force localhost 5432 owner db|unknown option --force
 localhost 5432 owner db nowhere.sql|cannot read the dump nowhere.sql
 localhost 5432 owner secret db nowhere|cannot read the dump nowhere
---password-stdin localhost 5432 owner secret db|one password
+--password-stdin localhost 5432 owner secret db|give the password only once
 CASES
 }
 
@@ -325,7 +325,7 @@ CASES
   ln -s "$(command -v psql)" "$(command -v createdb)" "$bin"
   PATH=$bin run "$BATS_TEST_TMPDIR/script.sh" "${arguments[@]}"
   [ "$status" -ne 0 ]
-  contains "needs the program rates"
+  contains "needs the rates binary"
   PATH=$bin RATES_IMAGE=image run "$BATS_TEST_TMPDIR/script.sh" "${arguments[@]}"
   [ "$status" -ne 0 ]
   contains "needs docker"

@@ -168,14 +168,14 @@ until_true() { # COMMAND...
   [ "$status" -eq 0 ]
   [ "$output" = "$IMAGE" ]
 
-  [ "$stderr" = "$REGISTRY/rates:test is there already" ]
+  [ "$stderr" = "$REGISTRY/rates:test already exists" ]
 }
 
 @test "a registry that refuses the password is named, and nothing is left in the docker configuration" {
   needs_registry
   PASSWORD_OF_PUSHER=wrong run push --tag test
   [ "$status" -ne 0 ]
-  contains "$REGISTRY refuses the login of pusher"
+  contains "$REGISTRY rejects the login of pusher"
   ! grep -qsF "$REGISTRY" "${DOCKER_CONFIG:-$HOME/.docker}/config.json" || false
 }
 

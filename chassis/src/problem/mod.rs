@@ -81,7 +81,7 @@ impl Problem {
             .cause(cause)
     }
 
-    /// 503: something the service needs is away for now; `retry_after_seconds` says when to come back.
+    /// 503: a dependency of the service is unavailable; `retry_after_seconds` says when to try again.
     #[must_use]
     pub fn unavailable(detail: &'static str, retry_after_seconds: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(retry_after_seconds)

@@ -1,4 +1,4 @@
-//! Days as numbers, as far as the sample needs them: from 2001 to 2099, where every fourth year is a leap year.
+//! Days as numbers, for the years that the sample needs: from 2001 to 2099, every fourth year is a leap year.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl Day {
 
     /// The year, and the day within it, counted from 0.
     pub(crate) const fn of_year(self) -> (i64, i64) {
-        // 1461 days are four years, the leap year last; the 3 keeps its 366th day from counting as the next year's.
+        // 1461 days are four years, with the leap year last; the 3 keeps its 366th day in that year.
         let year = 2001 + (self.0 * 4 + 3) / 1461;
         (year, self.0 - first_of_year(year))
     }

@@ -1,7 +1,7 @@
-//! The file: the market as `pg_dump` would write it, for `PostgreSQL` 13 and later.
+//! Writes the market in the format of `pg_dump`, for `PostgreSQL` 13 and later.
 //!
-//! Rows first, constraints last, as in any dump: so a foreign key is checked once for all rows, and the tables'
-//! order is free.
+//! Rows come first and constraints last, as in any dump. So each foreign key is checked once for all rows, and the
+//! tables can be in any order.
 
 use crate::market::lanes;
 use crate::places::{PORTS, REGIONS};

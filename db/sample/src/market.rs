@@ -1,19 +1,19 @@
-//! The market: which lanes there are, and what they cost each day.
+//! The market: the lanes, and their prices each day.
 //!
-//! A price is computed in whole numbers, each factor in per mille, so that every machine writes the same bytes:
+//! Prices are computed with integers, each factor in per mille, so that every machine writes the same bytes:
 //!
 //! ```text
 //! level = base of the trade, in US dollars of January 2016 for a 40 ft container
-//!       x trend             so much more or less each year
+//!       x trend             a change per year
 //!       x season            highest on the trade's peak day, lowest half a year away, straight lines between
-//!       x shock             the curve SHOCK, which each trade feels more or less
-//!       x both ports        each port is a little dearer or cheaper than its trade
+//!       x shock             the curve SHOCK, scaled for each trade
+//!       x both ports        each port is a little more or less expensive than its trade
 //!       x walk              the lane's own slow drift, at most 8 % from its trade
 //! price = level x margin of the supplier on this lane x 1.5 % of noise
 //! ```
 //!
-//! A lane has one to five suppliers. Each of them gives a price on most working days and some days at weekends, each
-//! by itself, so days with no, one, two and more prices all happen, and a lane with two suppliers never has three.
+//! A lane has one to five suppliers. Each of them, independently, has a price on most working days and some weekend
+//! days. So there are days with no, one, two and more prices, and a lane with two suppliers never has three.
 
 use crate::calendar::Day;
 use crate::places::{Port, ports_under};
@@ -24,15 +24,15 @@ pub(crate) struct Trade {
     from: &'static str,
     to: &'static str,
     base: i64,
-    /// Change in a year, per mille.
+    /// Change per year, per mille.
     trend: i64,
-    /// How far season moves the level up and down, per mille.
+    /// Amplitude of the season, per mille.
     season: i64,
     /// Day of the year with the highest season, from 0.
     peak: i64,
-    /// How much of [`SHOCK`] the trade feels, per mille.
+    /// Share of [`SHOCK`] that applies to the trade, per mille.
     shock: i64,
-    /// How many of the possible lanes are on the market, per mille.
+    /// Share of the possible lanes that are on the market, per mille.
     share: i64,
 }
 
@@ -53,8 +53,8 @@ const fn trade(
     Trade { from, to, base, trend, season, peak, shock, share }
 }
 
-/// Levels and shares are plausible, not measured: head hauls out of Asia dear, swinging and hit hard in 2021,
-/// the way back cheap and calm.
+/// Levels and shares are plausible, not measured: head hauls out of Asia are expensive, volatile and hit hard in 2021;
+/// the way back is cheap and stable.
 static TRADES: [Trade; 15] = [
     trade(["china", "north_europe"], 1500, 25, [120, 225], 1000, 160),
     trade(["china", "south_europe"], 1650, 20, [100, 215], 950, 100),
@@ -73,19 +73,19 @@ static TRADES: [Trade; 15] = [
     trade(["baltic_sea", "north_sea"], 450, 10, [30, 20], 120, 120),
 ];
 
-/// Lanes with prices from [`FIRST`] to [`LAST`] and five suppliers. They are on the market whatever the share of
-/// their trade.
+/// Lanes with prices from [`FIRST`] to [`LAST`] and five suppliers. They are always on the market, whatever the share
+/// of their trade.
 const LONG: &[[&str; 2]] =
     &[["CNGGZ", "EETLL"], ["CNSGH", "NLRTM"], ["CNSGH", "USLAX"], ["CNYTN", "GBFXT"], ["NLRTM", "USNYC"]];
 
 const FIRST: Day = Day::new(2015, 12, 1);
 const LAST: Day = Day::new(2021, 12, 31);
 
-/// The periods in which every lane has prices; the other lanes have none outside them.
+/// The periods in which every lane has prices; other lanes have none outside them.
 const DENSE: [[Day; 2]; 2] =
     [[Day::new(2015, 12, 20), Day::new(2016, 2, 5)], [Day::new(2020, 12, 20), Day::new(2021, 2, 5)]];
 
-/// What the world market adds to a lane that feels all of it, per mille; straight lines between these days.
+/// The change of the world market, per mille, interpolated linearly between these days.
 const SHOCK: [(Day, i64); 9] = [
     (FIRST, 0),
     (Day::new(2016, 3, 15), -250),
@@ -119,7 +119,7 @@ impl Lane {
         LONG.contains(&[self.orig.code, self.dest.code])
     }
 
-    /// Every price of the lane in order of days; those of one day in the order of the lane's suppliers.
+    /// Every price of the lane by day; those of one day in the order of the lane's suppliers.
     pub(crate) fn prices(&self) -> Vec<(Day, i64)> {
         let mut random = Random::seeded(&format!("{} {}", self.orig.code, self.dest.code));
         let suppliers = if self.is_long() { 5 } else { random.between(1, 5) };
@@ -165,7 +165,7 @@ pub(crate) fn lanes() -> Vec<Lane> {
             for dest in ports_under(trade.to) {
                 let lane = Lane { orig, dest, trade };
                 let mut random = Random::seeded(&format!("{} to {}", orig.code, dest.code));
-                // A port has no lane to itself where the two regions of a trade overlap.
+                // The regions of a trade may overlap, and a port has no lane to itself.
                 if orig.code != dest.code && (random.chance(trade.share) || lane.is_long()) {
                     lanes.push(lane);
                 }

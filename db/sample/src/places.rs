@@ -1,4 +1,4 @@
-//! The places of the sample: regions (slugs of our own) and ports (codes of UN/LOCODE).
+//! The places of the sample: regions (with our own slugs) and ports (with UN/LOCODE codes).
 
 pub(crate) struct Region {
     pub(crate) slug: &'static str,
@@ -74,8 +74,8 @@ pub(crate) static REGIONS: [Region; 47] = [
     region("australia", "Australia", "oceania"),
 ];
 
-/// UN/LOCODE knows several codes for some places (an airport's, a harbour's, a city's); each of these is a seaport's
-/// or its city's. Names are as they are written locally, or in English where that is the common name of the port.
+/// UN/LOCODE has several codes for some places (airport, harbour, city); these are of the seaport or its city. Names
+/// are in the local spelling, or in English if that is the port's common name.
 pub(crate) static PORTS: [Port; 120] = [
     port("AEJEA", "Jebel Ali", "gulf"),
     port("ARBUE", "Buenos Aires", "south_america_east"),
@@ -272,7 +272,7 @@ mod tests {
         }
         let names = REGIONS.iter().map(|region| region.name).chain(PORTS.iter().map(|port| port.name));
         for name in names {
-            // What COPY would want escaped.
+            // Characters that COPY escapes.
             assert!(!name.contains(['\\', '\t', '\n', '\r']), "{name:?}");
         }
     }

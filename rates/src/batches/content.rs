@@ -1,8 +1,8 @@
-//! The content of queued batches, and how far they are.
+//! The content of queued batches, and their progress.
 
 use sqlx::{PgConnection, PgExecutor};
 
-/// A number for content that comes in.
+/// Reserves a number for new content.
 pub(crate) async fn next_content(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select nextval('batch_contents') as "id!""#).fetch_one(connection).await
 }
@@ -39,13 +39,13 @@ pub(crate) async fn piece(
     .await
 }
 
-/// Content is kept no longer than its batch is queued.
+/// Deletes the content of a batch that is no longer queued.
 pub(crate) async fn delete_pieces(connection: &mut PgConnection, content: i64) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from batch_pieces where content_id = $1", content).execute(connection).await?;
     Ok(())
 }
 
-/// Records, outside the job's transaction, that a worker begins with a batch.
+/// Records, outside the job's transaction, that a worker has started a batch.
 pub(crate) async fn begin(executor: impl PgExecutor<'_>, batch: i64) -> Result<(), sqlx::Error> {
     sqlx::query!("update batches set state = 'processing', rows = 0 where id = $1", batch)
         .execute(executor)
@@ -69,7 +69,7 @@ pub(crate) async fn progress(
     Ok(())
 }
 
-/// Records that a batch waits again.
+/// Records that a batch is queued again.
 pub(crate) async fn give_back(executor: impl PgExecutor<'_>, batch: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update batches set state = 'queued', rows = 0 where id = $1 and state = 'processing'",

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{parse::Digest, staging::Extent};
 
-/// What has become of a batch.
+/// The state of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
@@ -18,9 +18,9 @@ pub(crate) enum BatchState {
     Processing,
     /// All prices are stored.
     Done,
-    /// Nothing is stored; the batch says why.
+    /// Nothing is stored; `problem` says why.
     Failed,
-    /// The prices were stored and are removed again.
+    /// The prices were stored and then removed.
     Withdrawn,
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn find_same(
         Some(key) => format!("key {supplier} {key}"),
         None => format!("content {supplier} {}", hex::encode(digest.sha256)),
     };
-    // Two identities with the same hash wait for each other needlessly, which does no harm.
+    // Two identities with the same hash wait for each other, which is harmless.
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", lock)
         .execute(&mut *connection)
         .await?;
@@ -202,7 +202,7 @@ pub(crate) async fn list(
 
 /// Deletes the prices of a batch; `None` if the batch has none, because it is not done or was withdrawn already.
 pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<Option<Batch>, sqlx::Error> {
-    // First the state, so that a second request waits here and then finds the batch withdrawn.
+    // The state comes first, so that a second request waits here and then finds the batch withdrawn.
     let withdrawn = sqlx::query!(
         "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where id = $1 and state = 'done'",
         id

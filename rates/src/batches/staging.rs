@@ -1,6 +1,6 @@
-//! The SQL of the table where the rows of a batch wait until all of them are checked.
+//! The SQL of the staging table, which has the rows of a batch until all of them are checked.
 //!
-//! The table is temporary: it writes no log, leaves nothing behind, and no other batch sees it. It does not exist when
+//! The table is temporary: it writes no WAL, leaves nothing behind, and no other batch sees it. It does not exist when
 //! this is compiled, so sqlx cannot check these statements; every test of `POST /prices` runs them all.
 
 use sqlx::{PgConnection, postgres::PgCopyIn};
@@ -13,14 +13,14 @@ pub(crate) struct UnknownPort {
     pub(crate) code: String,
 }
 
-/// The first of them, and the number of all.
+/// The first of these rows, and the number of all.
 #[derive(Debug)]
 pub(crate) struct UnknownPorts {
     pub(crate) listed: Vec<UnknownPort>,
     pub(crate) total: u64,
 }
 
-/// On how many days and lanes a batch has prices.
+/// The number of days and lanes of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) days: i64,
@@ -82,7 +82,7 @@ pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx
 }
 
 /// Inserts the rows as prices of this batch, or of none; returns their number. It is one statement so that the triggers
-/// move rollup and version once.
+/// update rollup and version once.
 pub(crate) async fn insert_prices(
     connection: &mut PgConnection,
     batch: Option<i64>,

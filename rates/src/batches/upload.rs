@@ -1,5 +1,5 @@
-//! Content on its way into the database: parsed on a thread of its own while it arrives, so that neither waits for the
-//! other and memory does not grow with the content.
+//! Uploads. Content is parsed on a separate thread while it arrives, so that neither waits for the other and memory
+//! does not grow with the content.
 
 use std::{
     error::Error,
@@ -23,7 +23,7 @@ use super::{
     staging,
 };
 
-/// So many pieces may wait between two stages: enough to keep both busy.
+/// The number of pieces that may wait between two stages: enough to keep both busy.
 const WAITING_PIECES: usize = 4;
 
 /// Content for a worker is stored in pieces of this size.
@@ -117,8 +117,8 @@ where
             while let Some(piece) = pieces.next().await {
                 let piece = piece.map_err(Into::into);
                 left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
-                // When the thread has seen enough, the rest is received all the same: many clients do not look at an
-                // answer before they have sent everything.
+                // When the thread needs no more, the rest is still received: many clients read the answer only after
+                // they have sent everything.
                 is_wanted = is_wanted && input_sender.send(piece).await.is_ok();
                 if left == 0 && !is_wanted {
                     break;

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::app::App;
 
-/// How often `GET /batches/{id}` learns how many rows were read.
+/// How often the progress in `GET /batches/{id}` is updated.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// A batch that is queued.
@@ -80,7 +80,7 @@ impl BatchHandler {
     ) -> Result<Batch, BatchError> {
         let format = Format::named(&queued.format)
             .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", queued.format).into()))?;
-        // By other connections, one piece each: this one is in COPY.
+        // Each piece is read by another connection, because this one is in COPY.
         let primary = &self.app.database.primary;
         let pieces = stream::unfold(1, |number| async move {
             match content::piece(primary, queued.content, number).await {
@@ -94,7 +94,7 @@ impl BatchHandler {
         Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
     }
 
-    /// Records how far a batch is, for as long as it is worked at. A write that fails only makes the number older.
+    /// Records the progress of a batch while it is processed. If a write fails, the number is only less recent.
     async fn record_progress(&self, batch: i64, rows_read: &AtomicU64) -> Infallible {
         let mut recorded = 0;
         loop {

@@ -1,4 +1,4 @@
-//! How faults of a file are shown to the person who sent or loaded it.
+//! Formats the faults of a file for the user.
 
 use chassis::problem::FieldError;
 

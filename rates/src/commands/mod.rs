@@ -1,4 +1,4 @@
-//! The commands of the binary, beside those that every service has.
+//! The commands of `rates`, in addition to those of every service.
 
 #![expect(clippy::doc_markdown, reason = "doc comments on commands are their help texts")]
 
@@ -50,7 +50,7 @@ pub enum Command {
     Work,
 }
 
-/// Does what a command says.
+/// Runs a command.
 pub async fn run<S: Service<Settings = Settings>>(
     command: Command,
     configuration: &Configuration<S>,

@@ -1,5 +1,5 @@
-//! Script, style and icon of the page, compiled in. A name holds a hash of the content, so a new version of a file has a
-//! new name.
+//! Script, style and icon of the page, compiled into the binary. Names contain a hash of the content, so a new version
+//! of a file has a new name.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 
 impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
-        // FNV-1a tells versions apart; nobody has to be kept from finding two files of one name.
+        // FNV-1a is enough to distinguish versions; collisions need not be hard to find.
         let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });

@@ -1,5 +1,5 @@
-//! `GET /` in a browser: the explorer. The address holds its whole state and the server draws all of it, so links,
-//! bookmarks and the back button work by themselves, and so does the page without its script.
+//! `GET /` in a browser: the explorer. The URL contains the page's whole state and the server draws all of it, so
+//! links, bookmarks and the back button work, and the page works without its script.
 
 use askama::Template;
 use axum::body::Bytes;
@@ -22,7 +22,7 @@ use crate::{
     places::Catalogue,
 };
 
-/// The days shown where none are asked for: a quarter, up to the newest that has a price.
+/// The days shown by default: a quarter, up to the newest day with a price.
 const DEFAULT_MONTHS: u32 = 3;
 #[derive(Template, Default)]
 #[template(path = "explorer.html")]
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-/// A field of the form: what it holds and which place that is.
+/// A field of the form: its value and the name of that place.
 #[derive(Default)]
 struct Field {
     value: String,
@@ -69,11 +69,11 @@ struct Link {
     current: bool,
 }
 
-/// Why there is no page of what was query.
+/// Why the page cannot show the lanes of the query.
 pub(crate) enum NoPage {
-    /// The query has faults: a page that says so.
+    /// The query has faults; this page lists them.
     Faults(String),
-    /// The page could not be made.
+    /// Reading the data failed.
     Problem(Problem),
 }
 
@@ -89,7 +89,7 @@ impl Outage for NoPage {
     }
 }
 
-/// The page of this query string, from the cache of answers or made now.
+/// The page of this query string, from the cache or rendered now.
 pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(Bytes, Source), NoPage> {
     let Some(key) = key(query) else {
         let newest_known = service.freshness.current().unwrap_or(0);
@@ -101,12 +101,12 @@ pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(Bytes, Source)
     Ok((page.body, source))
 }
 
-/// The key of a page; none where the query string is too long for one.
+/// The key of a page; none if the query string is too long.
 fn key(query: &str) -> Option<AnswerKey> {
     let mut key = AnswerKey::default();
-    // No key of rates begins like this: it would be a day that is not in the calendar.
+    // No key of rates begins like this, because it would be a day outside the calendar.
     key.push(b"page");
-    // A page of lanes without prices ends on the day it is made.
+    // A page of lanes without prices ends on the current day.
     key.push(&chrono::Utc::now().date_naive().to_epoch_days().to_le_bytes());
     (query.len() <= key.room()).then(|| {
         key.push(query.as_bytes());
@@ -114,8 +114,8 @@ fn key(query: &str) -> Option<AnswerKey> {
     })
 }
 
-/// Makes the page. All that it shows is read after `newest_known` was known and so is no older; it is kept as being of
-/// that version.
+/// Renders the page. Everything on it is read after `newest_known` was known, so it is no older; the page is cached as
+/// of that version.
 async fn make(service: &Lanes, text: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
     let query = PageQuery::parse(text);
     let catalogue = service.places.now().await?;
@@ -154,7 +154,7 @@ async fn make(service: &Lanes, text: &str, newest_known: i64) -> Result<(Vec<u8>
 /// A lane by the codes of its places.
 pub(super) type Names = (String, String);
 
-/// The lanes asked for; the rows of the form and what is wrong go to `page`.
+/// The lanes of the query; adds the rows of the form and any faults to `page`.
 fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
     let mut lanes = Vec::new();
     for (index, (origin, destination)) in query.lanes.iter().enumerate() {
@@ -189,14 +189,14 @@ fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'
         }
         page.rows.push(Row { origin, destination, ..Row::default() });
     }
-    // One more to fill in.
+    // An empty row for one more lane.
     if page.rows.len() <= Picture::MAX_COMPARED {
         page.rows.push(Row::default());
     }
     lanes
 }
 
-/// The range asked for, or the newest days of these lanes; none, with the faults, where it is wrong.
+/// The range of the query, or the newest days of these lanes; none, with faults added, if it is wrong.
 async fn days_of(
     service: &Lanes,
     query: &PageQuery<'_>,
@@ -216,7 +216,7 @@ async fn days_of(
             lanes.iter().map(|(origin, destination)| (origin.as_str(), destination.as_str())).unzip();
         let newest = service.newest_days(&origins, &destinations).await?;
         let newest = newest.into_iter().map(|(_, _, day)| day).max();
-        // A lane without any price still has a page, which says so.
+        // A lane without prices still has a page, which says so.
         newest.or_else(|| Some(chrono::Utc::now().date_naive()))
     };
     let Some(to) = to else { return Ok(None) };
@@ -240,7 +240,7 @@ async fn days_of(
     Ok(None)
 }
 
-/// Lanes between the outermost regions, for a page that was asked for nothing.
+/// Lanes between the outermost regions, for a page without a query.
 async fn find_examples(service: &Lanes, catalogue: &Catalogue) -> Result<Vec<Link>, Problem> {
     let roots: Vec<&str> = catalogue
         .regions()
@@ -264,7 +264,7 @@ async fn find_examples(service: &Lanes, catalogue: &Catalogue) -> Result<Vec<Lin
         .collect())
 }
 
-/// The first day of so many months that end on this day.
+/// The first day of the given number of months that end on this day.
 fn months_up_to(months: u32, to: NaiveDate) -> Option<NaiveDate> {
     to.checked_sub_months(Months::new(months))?.succ_opt()
 }
@@ -286,7 +286,7 @@ fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
     links
 }
 
-/// The page's own address for these lanes and days.
+/// The page's URL for these lanes and days.
 fn address(lanes: &[Names], from: &str, to: &str) -> String {
     let mut query = form_urlencoded::Serializer::for_suffix("/?".to_owned(), 2);
     for (origin, destination) in lanes {

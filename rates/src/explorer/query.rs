@@ -1,4 +1,4 @@
-//! The query string of the page, as a person wrote it: nothing is checked yet.
+//! The query string of the page, not validated yet.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::{
     lanes::query::Picture,
 };
 
-/// What the page is to show.
+/// The query of the page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PageQuery<'a> {
     /// Origin and destination of each lane that has either.
@@ -18,7 +18,7 @@ pub(crate) struct PageQuery<'a> {
     pub(crate) from: Cow<'a, str>,
     /// The last day; empty: not given.
     pub(crate) to: Cow<'a, str>,
-    /// Parameters that are near to one of the page's.
+    /// Parameters that may be misspellings of the page's.
     pub(crate) faults: Vec<FieldError>,
 }
 

@@ -1,4 +1,4 @@
-//! What the page shows of the lanes that were asked for: the picture in words, the table, and the addresses of all forms.
+//! What the page shows of its lanes: a description of the picture, the table, and the URLs of all formats.
 
 use std::fmt::Write;
 
@@ -13,14 +13,14 @@ use crate::lanes::{
     sql::{Day, Lane, Percentiles},
 };
 
-/// The most rows of the table: a year. All days are in the CSV.
+/// The maximum number of rows in the table, a year. The CSV has all days.
 const TABLE_DAYS: usize = 366;
 
 /// What the page shows of the lanes.
 pub(super) struct Shown {
     pub(super) title: String,
     pub(super) words: Vec<String>,
-    /// The address of the picture but for size and theme.
+    /// The URL of the picture without size and theme.
     pub(super) picture: String,
     pub(super) lanes: Vec<ShownLane>,
     pub(super) table: Vec<Vec<String>>,
@@ -30,7 +30,7 @@ pub(super) struct Shown {
 
 pub(super) struct ShownLane {
     pub(super) name: String,
-    /// The lane's answer as JSON, oldest day first; other forms have other paths and the same query.
+    /// The query string of the lane, the same for JSON, CSV and SVG.
     pub(super) query: String,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn show(
         .filter_map(|(origin, destination)| Some((place(origin)?, place(destination)?)))
         .collect();
     let Some(((origin, destination), compare)) = lanes.split_first() else {
-        return Err(Problem::internal("a place of the catalogue has no name of a place"));
+        return Err(Problem::internal("a place in the catalogue has an invalid name"));
     };
     let first = RatesQuery {
         from,
@@ -62,8 +62,10 @@ pub(super) async fn show(
     let queries = first.lanes(&picture);
     let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
         ReadError::Failed(problem) => problem,
-        // They were there a moment ago.
-        ReadError::UnknownPlaces(_) => Problem::unavailable("The places changed meanwhile; try again.", 1),
+        // They existed when the query was resolved.
+        ReadError::UnknownPlaces(_) => {
+            Problem::unavailable("The ports or regions have just changed; try again.", 1)
+        }
     })?;
     let catalogue = service.places.at(read[0].version).await?;
     let series = chart::describe(&queries, &read, &catalogue);
@@ -101,7 +103,7 @@ fn api_query(query: &RatesQuery<'_>) -> String {
     )
 }
 
-/// A row for each day, newest first: of one lane everything, of several the average and the number of prices.
+/// A row per day, newest first: for one lane all statistics, for several the average and the number of prices.
 fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (query, lane) in queries.iter().zip(lanes) {

@@ -1,4 +1,4 @@
-//! What an answer says of itself in its headers: its form, its tag, and where it came from.
+//! The headers of an answer: its format, its tag, and where it came from.
 
 use axum::{
     body::{Body, Bytes},
@@ -10,7 +10,7 @@ use crate::lanes::cache::Source;
 
 /// RFC 9211: where an answer came from.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// Room for the headers that are added on the way out as well: a map that grows is made anew.
+/// Includes space for headers that are added later, because growing the map would reallocate it.
 const HEADERS: usize = 12;
 
 /// The media types of `/rates`, the default first.

@@ -22,7 +22,7 @@ use crate::{
     suppliers::Supplier,
 };
 
-/// A batch and what has become of it.
+/// A batch and its state.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Batch)]
 pub(crate) struct BatchBody {
@@ -30,7 +30,7 @@ pub(crate) struct BatchBody {
     id: i64,
     #[schema(examples("acme"))]
     supplier: String,
-    /// What has become of it.
+    /// The state of the batch.
     state: BatchState,
     /// The number of its prices; while it is processed, of those that were read so far.
     rows: i64,
@@ -117,7 +117,7 @@ pub(crate) struct BatchPath {
         (status = 200, description = "A page of batches", body = BatchPage),
         (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No valid key"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn list_batches(
@@ -144,7 +144,7 @@ pub(crate) async fn list_batches(
     Ok(Json(BatchPage { batches: batches.into_iter().map(BatchBody::from).collect(), next }))
 }
 
-/// Get a batch: its progress, or what has become of it.
+/// Get a batch: its progress, or its result.
 #[utoipa::path(
     get, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
     responses(
@@ -153,7 +153,7 @@ pub(crate) async fn list_batches(
         (status = 401, description = "No valid key"),
         (status = 403, description = "The batch belongs to another supplier"),
         (status = 404, description = "There is no such batch"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn get_batch(
@@ -177,7 +177,7 @@ pub(crate) async fn get_batch(
         (status = 404, description = "There is no such batch"),
         (status = 409, description = "The batch has no prices: it is queued, processing or failed"),
         (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn withdraw_batch(

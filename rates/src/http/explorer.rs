@@ -73,7 +73,7 @@ async fn get_page(lanes: &Lanes, query: &str) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// A file of the page. Its name holds a hash of its content, so browsers may keep it for ever.
+/// A file of the page. Its name holds a hash of its content, so browsers may cache it for a year.
 pub(crate) async fn get_asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let asset = ASSETS.find(&name).ok_or_else(|| {
         Problem::not_found("There is no such file; a page of another version may have named it.")

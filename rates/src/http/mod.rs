@@ -1,5 +1,5 @@
-//! HTTP: `router` lists every route and where its handler is, a module for each area; the others read requests and
-//! write what all answers have.
+//! HTTP. `router` lists every route and where its handler is, with a module per area; the others parse requests and
+//! write what all answers share.
 
 mod answer;
 pub(crate) mod batches;

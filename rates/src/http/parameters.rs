@@ -1,4 +1,4 @@
-//! Query strings taken apart, and the values that clients write in them, with every fault named at once.
+//! Parses query strings and their values, and reports all faults at once.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,7 @@ use chrono::NaiveDate;
 /// What is wrong with a value: a code for programs and a sentence for people.
 pub(crate) type Fault = (&'static str, String);
 
-/// What can name a place: 1 to 64 ASCII letters, digits, `_` and `-`. Whether there is such a place is another
-/// question.
+/// A well-formed name of a place: 1 to 64 ASCII letters, digits, `_` and `-`. The place need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceName<'a>(Cow<'a, str>);
 
@@ -17,7 +16,7 @@ impl<'a> PlaceName<'a> {
     /// The longest name of a place, in bytes; the schema says the same of slugs.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Gives back a text that cannot name a place.
+    /// Returns a text that cannot name a place as the error.
     pub fn parse(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {
         let valid = (1..=Self::MAX_LENGTH).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -59,7 +58,7 @@ pub(crate) fn parse_place(text: Cow<'_, str>) -> Result<PlaceName<'_>, Fault> {
     })
 }
 
-/// The client's own text in a message, cut where it is long.
+/// The client's text for a message, truncated if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -71,7 +70,7 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let escaped = query.bytes().any(|byte| matches!(byte, b'%' | b'+'));
     let decoded = escaped.then(|| form_urlencoded::parse(query.as_bytes()));
-    // Without escapes, as almost every query is, splitting gives the same and costs far less.
+    // Almost no query has escapes; without them, splitting gives the same result and costs far less.
     let split = (!escaped).then(|| split_pairs(query));
     decoded.into_iter().flatten().chain(split.into_iter().flatten())
 }
@@ -83,7 +82,7 @@ fn split_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)
     })
 }
 
-/// One parameter by all its names, the preferred one first.
+/// A parameter with all its names, the preferred one first.
 pub(crate) struct Parameter<'a> {
     names: &'static [&'static str],
     /// The name that the client used, and the value.
@@ -109,8 +108,8 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Gives each parameter its value. One whose name is near to a known name is a fault, or a slip of the pen would be
-    /// ignored in silence; other unknown ones are passed over: proxies and analytics add parameters of their own.
+    /// Sets the value of each parameter. An unknown name that is similar to a known one is a fault, so that a typo is
+    /// not silently ignored. Other unknown ones are ignored, because proxies and analytics add parameters of their own.
     ///
     /// Inlined, so that the names are constants where they are compared.
     #[inline]
@@ -142,7 +141,7 @@ impl<'a> Reading<'a> {
         faults
     }
 
-    /// The value of a parameter that must be given; `None` where it has a fault.
+    /// The value of a required parameter; `None` if it has a fault.
     #[inline]
     pub(crate) fn required<T>(
         &mut self,
@@ -169,7 +168,7 @@ impl<'a> Reading<'a> {
         None
     }
 
-    /// The same of a parameter that has a default.
+    /// The value of a parameter with a default.
     #[inline]
     pub(crate) fn optional<T>(
         &mut self,
@@ -180,7 +179,7 @@ impl<'a> Reading<'a> {
         if parameter.given.is_none() { Some(default) } else { self.required(parameter, parse) }
     }
 
-    /// The client may have meant one of the misspelt parameters, which then is no fault of its own.
+    /// The client may have meant one of the misspelt parameters, which is then no separate fault.
     fn missing(&mut self, names: &[&'static str]) -> FieldError {
         let at = self.misspelt.iter().position(|one| names.contains(&one.meant));
         let Some(Misspelt { written, meant }) = at.map(|at| self.misspelt.remove(at)) else {
@@ -191,7 +190,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A name that is near to that of a parameter.
+/// A name that is similar to that of a parameter.
 pub(crate) struct Misspelt<'a> {
     written: Cow<'a, str>,
     meant: &'static str,
@@ -206,16 +205,16 @@ impl Misspelt<'_> {
     }
 }
 
-/// Those of the unknown names that are near to one of `names`.
+/// The unknown names that are similar to one of `names`.
 pub(crate) fn misspelt<'a>(unknown: Vec<Cow<'a, str>>, names: &[&'static str]) -> Vec<Misspelt<'a>> {
-    /// More are not looked at: a long query string must not be a way to keep the server busy.
+    /// The maximum number of names to compare, so that a long query string cannot keep the server busy.
     const MOST: usize = 16;
     let near = |written: &str| {
         let written = written.to_lowercase();
         names
             .iter()
             .copied()
-            // Two edits make any short name into any other, so those of up to five letters may differ by one.
+            // Two edits turn any short name into any other, so names of up to five letters may differ by only one.
             .map(|name| (name, if name.len() > 5 { 2 } else { name.len() / 3 }))
             .filter(|(name, allowed)| written.len().abs_diff(name.len()) <= *allowed)
             .map(|(name, allowed)| (name, strsim::damerau_levenshtein(&written, name), allowed))

@@ -168,7 +168,7 @@ pub(crate) struct RegionPath {
     responses(
         (status = 200, description = "The places that match, the best first", body = FoundPlaces),
         (status = 400, description = "A parameter is wrong"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn find_places(
@@ -189,7 +189,7 @@ pub(crate) async fn find_places(
     responses(
         (status = 200, description = "A page of ports", body = PortPage),
         (status = 400, description = "A parameter is wrong"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn list_ports(
@@ -217,7 +217,7 @@ pub(crate) async fn list_ports(
     responses(
         (status = 200, description = "The port", body = PortDetail),
         (status = 404, description = "No port has this code", body = UnknownPlace, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn get_port(
@@ -236,7 +236,7 @@ pub(crate) async fn get_port(
     responses(
         (status = 200, description = "A page of regions", body = RegionPage),
         (status = 400, description = "A parameter is wrong"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn list_regions(
@@ -265,7 +265,7 @@ pub(crate) async fn list_regions(
     responses(
         (status = 200, description = "The region", body = RegionDetail),
         (status = 404, description = "No region has this slug", body = UnknownPlace, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn get_region(

@@ -88,7 +88,7 @@ pub(crate) struct UnacceptablePrices {
     )),
     responses(
         (status = 201, description = "All prices are stored", body = BatchBody, headers(("Location" = String, description = "The batch"))),
-        (status = 200, description = "The batch was sent before; this is what has become of it", body = BatchBody),
+        (status = 200, description = "The batch was sent before; this is its current state", body = BatchBody),
         (status = 202, description = "The content is queued; the batch at `Location` shows its progress", body = BatchBody),
         (status = 400, description = "The upload ended early, or a header is wrong"),
         (status = 401, description = "No valid key"),
@@ -97,7 +97,7 @@ pub(crate) struct UnacceptablePrices {
         (status = 415, description = "The media type or the encoding is not supported"),
         (status = 422, description = "The content has faults; nothing was stored", body = UnacceptablePrices, content_type = "application/problem+json"),
         (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
-        (status = 503, description = "The database is away"),
+        (status = 503, description = "The database is unreachable"),
     ),
 )]
 pub(crate) async fn post_prices(
@@ -115,7 +115,7 @@ pub(crate) async fn post_prices(
     answer
 }
 
-/// What a request asks for, and by whom.
+/// A parsed request and its supplier.
 struct Request<'a> {
     app: &'a App,
     supplier: &'a Supplier,
@@ -219,7 +219,7 @@ impl Request<'_> {
     }
 }
 
-/// How a request went well.
+/// The successful outcomes of a request.
 enum Outcome {
     Stored(Batch),
     Queued(Batch),

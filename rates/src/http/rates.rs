@@ -74,15 +74,15 @@ pub(crate) struct DailyRate {
             (Rates = "application/json"), (String = "text/csv; charset=utf-8; header=present"), (String = "image/svg+xml"),
         ), headers(
             ("ETag" = String, description = "Changes when the data does"),
-            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is away"),
+            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is unreachable"),
         )),
         (status = 304, description = "The answer that you have is still right"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
-    // Taken apart and not extracted, which would copy query and headers.
+    // Not extracted, because extractors would copy query and headers.
     let (request, _) = request.into_parts();
     let media_type = answer::preferred(&request.headers, NEGOTIATED);
     Ok(answer::vary_by_accept(answer(&lanes, &request, media_type).await?))
@@ -97,7 +97,7 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
     responses(
         (status = 200, description = "A row for each day of the range", body = String, content_type = "text/csv; charset=utf-8; header=present"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
@@ -114,7 +114,7 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
     responses(
         (status = 200, description = "The picture", body = String, content_type = "image/svg+xml"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is away; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_svg(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
@@ -152,7 +152,7 @@ async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Res
     Ok(respond(lanes, if_none_match, &query, &form, cached, source))
 }
 
-/// What the query string asks, in the form of this media type.
+/// Parses the query string for the format of this media type.
 fn parse<'a>(
     text: &'a str,
     max_days: u32,
@@ -196,7 +196,7 @@ async fn make(
     Ok((body, lane.version.version))
 }
 
-/// The answer, or that the client has it already.
+/// The answer, or 304 if the client has it already.
 fn respond(
     lanes: &Lanes,
     if_none_match: Option<&HeaderValue>,
@@ -230,8 +230,8 @@ fn respond(
     response
 }
 
-/// All that is wrong with a query: to the faults of its form adds the places that are not there. While the database is
-/// away the client learns of the former alone.
+/// All faults of a query: adds the places that do not exist to the faults of its form. While the database is
+/// unreachable, the client gets only the latter.
 async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
     let WrongQuery { mut faults, places } = wrong;
     if let Ok(catalogue) = lanes.places.now().await {
@@ -243,7 +243,7 @@ async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
     Problem::invalid_parameters(faults)
 }
 
-/// Unknown places are faults of the parameters that the client named them by in the query string `text`.
+/// Unknown places as faults of the client's parameters in the query string `text`.
 fn read_problem(error: ReadError, text: &str) -> Problem {
     match error {
         ReadError::Failed(problem) => problem,

@@ -1,8 +1,7 @@
-//! Finished answers in memory: how one is found, or made once for all who ask for it.
+//! The cache of finished answers. Concurrent requests for the same answer wait while one of them makes it.
 //!
-//! The key of an answer holds the version of the data it was made of. So an entry is never outdated: when the data
-//! changes, requests look under another key, and nothing has to be invalidated. What is not asked for any more is the
-//! first to make room.
+//! The key of an answer contains the version of its data, so an entry is never outdated: when the data changes,
+//! requests use another key, and nothing has to be invalidated. Entries that are no longer used are evicted first.
 
 use std::{
     sync::{
@@ -20,8 +19,8 @@ use quick_cache::{Weighter, sync::Cache as QuickCache};
 use super::query::AnswerKey;
 use crate::settings::CacheSettings;
 
-/// While nobody hears of changes, the database may be away: a request that has a stale answer waits this long for a fresh
-/// one. Well above what a read takes, well below what a person notices.
+/// While this instance gets no notifications, the database may be unreachable: a request that has a stale answer waits
+/// this long for a fresh one. Well above the time of a read, well below what a person notices.
 const STALE_AFTER: Duration = Duration::from_millis(250);
 
 /// A finished answer.
@@ -29,27 +28,27 @@ const STALE_AFTER: Duration = Duration::from_millis(250);
 pub struct CachedAnswer {
     /// The body as sent.
     pub body: Bytes,
-    /// Strong: equal tags are equal bytes.
+    /// A strong tag: equal tags mean equal bytes.
     pub etag: HeaderValue,
-    /// The version of the data it was made of.
+    /// The version of its data.
     pub version: i64,
 }
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// From the cache, and as new as the data.
+    /// From the cache, and up to date.
     Hit,
     /// Read now.
     Miss,
-    /// From the cache, while the database is away; the data may have changed since.
+    /// From the cache, while the database is unreachable; the data may have changed since.
     Stale {
         /// For how long it may have been outdated.
         seconds: u64,
     },
 }
 
-/// An error that may mean that the database is away, so that an old answer is better than none.
+/// An error that may mean that the database is unreachable, so that a stale answer is better than none.
 pub trait Outage {
     /// Whether it means that.
     fn is_outage(&self) -> bool;
@@ -61,11 +60,11 @@ impl Outage for Problem {
     }
 }
 
-/// Which version of the data is the newest known to this instance.
+/// The newest version of the data known to this instance.
 ///
-/// PostgreSQL notifies on every commit that changed prices or places. While this instance listens, the version it
-/// knows is at most a notification's travel behind, and never behind a write that it acknowledged itself. When it
-/// loses its connection it knows nothing, and answers come from the database until it listens again.
+/// PostgreSQL sends a notification for every commit that changes prices or places. While this instance listens, its
+/// version is behind by at most the delay of a notification, and never behind a write that it acknowledged itself. When
+/// it loses the connection it knows no version, and answers come from the database until it listens again.
 #[derive(Debug, Default)]
 pub struct Freshness {
     version: AtomicI64,
@@ -73,7 +72,7 @@ pub struct Freshness {
     listened_until: Mutex<Option<Instant>>,
 }
 
-/// Whether changes of the data are heard of.
+/// Whether notifications of changes arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listening {
     /// Not connected yet, or the connection was lost.
@@ -101,7 +100,7 @@ impl Freshness {
         }
     }
 
-    /// The last version known, and for how long it may have been outdated; none where nothing was ever known.
+    /// The last known version, and for how long it may have been outdated; none if no version was ever known.
     #[must_use]
     pub fn last_known(&self) -> Option<(i64, Duration)> {
         let version = self.version.load(Ordering::Acquire);
@@ -109,20 +108,20 @@ impl Freshness {
         (version > 0).then(|| (version, until.map_or(Duration::ZERO, |until| until.elapsed())))
     }
 
-    /// A version that was seen committed. Versions only grow, so an older one changes nothing.
+    /// Records a committed version. Versions only grow, so an older one changes nothing.
     pub fn observe(&self, version: i64) {
         self.version.fetch_max(version, Ordering::AcqRel);
     }
 
-    /// A connection listens and read `version` after it began to. Not a maximum: the database may have been restored
-    /// to an earlier state.
+    /// Records that a connection listens and has then read `version`. Not a maximum, because the database may have been
+    /// restored to an earlier state.
     pub(super) fn begin(&self, version: i64) {
         self.version.store(version, Ordering::Release);
         self.listening.store(1, Ordering::Release);
         *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The connection was lost, or (`Away`) could not be made again. Returns what was true before.
+    /// Records that the connection was lost or, with `Away`, could not be restored. Returns the previous state.
     pub(super) fn end(&self, now: Listening) -> Listening {
         let before = self.listening();
         self.listening.store(if now == Listening::Away { 2 } else { 0 }, Ordering::Release);
@@ -132,7 +131,7 @@ impl Freshness {
         before
     }
 
-    /// Forgets that the version is kept up to date, as when the connection is lost.
+    /// Treats the version as not up to date, as when the connection is lost.
     pub fn forget(&self) {
         self.end(Listening::Lost);
     }
@@ -143,21 +142,21 @@ struct ByBytes;
 
 impl Weighter<Vec<u8>, CachedAnswer> for ByBytes {
     fn weight(&self, key: &Vec<u8>, answer: &CachedAnswer) -> u64 {
-        // The bookkeeping of an entry: table slot, two allocations and their headers.
+        // The overhead of an entry: table slot, two allocations and their headers.
         const OVERHEAD: usize = 256;
         (key.len() + answer.body.len() + answer.etag.len() + OVERHEAD) as u64
     }
 }
 
-/// The finished answers of this instance, bounded by their bytes.
+/// The finished answers of this instance, limited by their bytes.
 #[derive(Debug)]
 pub struct AnswerCache {
-    /// None where it is configured off.
+    /// None if it is turned off.
     answers: Option<QuickCache<Vec<u8>, CachedAnswer, ByBytes>>,
     freshness: Arc<Freshness>,
-    /// How long an old answer may stand in for a database that is away, in seconds.
+    /// How long stale answers may be served while the database is unreachable, in seconds.
     stale_seconds: f64,
-    /// Not the store's own count: a request may look more than once before its answer is made.
+    /// Not the store's own count, because a request may look more than once before its answer is made.
     misses: AtomicU64,
 }
 
@@ -172,20 +171,21 @@ impl AnswerCache {
         Self { answers, freshness, stale_seconds: settings.stale_seconds, misses: AtomicU64::new(0) }
     }
 
-    /// The answer to what `key` asks, if it is here and as new as the data.
+    /// The answer with this key, if it is cached and up to date.
     #[must_use]
     pub fn find(&self, key: &AnswerKey) -> Option<CachedAnswer> {
         self.get(&key.at(self.freshness.current()?))
     }
 
-    /// The tag that the answer to what `key` asks has now, if that is known.
+    /// The current tag of the answer with this key, if the version is known.
     #[must_use]
     pub fn current_etag(&self, key: &AnswerKey) -> Option<HeaderValue> {
         Some(key.at(self.freshness.current()?).etag())
     }
 
-    /// The answer to what `key` asks, or the one that `make` makes: of data no older than the version it is given (0 where
-    /// none is known), with the version it was made of (0 where that is not known either). Who asks for the same at the same time waits for one of them to make it.
+    /// The answer with this key, from the cache or from `make`. `make` gets the newest known version (0 if none is
+    /// known), reads data that is no older, and returns its version (0 if unknown). Concurrent requests for the same
+    /// answer wait for one of them to make it.
     pub async fn find_or_make<E: Outage, F>(
         &self,
         key: &AnswerKey,
@@ -197,7 +197,7 @@ impl AnswerCache {
         if let Some(answer) = self.find(key) {
             return Ok((answer, Source::Hit));
         }
-        // Boxed, or every hit would carry the room that a read needs, and copy it from layer to layer.
+        // Boxed; otherwise every hit's future would be as large as a read needs, and be copied from layer to layer.
         Box::pin(self.make(key, make)).await
     }
 
@@ -220,7 +220,7 @@ impl AnswerCache {
                 answer => Ok((answer?, Source::Miss)),
             };
         }
-        // Nothing is known of the newest version, so nothing in the cache is known to be right.
+        // The newest version is unknown, so no entry of the cache is known to be up to date.
         let keep = |answer: CachedAnswer| {
             self.put(&key.at(answer.version), &answer);
             (answer, Source::Miss)
@@ -228,7 +228,7 @@ impl AnswerCache {
         let Some(stale) = self.find_stale(key) else {
             return make(0).await.map(keep);
         };
-        // The database cannot be reached: to ask it would only make the stale answer late.
+        // The database is unreachable; trying to read would only delay the stale answer.
         if self.freshness.listening() == Listening::Away {
             return Ok(stale);
         }
@@ -239,7 +239,8 @@ impl AnswerCache {
         }
     }
 
-    /// An answer of older data than `version` is passed on and not kept; one of newer data may stand in for it.
+    /// Gets or makes the answer. One of older data than `version` is returned but not cached; one of newer data is
+    /// cached.
     async fn get_or_make<E>(
         &self,
         key: &AnswerKey,
@@ -254,7 +255,7 @@ impl AnswerCache {
             Err(guard) => {
                 let answer = make.await?;
                 if answer.version >= version {
-                    // Fails only if the entry was removed meanwhile; the answer is right all the same.
+                    // Fails only if the entry was removed meanwhile; the answer is still correct.
                     let _ = guard.insert(answer.clone());
                 }
                 Ok(answer)
@@ -262,7 +263,7 @@ impl AnswerCache {
         }
     }
 
-    /// The last answer known to what `key` asks, where it is not too old to be given.
+    /// The last known answer with this key, if it is not too old to be served.
     fn find_stale(&self, key: &AnswerKey) -> Option<(CachedAnswer, Source)> {
         let (version, outdated) = self.freshness.last_known()?;
         let allowed = outdated.as_secs_f64() < self.stale_seconds;
@@ -276,7 +277,7 @@ impl AnswerCache {
         self.answers.as_ref()?.get(key.as_slice())
     }
 
-    /// Keeps an answer; not one of an unknown version.
+    /// Caches an answer, unless its version is unknown.
     pub fn put(&self, key: &AnswerKey, answer: &CachedAnswer) {
         if let Some(answers) = self.answers.as_ref().filter(|_| answer.version > 0) {
             answers.insert(key.as_slice().to_vec(), answer.clone());
@@ -289,7 +290,7 @@ impl AnswerCache {
         self.answers.as_ref().map_or(0, QuickCache::hits)
     }
 
-    /// Answers that had to be made.
+    /// Answers that were not cached.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)

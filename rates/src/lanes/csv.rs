@@ -41,8 +41,8 @@ pub(crate) fn write(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
     body
 }
 
-/// A name and the comma after it. Its characters need no quotes, but a spreadsheet would take one that starts with `-`
-/// for a formula: a dump from elsewhere may hold such names.
+/// Writes a name and a comma. Its characters need no quotes, but a spreadsheet would treat a name that starts with `-`
+/// as a formula; dumps from other sources may contain such names.
 fn place_field(place: &PlaceName<'_>) -> Vec<u8> {
     let name = place.as_ref();
     let guard = if name.starts_with('-') { "'" } else { "" };

@@ -1,4 +1,4 @@
-//! The JSON of `GET /rates`, written straight into bytes: this is done for every answer that is not cached.
+//! The JSON of `GET /rates`, written directly into bytes for speed.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -126,7 +126,7 @@ mod tests {
             let read: Value = serde_json::from_str(&body).unwrap();
             #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
             let mean = sum as f64 / f64::from(count);
-            // serde_json reads doubles faster than exactly.
+            // By default serde_json parses doubles fast but not exactly.
             let price: f64 = body.split("\"price\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
             prop_assert_eq!(price.to_bits(), mean.to_bits());
             prop_assert_eq!(&read["rates"][0]["count"], &json!(count));

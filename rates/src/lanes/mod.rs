@@ -1,4 +1,4 @@
-//! The rates of a lane: what a request asks, how the lane is read, and the forms that it is written in.
+//! The rates of a lane: the query, reading the lane, and its formats.
 
 pub mod cache;
 pub(crate) mod chart;
@@ -36,11 +36,11 @@ pub struct Lanes(Arc<LanesState>);
 pub struct LanesState {
     /// Finished answers.
     pub cache: AnswerCache,
-    /// Reads the lanes of answers that have to be made.
+    /// Reads the lanes of answers that are not cached.
     pub reader: LaneReader,
-    /// The places that there are.
+    /// The places.
     pub places: Arc<Places>,
-    /// The newest version of the data that is known.
+    /// The newest known version of the data.
     pub freshness: Arc<Freshness>,
     /// The longest range of days in one request.
     pub max_days: u32,
@@ -59,7 +59,7 @@ impl std::ops::Deref for Lanes {
 }
 
 impl Lanes {
-    /// The lanes of this database. Nothing is read yet.
+    /// The lanes of this database. Reads nothing yet.
     #[must_use]
     pub fn new(database: &Database, api: &ApiSettings, cache: &CacheSettings) -> Self {
         let freshness = Arc::new(Freshness::default());
@@ -70,7 +70,7 @@ impl Lanes {
             places,
             freshness,
             max_days: api.max_days,
-            // The settings were checked to be a header value.
+            // Validated with the settings.
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             primary: database.primary.clone(),
@@ -78,7 +78,7 @@ impl Lanes {
         }))
     }
 
-    /// Hears of changes of the data, for ever.
+    /// Listens for changes of the data; does not return.
     pub async fn listen(&self) {
         listener::listen(&self.freshness, &self.health, &self.primary).await;
     }

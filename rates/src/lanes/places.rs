@@ -1,4 +1,4 @@
-//! The places that a lane may go between.
+//! Looks up the places of lanes.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use crate::{
     places::{Catalogue, CatalogueStore},
 };
 
-/// A place that a query names and that is not there.
+/// A place in a query that does not exist.
 #[derive(Debug)]
 pub struct UnknownPlace {
-    /// Which of the lanes that were asked for, from 0.
+    /// The index of the lane in the query, from 0.
     pub lane: usize,
-    /// Which end of it.
+    /// The end of the lane.
     pub role: Role,
-    /// What was asked for.
+    /// The name in the query.
     pub name: String,
-    /// Names that are there, the nearest first.
+    /// Names that exist, the most similar first.
     pub nearest: Vec<String>,
 }
 
 impl UnknownPlace {
-    /// The place of this name, if it is not there.
+    /// The place of this name, if it does not exist.
     #[must_use]
     pub fn check(catalogue: &Catalogue, lane: usize, role: Role, place: &PlaceName<'_>) -> Option<Self> {
         let name = place.as_ref();
@@ -42,7 +42,7 @@ impl UnknownPlace {
     }
 }
 
-/// The places of the data, read when they changed.
+/// The places, read again when they have changed.
 #[derive(Debug)]
 pub struct Places {
     pool: PgPool,
@@ -57,7 +57,7 @@ impl Places {
         Self { pool, health, freshness, catalogues: CatalogueStore::default() }
     }
 
-    /// The places as they are now.
+    /// The current places.
     pub(crate) async fn now(&self) -> Result<Arc<Catalogue>, Problem> {
         let known = self.freshness.current().and_then(|version| self.catalogues.known_at(version));
         if let Some(catalogue) = known {

@@ -1,8 +1,8 @@
-//! Reads lanes. Requests that come in while statements run go into the next statement together.
+//! Reads lanes. Requests that arrive while statements run share the next statement.
 //!
-//! A statement costs PostgreSQL and us more than the lane that it reads: a message, two wake-ups, a message back. Under
-//! load a statement answers several requests, which share that cost; alone a request waits for nobody and is a statement
-//! by itself. Nothing is delayed to make a statement larger.
+//! A statement costs PostgreSQL and the service more than the lane that it reads: a message, two wake-ups, a message
+//! back. Under load several requests share a statement and its cost. A single request gets its own statement without
+//! waiting. No request is delayed to make a statement larger.
 
 use std::{
     collections::VecDeque,
@@ -28,20 +28,20 @@ use super::{
 };
 use crate::database::Database;
 
-/// Statements at once, as long as they are quick. With one, PostgreSQL would idle while answers are written; with many,
-/// each would hold one request and there would be nothing to share.
+/// Concurrent statements, as long as they are fast. With one, PostgreSQL would idle while answers are written; with
+/// many, each would serve only one request.
 const QUICK_STATEMENTS: usize = 2;
 
-/// A request that waited this long starts one more statement, if the pool has a connection for it: those that run are
-/// slow, and what waits behind them need not be. Well above what a quick statement takes.
+/// A request that has waited this long starts one more statement, if the pool has a connection: the running ones are
+/// slow, and other requests should not wait for them. Well above the time of a fast statement.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The most requests in a statement, and the most days of all of them together: a statement must not make its first
-/// request wait long for its last. A single request may be longer.
+/// The maximum number of requests in a statement, and of days in all of them, so that the first request does not wait
+/// long for the last. A single request may have more days.
 const MAX_REQUESTS: usize = 32;
 const MAX_DAYS: i64 = 4_000;
 
-/// How long a turn keeps its connection before that goes back to the pool: in a small pool others wait for it.
+/// How long a turn keeps its connection before returning it to the pool, where others may wait for it.
 const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 
 /// Why lanes could not be read.
@@ -49,7 +49,7 @@ const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 pub enum ReadError {
     /// The database failed.
     Failed(Problem),
-    /// Places that are not there.
+    /// Places that do not exist.
     UnknownPlaces(Vec<UnknownPlace>),
 }
 
@@ -59,7 +59,7 @@ impl From<Problem> for ReadError {
     }
 }
 
-/// Reads lanes from a replica where there is one and it does not lag, else from the primary.
+/// Reads lanes from a replica if there is one that does not lag, else from the primary.
 #[derive(Debug)]
 pub struct LaneReader {
     primary: PoolReader,
@@ -89,7 +89,7 @@ impl LaneReader {
         Ok(lanes.remove(0))
     }
 
-    /// The lanes of several queries, all from one state of the data. Of several no percentiles are read.
+    /// The lanes of several queries, all from one state of the data. Percentiles are read for a single lane only.
     pub async fn read_all(
         &self,
         queries: &[RatesQuery<'_>],
@@ -109,7 +109,7 @@ impl LaneReader {
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
-        // Without a known version, a replica could be behind what this instance itself wrote.
+        // Without a known version, a replica could miss writes of this instance.
         if newest_known > 0
             && let Some(replica) = self.next_replica()
         {
@@ -147,7 +147,7 @@ impl LaneReader {
     }
 }
 
-/// Reads lanes by the connections of one pool; cheap to clone.
+/// Reads lanes through the connections of one pool; cheap to clone.
 #[derive(Debug, Clone)]
 struct PoolReader(Arc<SharedReader>);
 
@@ -156,7 +156,7 @@ struct SharedReader {
     pool: PgPool,
     waiting: Mutex<VecDeque<WaitingRead>>,
     turns: Arc<Semaphore>,
-    /// For when the statements of the other turns are slow.
+    /// Further turns, for when the statements of the others are slow.
     more_turns: Arc<Semaphore>,
 }
 
@@ -170,7 +170,7 @@ struct WaitingRead {
 impl PoolReader {
     fn new(pool: PgPool) -> Self {
         let connections = pool.options().get_max_connections() as usize;
-        // A quarter of the connections is left to all else that the pool serves.
+        // Leaves a quarter of the connections for everything else.
         let most = (connections - connections / 4).max(1);
         let quick = most.min(QUICK_STATEMENTS);
         Self(Arc::new(SharedReader {
@@ -184,12 +184,12 @@ impl PoolReader {
     async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
         match queries {
             [query] if query.statistics == Statistics::Mean => Ok(vec![self.read_mean(query).await?]),
-            // Boxed, or every answer would carry the room that these need.
+            // Boxed; otherwise every answer's future would be as large as these need.
             queries => Box::pin(self.read_alone(queries)).await.map_err(Arc::new),
         }
     }
 
-    /// By a statement that no other request shares.
+    /// Reads by a statement of its own.
     async fn read_alone(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
         let pool = &self.0.pool;
         if let [query] = queries {
@@ -200,7 +200,7 @@ impl PoolReader {
         chassis::postgres::retry(pool, || sql::read_lanes(pool, &ranges)).await
     }
 
-    /// By a statement that begins after this call: it sees every commit that came before.
+    /// Reads by a shared statement that begins after this call, so that it sees every earlier commit.
     async fn read_mean(&self, query: &RatesQuery<'_>) -> Result<Lane, Arc<sqlx::Error>> {
         let (reply, mut answered) = oneshot::channel();
         self.waiting().push_back(WaitingRead { range: LaneRange::from(query), reply });
@@ -222,17 +222,17 @@ impl PoolReader {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what waits, if one of these turns is free; false where none is.
+    /// Reads the waiting requests if one of these turns is free; false if none is.
     fn start_turn(&self, turns: &Arc<Semaphore>) -> bool {
         let Ok(turn) = Arc::clone(turns).try_acquire_owned() else {
             return false;
         };
-        // A task of its own: a request whose client goes away must not take the others of its statement with it.
+        // A separate task: when a client disconnects, the other requests of its statement must still be answered.
         tokio::spawn(self.clone().work(Arc::clone(turns), turn));
         true
     }
 
-    /// Runs statement after statement until nobody waits.
+    /// Runs one statement after another until no request waits.
     async fn work(self, turns: Arc<Semaphore>, mut turn: OwnedSemaphorePermit) {
         loop {
             let connection = TurnConnection::default();
@@ -247,7 +247,7 @@ impl PoolReader {
             }
             drop(connection);
             drop(turn);
-            // A request that came between the last look and the drop found no turn free, and relies on this second look.
+            // A request that arrived between the last check and the drop found no turn free, so check again.
             if self.waiting().is_empty() {
                 return;
             }
@@ -268,7 +268,7 @@ impl PoolReader {
             if reads.len() == MAX_REQUESTS || (days > MAX_DAYS && !reads.is_empty()) {
                 break;
             }
-            // One whose client went away meanwhile is dropped here.
+            // Drops requests whose client has disconnected.
             reads.extend(waiting.pop_front().filter(|read| !read.reply.is_closed()));
         }
         reads
@@ -278,7 +278,7 @@ impl PoolReader {
         let (ranges, replies): (Vec<_>, Vec<_>) =
             reads.into_iter().map(|read| (read.range, read.reply)).unzip();
         let pool = &self.0.pool;
-        // A reply fails where nobody waits for it any more.
+        // Sending fails if the client has disconnected.
         match chassis::postgres::retry(pool, || connection.read_lanes(pool, &ranges)).await {
             Ok(lanes) => {
                 for (reply, lane) in replies.into_iter().zip(lanes) {
@@ -295,11 +295,11 @@ impl PoolReader {
     }
 }
 
-/// The connection of a turn, kept from statement to statement: the pool would ask each connection that comes back
-/// whether it lives, which is one more message and its answer.
+/// The connection of a turn, kept from statement to statement, because the pool would check each returned connection
+/// with one more round trip.
 #[derive(Default)]
 struct TurnConnection {
-    /// With the time when it came from the pool. None while a statement runs, and after one that failed.
+    /// With the time when it was taken from the pool. None while a statement runs, and after a failed one.
     free: Mutex<Option<(PoolConnection<Postgres>, Instant)>>,
 }
 

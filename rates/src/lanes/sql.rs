@@ -1,4 +1,4 @@
-//! A lane as the database gives it: the shape of its days, and the statements that read them.
+//! The days of a lane, and the statements that read them.
 
 use chrono::NaiveDate;
 use sqlx::{PgExecutor, PgPool};
@@ -8,7 +8,7 @@ use super::query::{Order, RatesQuery};
 /// A state of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataVersion {
-    /// Moves with every change of prices or places.
+    /// Increases with every change of prices or places.
     pub(crate) version: i64,
     /// The version at which ports or regions last changed.
     pub(crate) places_version: i64,
@@ -31,7 +31,7 @@ pub struct Day {
     pub sum: i64,
     /// How many prices.
     pub count: i32,
-    /// Only where they were asked for and the day has enough prices for a mean. Boxed, since most reads have none.
+    /// Only if requested and the day has enough prices for a mean. Boxed, because most reads have none.
     pub percentiles: Option<Box<Percentiles>>,
 }
 
@@ -51,7 +51,7 @@ pub struct Percentiles {
 }
 
 impl Lane {
-    /// A lane that was read from no database, for tests and benchmarks. Its days are newest first.
+    /// Creates a lane without a database, for tests and benchmarks. Its days are newest first.
     #[must_use]
     pub fn of(days: Vec<Day>) -> Self {
         Self { version: DataVersion { version: 1, places_version: 1 }, days }
@@ -67,7 +67,7 @@ impl Lane {
         let mut left = self.days.as_slice();
         (0..query.days()).map(move |_| {
             let today = day;
-            // Years have four digits, and the calendar goes on beyond them.
+            // Never fails: queries have years of four digits, and the calendar goes beyond them.
             day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
             let (next, rest) = match left {
                 [next, rest @ ..] if newest_first => (next, rest),
@@ -84,11 +84,11 @@ impl Lane {
 }
 
 impl Day {
-    /// A mean is given only where at least this many prices make it.
+    /// The minimum number of prices for a mean.
     const PRICES_FOR_A_MEAN: i32 = 3;
 
-    /// How many bytes [`read_lanes`] reads of a day: day since 1970-01-01 and count in four each, sum in eight, as
-    /// PostgreSQL sends them.
+    /// The bytes per day in [`read_lanes`], as PostgreSQL sends them: day since 1970-01-01 and count in four each, sum
+    /// in eight.
     const BYTES: usize = 16;
 
     fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
@@ -102,10 +102,10 @@ impl Day {
         }
     }
 
-    /// The mean of the day's prices, where there are enough.
+    /// The mean of the day's prices, if there are enough.
     ///
-    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once: a day would need four million prices of
-    /// 2^31 dollars to pass that.
+    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once. To exceed that, a day would need four
+    /// million prices of 2^31 dollars.
     #[expect(clippy::cast_precision_loss, reason = "see above")]
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
@@ -124,7 +124,7 @@ impl Percentiles {
     }
 }
 
-/// Where and when a statement looks: what [`read_lanes`] needs of a query, kept while it waits for its turn.
+/// The part of a query that [`read_lanes`] needs, kept while the request waits for a statement.
 #[derive(Debug, Clone)]
 pub(crate) struct LaneRange {
     origin: String,
@@ -151,14 +151,14 @@ impl From<&RatesQuery<'_>> for LaneRange {
     }
 }
 
-/// The newest state of the data.
+/// Reads the newest state of the data.
 pub(crate) async fn current_version(executor: impl PgExecutor<'_>) -> Result<DataVersion, sqlx::Error> {
     sqlx::query_as!(DataVersion, "select version, places_version from data_version").fetch_one(executor).await
 }
 
-/// The lanes of these ranges, in their order. For each, one scan of the primary key of `daily_rates`: at most one row a
-/// day, whatever the places are. One statement, so the version is that of the same snapshot; one value for all days of
-/// a lane, since a row, or an element of an array, for each day costs both sides more.
+/// Reads the lanes of these ranges, in their order. Each is one scan of the primary key of `daily_rates`: at most one
+/// row per day, whatever the places are. It is one statement, so that the version is of the same snapshot. All days of
+/// a lane are one value, because a row or an array element per day costs both sides more.
 pub(crate) async fn read_lanes(
     executor: impl PgExecutor<'_>,
     ranges: &[LaneRange],
@@ -205,10 +205,10 @@ pub(crate) async fn read_lanes(
         .collect())
 }
 
-/// One lane with percentiles. They cannot be summed up from smaller places, so every price of the range is read: by
-/// `prices_lane_day`, which holds the price itself, once for each pair of ports.
+/// Reads one lane with percentiles. They cannot be derived from sums, so every price of the range is read: by an
+/// index-only scan of `prices_lane_day` for each pair of ports.
 ///
-/// Planned for the places asked for: a plan that fits all places is far slower between continents.
+/// Planned for each request, because a generic plan is far slower between continents.
 pub(crate) async fn read_lane_with_percentiles(
     pool: &PgPool,
     query: &RatesQuery<'_>,
@@ -255,8 +255,8 @@ pub(crate) async fn read_lane_with_percentiles(
     Ok(Lane { version, days: days.collect() })
 }
 
-/// For each pair of places that has prices, in the order given, the newest day that has any. One backward step into
-/// the primary key for each.
+/// Finds the newest day with prices for each pair of places that has any, in the given order. Each takes one step in a
+/// backward scan of the primary key.
 pub(crate) async fn newest_days(
     executor: impl PgExecutor<'_>,
     origins: &[&str],

@@ -1,4 +1,4 @@
-//! The COPY blocks of a plain `pg_dump`. Everything else in it is skipped: migrations make the schema.
+//! The COPY blocks of a plain `pg_dump`. Everything else is skipped: migrations create the schema.
 
 use std::{borrow::Cow, io::BufRead};
 
@@ -7,7 +7,7 @@ use sqlx::{PgConnection, postgres::PgCopyIn};
 use super::{DumpFault, DumpPlaces, LoadError};
 use crate::places::{Port, sql::RegionRow};
 
-/// A COPY block: its table, and where the columns that are read stand in a row.
+/// A COPY block: its table, and the positions of the columns that are read.
 struct Block {
     table: Table,
     /// The position in a row of each column that is read.
@@ -35,7 +35,7 @@ impl Table {
         }
     }
 
-    /// The columns that are read, in the order in which rows are handed on.
+    /// The columns that are read, in the order in which rows are passed on.
     fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Regions => &["slug", "name", "parent_slug"],

@@ -20,7 +20,7 @@ use crate::{
 pub use error::{DumpFault, LoadError};
 use input::{FileKind, Input};
 
-/// What happens to the prices that the database already holds.
+/// What happens to the prices that are already in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// There must be none.

@@ -1,4 +1,4 @@
-//! Places: ports and the tree of regions, held in memory because every request names two of them.
+//! Places: ports and the tree of regions, kept in memory because every request names two of them.
 
 mod model;
 mod search;

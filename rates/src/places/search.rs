@@ -1,4 +1,4 @@
-//! Finding places by what people type. All searches compare text that went through [`normalize`].
+//! Finds places by what people type. All searches compare text that went through [`normalize`].
 
 use super::{Catalogue, Place, Port};
 

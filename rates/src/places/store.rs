@@ -1,4 +1,4 @@
-//! The newest catalogue, kept with the version of the data that it is right for.
+//! The newest catalogue, kept with the version of the data for which it is valid.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,14 +7,14 @@ use sqlx::PgPool;
 use super::{Catalogue, sql};
 use crate::lanes::sql::DataVersion;
 
-/// A catalogue and the newest version of the data that it is known to be right for.
+/// A catalogue and the newest version of the data for which it is known to be valid.
 #[derive(Debug, Default)]
 struct Newest {
     version: i64,
     catalogue: Arc<Catalogue>,
 }
 
-/// Holds the newest catalogue that was read, and reads a newer one when the places have changed.
+/// Keeps the newest catalogue, and reads a newer one when the places have changed.
 #[derive(Debug, Default)]
 pub struct CatalogueStore {
     newest: Mutex<Newest>,
@@ -23,7 +23,7 @@ pub struct CatalogueStore {
 }
 
 impl CatalogueStore {
-    /// Returns a catalogue that is right for this version of the data or a newer one.
+    /// Returns a catalogue that is valid for this version of the data or a newer one.
     pub(crate) async fn at(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
         if let Some(catalogue) = self.find(wanted) {
             self.confirm(wanted.version);
@@ -33,7 +33,7 @@ impl CatalogueStore {
         Box::pin(self.read(pool, wanted)).await
     }
 
-    /// Returns the catalogue without a query if it is known to be right for this version of the data.
+    /// Returns the catalogue without a query if it is known to be valid for this version of the data.
     #[must_use]
     pub fn known_at(&self, version: i64) -> Option<Arc<Catalogue>> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);

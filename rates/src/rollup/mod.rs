@@ -1,4 +1,4 @@
-//! Proof and repair of `daily_rates`, one origin at a time, so that memory stays small and progress shows.
+//! Verifies and corrects `daily_rates`, one origin at a time, so that memory stays small and progress is visible.
 
 mod sql;
 
@@ -11,14 +11,14 @@ use sql::Difference;
 /// How many differences are printed.
 const PRINTED: usize = 20;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    /// How many rows of `daily_rates` are wrong, missing or too many.
+    /// The number of rows of `daily_rates` that are wrong, missing or superfluous.
     pub(crate) wrong_rows: usize,
     /// Whether the rollup was built with the tree of regions as it is now.
     pub(crate) tree_is_current: bool,
-    /// How many prices would be rejected by the checks of today.
+    /// The number of prices that the current checks would reject.
     pub(crate) odd_prices: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The SQL of proof and repair of `daily_rates`.
+//! The SQL for verifying and correcting `daily_rates`.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -69,7 +69,7 @@ pub(crate) async fn tree_is_current(connection: &mut PgConnection) -> Result<boo
     .await
 }
 
-/// Counts prices that are older than the checks of the schema and would be rejected today.
+/// Counts prices that predate the checks of the schema and would be rejected today.
 pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from prices
@@ -79,8 +79,8 @@ pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i6
     .await
 }
 
-/// Begins a repair: moves the data version, for which every other writer of the rollup waits until the transaction ends;
-/// then applies the tree of the tables.
+/// Begins a correction: updates the data version, which makes all other writers of the rollup wait until the
+/// transaction ends, then applies the current tree of regions.
 pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select move_data_version(places => true)").execute(&mut *connection).await?;
     sqlx::query!(

@@ -1,4 +1,4 @@
-//! How often a client may write: by key, and by address, which also makes guessing keys slow.
+//! Rate limits on writes: by key, and by address, which also slows down guessing keys.
 
 use std::{
     hash::Hash,
@@ -24,7 +24,7 @@ pub struct WriteLimits {
 }
 
 impl WriteLimits {
-    /// Allows so many writes per minute, in bursts of as many.
+    /// Allows this many writes per minute, in bursts of the same size.
     #[must_use]
     pub fn new(per_minute_by_key: NonZeroU32, per_minute_by_address: NonZeroU32) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl WriteLimits {
 
     /// Counts a write from this address; 429 when there were too many.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
-        // A subscriber has 2^64 IPv6 addresses, so its network counts.
+        // A subscriber has 2^64 IPv6 addresses, so the network is counted.
         let address = match address {
             IpAddr::V4(_) => address,
             IpAddr::V6(address) => {

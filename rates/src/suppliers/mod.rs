@@ -1,4 +1,4 @@
-//! Suppliers, who may write, and the keys by which they are known. Where so configured, reads need a key as well.
+//! Suppliers, who may write, and the keys that identify them. If so configured, reads need a key as well.
 
 mod key;
 pub mod limits;
@@ -25,7 +25,7 @@ pub(crate) struct Supplier {
 }
 
 impl Supplier {
-    /// Finds the supplier by the key in the request. It asks the database each time, so that revoking a key takes
+    /// Finds the supplier by the key in the request. It queries the database each time, so that revoking a key takes
     /// effect at once.
     async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         let authorization = headers
@@ -38,11 +38,11 @@ impl Supplier {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .and_then(|(_, key)| key::parse(key.trim()))
             .ok_or_else(|| {
-                unauthorized("The header Authorization holds no key of this service; it must be Bearer KEY.")
+                unauthorized("The Authorization header has no key of this service; it must be: Bearer KEY.")
             })?;
         let pool = &app.database.primary;
         let row = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
-        // One message for all reasons: it must not tell which numbers exist.
+        // One message for all reasons, so that it does not reveal which numbers exist.
         let row = row
             .filter(|row| bool::from(row.secret_hash.ct_eq(&secret.hash())) && row.valid)
             .ok_or_else(|| unauthorized("The key is unknown, revoked or expired."))?;
@@ -75,8 +75,8 @@ impl FromRequestParts<App> for Supplier {
     }
 }
 
-/// A layer that answers reads with 401 unless they have a key. The router adds it only where that is configured, because
-/// a layer costs a read more than its handler does.
+/// A layer that answers reads with 401 unless they have a key. The router adds it only where that is configured,
+/// because a layer costs a read more than its handler does.
 pub(crate) async fn require_key(
     State(app): State<App>,
     request: Request,

@@ -1,4 +1,4 @@
-//! What the log says of a database that is away.
+//! The log during an outage of the database.
 
 use std::time::Duration;
 

@@ -6,13 +6,13 @@ resource "aws_acm_certificate" "this" {
   domain_name       = var.listener.domain
   validation_method = "DNS"
 
-  # A listener cannot lose its certificate before it has the next.
+  # A listener needs the new certificate before the old one can be deleted.
   lifecycle {
     create_before_destroy = true
   }
 }
 
-# One name, so one record: no loop over values that are known only after the certificate is asked for.
+# One name needs one record, so there is no loop over values that are known only after the request.
 resource "aws_route53_record" "validation" {
   count = local.make_certificate ? 1 : 0
 
@@ -21,7 +21,7 @@ resource "aws_route53_record" "validation" {
   type    = one(aws_acm_certificate.this[0].domain_validation_options).resource_record_type
   records = [one(aws_acm_certificate.this[0].domain_validation_options).resource_record_value]
   ttl     = 300
-  # The same domain validated from another region uses the same record.
+  # Certificates for the same domain in other regions use the same record.
   allow_overwrite = true
 }
 

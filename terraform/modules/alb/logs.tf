@@ -1,9 +1,9 @@
-# Access logs: one line for every request, also for those that no service saw.
+# Access logs: one line per request, including requests that reached no service.
 
 data "aws_caller_identity" "this" {}
 
 resource "aws_s3_bucket" "logs" {
-  # Bucket names are shared by the whole world; the account's number keeps this one apart.
+  # Bucket names are globally unique, so the name contains the account id.
   bucket        = "${var.name}-alb-logs-${data.aws_caller_identity.this.account_id}"
   force_destroy = !var.protected
 }
@@ -25,7 +25,7 @@ resource "aws_s3_bucket_ownership_controls" "logs" {
   }
 }
 
-# Log delivery writes with S3's own keys only; it is refused where a KMS key is the default.
+# Log delivery supports S3-managed keys only and fails if a KMS key is the default.
 resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
   bucket = aws_s3_bucket.logs.id
 
@@ -92,6 +92,6 @@ resource "aws_s3_bucket_policy" "logs" {
     ]
   })
 
-  # Both calls change who may read the bucket, and S3 refuses them at the same moment.
+  # S3 rejects these two calls if they run at the same time.
   depends_on = [aws_s3_bucket_public_access_block.logs]
 }

@@ -1,12 +1,12 @@
-# The one door from the internet: an application load balancer that sends each request to the service whose rule
-# matches it, and answers 404 where none does.
+# The only entry from the internet: an application load balancer that sends each request to the service whose rule
+# matches, and answers 404 if none does.
 
 locals {
   tls              = var.listener.certificate_arn != null || var.listener.domain != null
   make_certificate = var.listener.domain != null && var.listener.certificate_arn == null
-  # The ports that clients may reach: with TLS, 80 only redirects.
+  # The ports open to clients. With TLS, port 80 only redirects.
   open_ports = local.tls ? { https = 443, redirect = 80 } : { http = var.listener.port }
-  # One rule for each pair of port and range, under a key that says both.
+  # One rule per pair of port and address range.
   openings = {
     for pair in setproduct(keys(local.open_ports), var.listener.allowed_cidrs) :
     "${pair[0]} ${pair[1]}" => { port = local.open_ports[pair[0]], cidr = pair[1] }
@@ -21,7 +21,7 @@ resource "aws_security_group" "this" {
   tags = { Name = "${var.name}-alb" }
 }
 
-# What goes out is added by each service, to its own group and port alone.
+# Each service adds an egress rule for its own security group and port.
 resource "aws_vpc_security_group_ingress_rule" "clients" {
   for_each = local.openings
 
@@ -40,10 +40,10 @@ resource "aws_lb" "this" {
   subnets            = var.subnet_ids
   security_groups    = [aws_security_group.this.id]
 
-  # Header names outside RFC 9110's characters are how request smuggling starts.
+  # Protects against request smuggling with header names that RFC 9110 does not allow.
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "defensive"
-  # Longer than any request may take, so that it is the service that answers "too slow", in its own words.
+  # Longer than any request may take, so that the service itself answers slow requests.
   idle_timeout               = 60
   enable_deletion_protection = var.protected
 
@@ -52,13 +52,13 @@ resource "aws_lb" "this" {
     bucket  = aws_s3_bucket.logs.bucket
   }
 
-  # The load balancer tries to write to the bucket when it is made, and is refused without the policy.
+  # The load balancer tests the bucket when it is created, and fails without the policy.
   depends_on = [aws_s3_bucket_policy.logs]
 }
 
-# Exactly one of the two listeners below carries the services' rules.
+# Exactly one of the two listeners below has the services' rules.
 
-# Plain HTTP, for a first look and for networks that end TLS elsewhere.
+# Plain HTTP, for a first try and for networks that terminate TLS elsewhere.
 resource "aws_lb_listener" "http" {
   count = local.tls ? 0 : 1
 
@@ -83,7 +83,7 @@ resource "aws_lb_listener" "https" {
   load_balancer_arn = aws_lb.this.arn
   port              = 443
   protocol          = "HTTPS"
-  # TLS 1.2 with forward secrecy, and 1.3 with post-quantum key exchange for those who offer it.
+  # TLS 1.2 with forward secrecy, and 1.3, with post-quantum key exchange for clients that support it.
   ssl_policy      = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
   certificate_arn = local.make_certificate ? aws_acm_certificate_validation.this[0].certificate_arn : var.listener.certificate_arn
 

@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where clients call, without a slash at the end."
+  description = "URL for clients, without a trailing slash."
   value = (
     local.tls
     ? "https://${coalesce(var.listener.domain, aws_lb.this.dns_name)}"
@@ -13,11 +13,11 @@ output "listener_arn" {
 }
 
 output "security_group_id" {
-  description = "Group of the load balancer; services let it, and only it, in."
+  description = "Security group of the load balancer; services accept connections only from it."
   value       = aws_security_group.this.id
 }
 
 output "arn_suffix" {
-  description = "The load balancer as CloudWatch names it."
+  description = "The load balancer's ARN suffix, for CloudWatch."
   value       = aws_lb.this.arn_suffix
 }

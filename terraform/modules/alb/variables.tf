@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of every name. At most 32 characters, which is all a load balancer's name may have."
+  description = "Prefix of every name. At most 32 characters, the limit for a load balancer's name."
   type        = string
   nullable    = false
 
@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "vpc_id" {
-  description = "Network the load balancer stands in."
+  description = "VPC of the load balancer."
   type        = string
   nullable    = false
 }
@@ -22,12 +22,12 @@ variable "subnet_ids" {
 
   validation {
     condition     = length(var.subnet_ids) >= 2
-    error_message = "subnet_ids must name at least two subnets: a load balancer refuses a single zone."
+    error_message = "subnet_ids must name at least two subnets: a load balancer needs two zones."
   }
 }
 
 variable "listener" {
-  description = "What clients connect to. Alone: HTTP on port. With certificate_arn: HTTPS on 443 and 80 redirected. With domain and zone_id: the same, the certificate made and validated, and the name pointed here. domain beside certificate_arn only says what the certificate is for."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. Together with certificate_arn, domain only names the domain of the certificate."
   type = object({
     port            = optional(number, 3000)
     certificate_arn = optional(string)
@@ -65,14 +65,14 @@ variable "listener" {
 }
 
 variable "waf_rate_limit" {
-  description = "Requests one address may make in five minutes before it is refused; with it comes the web application firewall and AWS's managed rules. 0 leaves the firewall out."
+  description = "Requests allowed per client address in five minutes. A value above 0 also turns on the web application firewall and AWS's managed rules."
   type        = number
   default     = 0
   nullable    = false
 
   validation {
     condition     = var.waf_rate_limit == 0 || (var.waf_rate_limit >= 10 && var.waf_rate_limit <= 2000000000)
-    error_message = "waf_rate_limit must be 0 (no firewall) or from 10 up, which is the least that AWS WAF takes."
+    error_message = "waf_rate_limit must be 0 (no firewall) or from 10 up, the minimum of AWS WAF."
   }
 }
 
@@ -89,7 +89,7 @@ variable "access_log_days" {
 }
 
 variable "protected" {
-  description = "Whether deleting the load balancer, or its logs, is refused."
+  description = "Whether the load balancer and its logs are protected against deletion."
   type        = bool
   default     = false
   nullable    = false

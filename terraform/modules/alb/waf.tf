@@ -1,8 +1,8 @@
-# The web application firewall, when asked for: it costs by rule and by request, and a private price API behind its
-# own keys can do without.
+# The web application firewall, if enabled. It is optional because it costs per rule and per request, and a private API
+# that requires keys can do without it.
 
 locals {
-  # Priority by place in the list: known-bad addresses go first, since they are the cheapest to refuse.
+  # The order is the priority: known-bad addresses first, because they are the cheapest to reject.
   managed_rules = ["AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesKnownBadInputsRuleSet", "AWSManagedRulesCommonRuleSet"]
 }
 
@@ -23,7 +23,7 @@ resource "aws_wafv2_web_acl" "this" {
 
     action {
       block {
-        # 429 and not 403: the client did nothing wrong but ask too often.
+        # 429, not 403: the only fault is the rate.
         custom_response {
           response_code = 429
         }
@@ -60,7 +60,7 @@ resource "aws_wafv2_web_acl" "this" {
           vendor_name = "AWS"
           name        = rule.key
 
-          # The common rules refuse bodies over 8 KiB, which a batch of prices always is. The service has its own limit.
+          # The common rules reject bodies over 8 KiB, but a batch of prices is larger. The service has its own limit.
           dynamic "rule_action_override" {
             for_each = rule.key == "AWSManagedRulesCommonRuleSet" ? ["SizeRestrictions_BODY"] : []
 

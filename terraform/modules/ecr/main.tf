@@ -1,4 +1,4 @@
-# One service's images. Tags are written once, so that the tag in a task definition always means the same bytes.
+# One service's images. Tags are immutable, so a tag in a task definition always means the same image.
 
 resource "aws_ecr_repository" "this" {
   name                 = var.name
@@ -14,7 +14,7 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# Counted, not dated: a service nobody changed for a year must still find its image when a task restarts.
+# Limits the number, not the age: a service that was unchanged for a year still needs its image when a task restarts.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
   policy = jsonencode({

@@ -1,9 +1,9 @@
 output "repository_url" {
-  description = "Where images are pushed to and pulled from."
+  description = "Repository URL to push to and pull from."
   value       = aws_ecr_repository.this.repository_url
 }
 
 output "repository_arn" {
-  description = "The repository's ARN, which execution roles may pull from."
+  description = "The repository's ARN, for the execution roles that pull from it."
   value       = aws_ecr_repository.this.arn
 }

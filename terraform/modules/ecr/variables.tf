@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "keep_images" {
-  description = "Images to keep. Older ones go, so this is also how far back a rollback can reach."
+  description = "Number of images to keep. Older ones are deleted, so this limits how far you can roll back."
   type        = number
   default     = 50
   nullable    = false
@@ -17,7 +17,7 @@ variable "keep_images" {
 }
 
 variable "force_delete" {
-  description = "Whether destroying the repository may take its images along."
+  description = "Whether the repository can be destroyed while it contains images."
   type        = bool
   default     = false
   nullable    = false

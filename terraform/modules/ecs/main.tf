@@ -1,4 +1,4 @@
-# The cluster is a name and its rules; Fargate has no machines to keep.
+# The cluster is only a name and its settings; Fargate has no instances to manage.
 
 resource "aws_ecs_cluster" "this" {
   name = var.name
@@ -8,7 +8,7 @@ resource "aws_ecs_cluster" "this" {
     value = var.container_insights
   }
 
-  # Whoever opens a shell in production leaves a record.
+  # Logs every ECS Exec session.
   configuration {
     execute_command_configuration {
       logging = "OVERRIDE"
@@ -25,8 +25,8 @@ resource "aws_cloudwatch_log_group" "exec" {
   retention_in_days = var.log_days
 }
 
-# Both kinds are on offer; each service chooses. Without a strategy of its own a task runs on the kind that AWS does
-# not take back at two minutes' notice.
+# Both capacity providers are available, and each service chooses one. The default is on demand, which AWS does not
+# reclaim at two minutes' notice.
 resource "aws_ecs_cluster_capacity_providers" "this" {
   cluster_name       = aws_ecs_cluster.this.name
   capacity_providers = ["FARGATE", "FARGATE_SPOT"]

@@ -1,5 +1,5 @@
 output "cluster_name" {
-  description = "Name of the cluster, for alarms, dashboards and scripts. Known once Fargate can be used in it."
+  description = "Name of the cluster, for alarms, dashboards and scripts. Available once Fargate can be used in it."
   value       = aws_ecs_cluster_capacity_providers.this.cluster_name
 }
 
@@ -9,6 +9,6 @@ output "cluster_arn" {
 }
 
 output "exec_log_group_arn" {
-  description = "Log group of ECS Exec sessions, which task roles write to when exec is on."
+  description = "Log group of ECS Exec sessions; task roles write to it when exec is on."
   value       = aws_cloudwatch_log_group.exec.arn
 }

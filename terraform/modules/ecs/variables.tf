@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "container_insights" {
-  description = "Container Insights: \"disabled\" (the free metrics only), \"enabled\" (per service), or \"enhanced\" (per task and container, the dearest)."
+  description = "Container Insights: \"disabled\" (the free metrics only), \"enabled\" (per service), or \"enhanced\" (per task and container, the most expensive)."
   type        = string
   default     = "disabled"
   nullable    = false

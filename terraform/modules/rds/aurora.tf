@@ -1,5 +1,5 @@
-# Aurora PostgreSQL Serverless v2, for those who outgrow one machine: storage and computing apart, capacity following
-# the load between min_acu and max_acu.
+# Aurora PostgreSQL Serverless v2, for loads that outgrow one instance. Storage and compute are separate; capacity
+# follows the load between min_acu and max_acu.
 
 resource "aws_rds_cluster" "this" {
   count = local.aurora ? 1 : 0
@@ -37,7 +37,8 @@ resource "aws_rds_cluster" "this" {
   depends_on = [aws_cloudwatch_log_group.postgresql]
 }
 
-# The first writes; with multi_az a second stands by, reading meanwhile; replicas come on top. Aurora promotes any of them.
+# The first instance writes. With multi_az a second one is a standby that serves reads; replicas are added to these.
+# Aurora can promote any of them.
 resource "aws_rds_cluster_instance" "this" {
   count = local.aurora ? 1 + (var.database.multi_az ? 1 : 0) + var.database.replicas : 0
 
@@ -49,7 +50,7 @@ resource "aws_rds_cluster_instance" "this" {
   db_parameter_group_name = aws_db_parameter_group.this.name
   publicly_accessible     = false
   ca_cert_identifier      = "rds-ca-rsa2048-g1"
-  # The first two are sized with the writer, and are first to take its place.
+  # The first two scale with the writer and are promoted first.
   promotion_tier               = count.index < 2 ? 0 : 2
   auto_minor_version_upgrade   = true
   performance_insights_enabled = true

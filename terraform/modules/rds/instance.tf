@@ -1,4 +1,4 @@
-# One machine, a standby in another zone with multi_az, and read replicas by count.
+# One instance, with multi_az a standby in another zone, and a number of read replicas.
 
 resource "aws_db_instance" "this" {
   count = local.aurora ? 0 : 1
@@ -11,17 +11,17 @@ resource "aws_db_instance" "this" {
   port           = local.port
 
   username = local.master
-  # RDS makes the password and keeps it in Secrets Manager: Terraform never sees it, and nothing but a migration, which
-  # reads it afresh, depends on it.
+  # RDS generates the password and stores it in Secrets Manager, so Terraform never sees it. Only migrations use it, and
+  # they read it each time.
   manage_master_user_password = local.master_kept_by_rds ? true : null
-  # Where RDS cannot, the machine starts with a password that nobody learns, not even the state (write-only), and
-  # scripts/database_password.sh then sets one.
+  # Otherwise the instance is created with a random password that is not kept anywhere, not even in the state
+  # (write-only). scripts/database_password.sh then sets another.
   password_wo         = local.master_kept_by_rds ? null : uuid()
   password_wo_version = local.master_kept_by_rds ? null : 1
-  # The service has a user and a password of its own (docs/decisions).
+  # The service has its own user and password instead (docs/decisions).
   iam_database_authentication_enabled = false
 
-  # Grows on demand, up to the second number, and never shrinks.
+  # Grows automatically up to the maximum, and never shrinks.
   storage_type          = "gp3"
   allocated_storage     = var.database.storage_gb
   max_allocated_storage = var.database.max_storage_gb
@@ -35,7 +35,7 @@ resource "aws_db_instance" "this" {
 
   multi_az                = var.database.multi_az
   backup_retention_period = var.database.backup_days
-  # The quietest hours of Europe; the second must not overlap the first.
+  # The quietest hours in Europe. The two windows must not overlap.
   backup_window              = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"
   auto_minor_version_upgrade = true
@@ -45,15 +45,15 @@ resource "aws_db_instance" "this" {
   skip_final_snapshot        = !var.protected
   final_snapshot_identifier  = "${var.name}-final-${terraform_data.born.output}"
 
-  # Seven days of it are free.
+  # Seven days are free.
   performance_insights_enabled          = true
   performance_insights_retention_period = 7
   enabled_cloudwatch_logs_exports       = ["postgresql"]
 
-  # A change waits for the maintenance window, so that an apply at noon does not restart the database.
+  # Changes wait for the maintenance window, so that an apply at noon does not restart the database.
   apply_immediately = !var.protected
 
-  # The log group must be ours before RDS would make one.
+  # The log group must exist before RDS creates it.
   depends_on = [aws_cloudwatch_log_group.postgresql]
 }
 
@@ -77,7 +77,7 @@ resource "aws_db_instance" "replica" {
   maintenance_window         = "sun:05:00-sun:06:00"
   auto_minor_version_upgrade = true
   copy_tags_to_snapshot      = true
-  # What it holds is the source's; there is nothing to keep.
+  # No snapshot: the data is the source's.
   skip_final_snapshot = true
 
   performance_insights_enabled          = true

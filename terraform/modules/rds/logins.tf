@@ -1,16 +1,15 @@
-# The logins whose passwords are ours to make. Terraform makes the place for each and the permission to read it; the
-# value is made by scripts/database_password.sh, so that it is in no state, plan or argument.
+# The logins whose passwords we manage. Terraform creates an empty secret for each and the permission to read it.
+# scripts/database_password.sh sets the value, so that it is in no state, plan or argument.
 
 locals {
-  # RDS keeps the master password itself, and changes it every week, wherever it can: a machine it does that for
-  # cannot have read replicas.
+  # RDS manages the master password and changes it every week, except on an instance with read replicas, where it
+  # cannot.
   master_kept_by_rds = local.aurora || var.database.replicas == 0
 }
 
-# The service's own, given to the role by `rates migrate`. The master password may change as it likes: nothing here
-# depends on it.
+# The service's login; `rates migrate` sets the role's password. It does not depend on the master password.
 resource "aws_secretsmanager_secret" "app" {
-  # A prefix: a deleted secret keeps its name taken while it can still be restored.
+  # A prefix, because the name of a deleted secret stays reserved while the secret can be restored.
   name_prefix             = "${var.name}-database-app-"
   description             = "Login of the service at the database of ${var.name}: JSON with username and password"
   recovery_window_in_days = var.protected ? 30 : 0

@@ -1,13 +1,13 @@
-# PostgreSQL in the data subnets: reached from the groups in var.clients, over TLS, and from nowhere else. What both
-# engines share is here; instance.tf and aurora.tf hold the two ways to run it, of which one is made.
+# PostgreSQL in the data subnets, reachable only over TLS and only from the security groups in var.clients. This file
+# has what both engines share; either instance.tf or aurora.tf creates the database.
 
 locals {
   aurora   = var.database.engine == "aurora-postgresql"
   port     = 5432
   database = "rates"
-  # Owns the schema; only migrations log in as it.
+  # The owner of the schema. Only migrations log in as this user.
   master = "rates_admin"
-  # What the services log in as.
+  # The user of the services.
   app   = "rates_app"
   major = split(".", var.database.engine_version)[0]
 
@@ -28,7 +28,7 @@ resource "aws_security_group" "this" {
   tags = { Name = "${var.name}-database" }
 }
 
-# By reference to the clients' groups: no address, and so no neighbour in the same subnet, is let in.
+# Allows the clients' security groups, not addresses, so that others in the same subnet cannot connect.
 resource "aws_vpc_security_group_ingress_rule" "clients" {
   for_each = var.clients
 
@@ -41,12 +41,12 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
 }
 
 resource "aws_db_parameter_group" "this" {
-  # The family is part of the name: a major upgrade makes a new group beside the old, which is still in use.
+  # The name contains the family: a major upgrade creates a new group while the old one is still in use.
   name        = "${var.name}-${var.database.engine}${local.major}"
   description = "Settings of ${var.name}"
   family      = "${var.database.engine}${local.major}"
 
-  # Aurora keeps this one at the cluster and has it on from version 17.
+  # On Aurora this is a cluster parameter, on by default from version 17.
   dynamic "parameter" {
     for_each = local.aurora ? [] : ["1"]
 
@@ -56,21 +56,21 @@ resource "aws_db_parameter_group" "this" {
     }
   }
 
-  # A number that the pools are checked against, and not one that changes with the machine's memory.
+  # Fixed, because the sizes of pools are checked against it; the default depends on the instance's memory.
   parameter {
     name         = "max_connections"
     value        = tostring(var.database.max_connections)
     apply_method = "pending-reboot"
   }
 
-  # Statements that take over a second are worth a line. log_statement stays off: it would write ALTER ROLE …
-  # PASSWORD into the log as it stands.
+  # Logs statements that take over a second. log_statement stays off: it would write ALTER ROLE … PASSWORD to the log
+  # in plain text.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
   }
 
-  # A client that forgot its transaction holds back vacuum, and with it every table.
+  # An idle transaction holds back vacuum in every table.
   parameter {
     name  = "idle_in_transaction_session_timeout"
     value = "60000"
@@ -81,7 +81,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# Made here, with its days, or RDS would create it to be kept without end. Aurora's machines write into the cluster's.
+# Created here to set its retention: RDS would create it without a limit. Aurora instances write to the cluster's.
 resource "aws_cloudwatch_log_group" "postgresql" {
   for_each = toset(concat([var.name], local.aurora ? [] : local.replica_names))
 
@@ -89,8 +89,8 @@ resource "aws_cloudwatch_log_group" "postgresql" {
   retention_in_days = var.log_days
 }
 
-# The moment the database was first made, for the name of its last snapshot: two databases of one name, one after the
-# other, would otherwise fight over it.
+# The time the database was first created, for the name of its final snapshot. Otherwise two databases of the same name,
+# one after the other, would use the same snapshot name.
 resource "terraform_data" "born" {
   input = formatdate("YYYYMMDDhhmm", plantimestamp())
 

@@ -1,13 +1,13 @@
 output "host" {
-  description = "Where to connect to write."
-  # Not before it can be connected to: Aurora's name exists before its first machine.
+  description = "Host name for writes."
+  # Available only when it accepts connections: Aurora's name exists before its first instance.
   value = local.aurora ? aws_rds_cluster.this[0].endpoint : aws_db_instance.this[0].address
 
   depends_on = [aws_rds_cluster_instance.this]
 }
 
 output "read_hosts" {
-  description = "Where to connect to read only: the replicas, or Aurora's one name for them; empty without any."
+  description = "Host names for reads: the replicas, or Aurora's reader endpoint; empty if there are none."
   value = (
     local.aurora
     ? (length(aws_rds_cluster_instance.this) > 1 ? [aws_rds_cluster.this[0].reader_endpoint] : [])
@@ -21,12 +21,12 @@ output "port" {
 }
 
 output "database_name" {
-  description = "Name of the database inside."
+  description = "Name of the database."
   value       = local.database
 }
 
 output "master_secret_arn" {
-  description = "Secret of the schema's owner, kept by RDS or by us: JSON with username and password."
+  description = "Secret of the schema's owner, managed by RDS or by us: JSON with username and password."
   value = (
     local.aurora ? aws_rds_cluster.this[0].master_user_secret[0].secret_arn
     : local.master_kept_by_rds ? aws_db_instance.this[0].master_user_secret[0].secret_arn
@@ -35,7 +35,7 @@ output "master_secret_arn" {
 }
 
 output "passwords" {
-  description = "The passwords that are ours to make, by user: the arguments of scripts/database_password.sh. No password is here."
+  description = "The arguments of scripts/database_password.sh for each user whose password we manage. Contains no password."
   value = merge(
     { app = "--secret ${aws_secretsmanager_secret.app.arn} --username ${local.app}" },
     local.master_kept_by_rds ? {} : {
@@ -45,22 +45,22 @@ output "passwords" {
 }
 
 output "app_username" {
-  description = "Name of the service's own user."
+  description = "Name of the service's user."
   value       = local.app
 }
 
 output "app_secret_arn" {
-  description = "Secret of the service's own user: JSON with username and password."
+  description = "Secret of the service's user: JSON with username and password."
   value       = aws_secretsmanager_secret.app.arn
 }
 
 output "security_group_id" {
-  description = "Group of the database, which clients' groups go out to."
+  description = "Security group of the database; clients' security groups need egress to it."
   value       = aws_security_group.this.id
 }
 
 output "identifiers" {
-  description = "What CloudWatch knows the database by: the cluster (null but for Aurora), the machine that writes and the replicas."
+  description = "Identifiers of the database in CloudWatch: the cluster (Aurora only, else null), the writer and the replicas."
   value = {
     cluster  = one(aws_rds_cluster.this[*].cluster_identifier)
     writer   = local.aurora ? null : aws_db_instance.this[0].identifier

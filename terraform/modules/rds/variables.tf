@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "vpc_id" {
-  description = "Network of the database's security group."
+  description = "VPC of the database's security group."
   type        = string
   nullable    = false
 }
@@ -17,19 +17,19 @@ variable "subnet_ids" {
 
   validation {
     condition     = length(var.subnet_ids) >= 2
-    error_message = "subnet_ids must name at least two subnets: RDS refuses a single zone."
+    error_message = "subnet_ids must name at least two subnets: RDS needs two zones."
   }
 }
 
 variable "clients" {
-  description = "Groups that may connect, under a name for people."
+  description = "Security groups that may connect, by a descriptive name."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "database" {
-  description = "The machine: engine \"postgres\" (one machine, and replicas by count) or \"aurora-postgresql\" (Serverless v2, sized in capacity units of 2 GiB). max_connections is what clients may count on; pools times tasks must stay below."
+  description = "The database: engine \"postgres\" (one instance, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, sized in capacity units of 2 GiB). max_connections must exceed the pool size times the number of tasks."
   type = object({
     engine          = optional(string, "postgres")
     engine_version  = optional(string, "17")
@@ -53,7 +53,7 @@ variable "database" {
 
   validation {
     condition     = can(regex("^(1[7-9]|[2-9][0-9])(\\.[0-9]+)?$", var.database.engine_version))
-    error_message = "database.engine_version must be 17 or later: earlier Aurora versions do not force TLS by themselves."
+    error_message = "database.engine_version must be 17 or later: earlier Aurora versions do not force TLS by default."
   }
 
   validation {
@@ -63,7 +63,7 @@ variable "database" {
 
   validation {
     condition     = var.database.storage_gb >= 20 && var.database.max_storage_gb > var.database.storage_gb
-    error_message = "database.storage_gb must be at least 20, gp3's least, and max_storage_gb above it, or it cannot grow."
+    error_message = "database.storage_gb must be at least 20, the minimum of gp3, and max_storage_gb above it, so that storage can grow."
   }
 
   validation {
@@ -73,7 +73,7 @@ variable "database" {
 
   validation {
     condition     = var.database.max_connections >= 20
-    error_message = "database.max_connections must be at least 20: RDS itself holds several."
+    error_message = "database.max_connections must be at least 20: RDS itself uses several."
   }
 
   validation {
@@ -88,7 +88,7 @@ variable "database" {
 }
 
 variable "protected" {
-  description = "Whether deleting the database is refused, and a final snapshot taken when it is not."
+  description = "Whether the database is protected against deletion, and a final snapshot is taken when it is deleted."
   type        = bool
   default     = true
   nullable    = false

@@ -1,4 +1,4 @@
-# A key-value store that speaks Redis, for services that ask for one: Valkey, which is the same and costs a fifth less.
+# A Redis-compatible key-value store for services that need one. It is Valkey, which costs a fifth less.
 
 resource "aws_elasticache_subnet_group" "this" {
   name        = var.name
@@ -25,8 +25,8 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   to_port                      = 6379
 }
 
-# Encrypted on the way and at rest. Who may connect is said by the group above and by no password: Terraform would
-# have to keep it in its state.
+# Encrypted in transit and at rest. Access is controlled by the security group above. There is no password, because
+# Terraform would keep it in its state.
 resource "aws_elasticache_replication_group" "this" {
   replication_group_id = var.name
   description          = "Key-value store of ${var.name}"

@@ -1,5 +1,5 @@
 output "host" {
-  description = "Where to connect to, with TLS."
+  description = "Host name to connect to, with TLS."
   value       = aws_elasticache_replication_group.this.primary_endpoint_address
 }
 
@@ -9,6 +9,6 @@ output "port" {
 }
 
 output "security_group_id" {
-  description = "Group of the store, which clients' groups go out to."
+  description = "Security group of the store; clients' security groups need egress to it."
   value       = aws_security_group.this.id
 }

@@ -5,26 +5,26 @@ variable "name" {
 }
 
 variable "vpc_id" {
-  description = "Network of the store's security group."
+  description = "VPC of the store's security group."
   type        = string
   nullable    = false
 }
 
 variable "subnet_ids" {
-  description = "Data subnets, one a zone."
+  description = "Data subnets, one per zone."
   type        = list(string)
   nullable    = false
 }
 
 variable "clients" {
-  description = "Groups that may connect, under a name for people."
+  description = "Security groups that may connect, by a descriptive name."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "redis" {
-  description = "Machine type, copies besides the first (0 to 5; with one or more the first is replaced automatically when it fails), and days of snapshots (0 for none)."
+  description = "Node type, number of replicas (0 to 5; with one or more, failover is automatic), and days to keep snapshots (0 for none)."
   type = object({
     node_type     = optional(string, "cache.t4g.micro")
     replicas      = optional(number, 0)
@@ -50,7 +50,7 @@ variable "redis" {
 }
 
 variable "protected" {
-  description = "Whether a change waits for the maintenance window, and a last snapshot is taken at deletion."
+  description = "Whether changes wait for the maintenance window, and a final snapshot is taken on deletion."
   type        = bool
   default     = false
   nullable    = false

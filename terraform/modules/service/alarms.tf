@@ -1,7 +1,7 @@
-# Alarms on this service. Each description says what to do first, since it is all that the person on call sees.
+# Alarms of this service. Each description says what to do first, because the notification shows nothing else.
 
 locals {
-  # Without a route there is no load balancer to ask.
+  # Without a route there are no metrics of the load balancer.
   routed = var.route == null ? 0 : 1
   target = var.route == null ? {} : {
     LoadBalancer = var.route.load_balancer_arn_suffix
@@ -17,18 +17,18 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   count = local.routed
 
   alarm_name          = "${var.name}-5xx"
-  alarm_description   = "More than ${var.alarms.error_percent}% of answers of ${var.name} are 5xx. First: read the newest ERROR lines in its log group; if a deployment is under way it rolls back by itself, if one just ended run scripts/rollback.sh. 503 alone means the database: see its alarms."
+  alarm_description   = "More than ${var.alarms.error_percent}% of answers of ${var.name} are 5xx. First: read the newest ERROR lines in its log group; if a deployment is under way it rolls back automatically, if one just ended run scripts/rollback.sh. 503 alone means the database: see its alarms."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.alarms.error_percent
   evaluation_periods  = 3
   datapoints_to_alarm = 2
-  # No requests, no errors.
+  # Without requests there are no errors.
   treat_missing_data = "notBreaching"
   alarm_actions      = [var.alarms.topic_arn]
   ok_actions         = [var.alarms.topic_arn]
 
-  # A share and not a count: ten errors are an outage at night and noise at noon. Under 20 requests a minute a single
-  # one would ring, so those minutes count as well.
+  # A share, not a count: ten errors are an outage at night and noise at noon. Minutes with fewer than 20 requests count
+  # as free of errors, because a single error would fire the alarm.
   metric_query {
     id          = "share"
     label       = "5xx answers, per cent"
@@ -70,7 +70,7 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
   metric_name        = "TargetResponseTime"
   dimensions         = local.target
   extended_statistic = "p99"
-  # A single slow request in an idle minute is no percentile.
+  # A single slow request in an idle minute must not fire the alarm.
   evaluate_low_sample_count_percentiles = "ignore"
   period                                = 60
   comparison_operator                   = "GreaterThanThreshold"
@@ -104,7 +104,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   count = var.route != null && var.scaling.min > 0 ? 1 : 0
 
   alarm_name          = "${var.name}-down"
-  alarm_description   = "No healthy task of ${var.name}: clients get 503. First: read why the last tasks stopped (aws ecs list-tasks --desired-status STOPPED, then describe-tasks); pending migrations, a missing secret or image say so there. Then scripts/rollback.sh."
+  alarm_description   = "No healthy task of ${var.name}: clients get 503. First: read why the last tasks stopped (aws ecs list-tasks --desired-status STOPPED, then describe-tasks); pending migrations, a missing secret or a missing image are named there. Then scripts/rollback.sh."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "HealthyHostCount"
   dimensions          = local.target
@@ -113,7 +113,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   evaluation_periods  = 2
-  # Nothing registered, nothing reported: that is the outage itself.
+  # With no task registered there is no data, and that is an outage.
   treat_missing_data = "breaching"
   alarm_actions      = [var.alarms.topic_arn]
   ok_actions         = [var.alarms.topic_arn]

@@ -1,23 +1,23 @@
-# A service: so many copies of one task, behind the load balancer or on their own.
+# A service: a number of copies of one task, with or without the load balancer in front.
 
 resource "aws_ecs_service" "this" {
   name            = var.name
   cluster         = var.cluster.arn
   task_definition = var.task.definition_arn
-  # Autoscaling decides from the first minute on.
+  # Only the initial number; autoscaling changes it.
   desired_count          = var.scaling.min
   enable_execute_command = var.exec
-  # Moves tasks back when a zone that was lost returns.
+  # Moves tasks back when a lost zone returns.
   availability_zone_rebalancing = "ENABLED"
   enable_ecs_managed_tags       = true
   propagate_tags                = "SERVICE"
   wait_for_steady_state         = var.wait
 
-  # New tasks first, old ones after: never fewer than before, twice as many at the most, which is what the database's
-  # connections must suffice for.
+  # Starts new tasks before it stops old ones: never fewer than before, at most twice as many. The database must have
+  # enough connections for both.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
-  # A new task may start, connect and warm up before the load balancer's verdict counts.
+  # Time for a new task to start, connect and warm up before failed health checks count.
   health_check_grace_period_seconds = var.route == null ? null : 60
 
   capacity_provider_strategy {
@@ -31,13 +31,13 @@ resource "aws_ecs_service" "this" {
     assign_public_ip = false
   }
 
-  # Tasks that never come up take the deployment back by themselves…
+  # Rolls back a deployment whose tasks do not start…
   deployment_circuit_breaker {
     enable   = true
     rollback = true
   }
 
-  # … and so do tasks that come up and answer with errors.
+  # … or start and answer with errors.
   dynamic "alarms" {
     for_each = var.route == null ? [] : [var.route]
 
@@ -59,38 +59,38 @@ resource "aws_ecs_service" "this" {
   }
 
   lifecycle {
-    # Or every apply would undo what autoscaling did.
+    # Otherwise every apply would undo autoscaling.
     ignore_changes = [desired_count]
 
-    # A deployment that was rolled back is steady too: without this, apply would be green with the old version running.
-    # It misses a first deployment that failed; scripts/verify_rollout.sh, which compares deployment ids, does not.
+    # A service is also steady after a rollback. Without this check, apply would succeed with the old version running.
+    # It does not detect a failed first deployment; scripts/verify_rollout.sh does, because it compares deployment ids.
     postcondition {
       condition     = self.task_definition == var.task.definition_arn
-      error_message = "The deployment of ${var.name} was rolled back: the service runs another task definition than the one asked for. Read the service's events and the task's log."
+      error_message = "The deployment of ${var.name} was rolled back: the service runs a different task definition. Read the service's events and the task's log."
     }
   }
 
-  # A target group outside any load balancer is refused.
+  # ECS rejects a target group that belongs to no load balancer.
   depends_on = [aws_lb_listener_rule.this]
 }
 
 resource "aws_lb_target_group" "this" {
   count = var.route == null ? 0 : 1
 
-  # The port is part of the name, in a digest: a change of port makes a new group beside the old, since neither can
-  # be changed while the rule uses it. 32 characters are all there are.
+  # The name contains a digest with the port: a change of port creates a new group beside the old one, because a group
+  # cannot be changed while the rule uses it. Names are limited to 32 characters.
   name        = "${trimsuffix(substr(var.name, 0, 25), "-")}-${substr(sha1("${var.name}:${var.route.port}"), 0, 6)}"
   vpc_id      = var.vpc_id
   port        = var.route.port
   protocol    = "HTTP"
   target_type = "ip"
 
-  # Whoever has the fewest requests under way gets the next: a slow task gets no more.
+  # The task with the fewest requests in flight gets the next one, so a slow task gets fewer.
   load_balancing_algorithm_type = "least_outstanding_requests"
-  # As long as the slowest request may take, and not the 300 s that would hold up every deployment.
+  # As long as the slowest request may take; the default of 300 s would delay every deployment.
   deregistration_delay = var.route.deregistration_delay_seconds
 
-  # Asks whether the task is alive, not whether the database is: one hiccup there must not restart every task.
+  # Checks whether the task is alive, not the database: a failure there must not restart every task.
   health_check {
     path                = var.route.health_path
     matcher             = "200"
@@ -139,7 +139,7 @@ resource "aws_lb_listener_rule" "this" {
   tags = { Name = var.name }
 }
 
-# The chain's two links: the load balancer may go out to these tasks, and they let nobody else in.
+# Allows connections from the load balancer to these tasks; they accept no others.
 resource "aws_vpc_security_group_egress_rule" "load_balancer" {
   count = var.route == null ? 0 : 1
 

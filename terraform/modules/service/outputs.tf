@@ -4,7 +4,7 @@ output "name" {
 }
 
 output "target_group_arn_suffix" {
-  description = "The target group as CloudWatch names it; null for a worker."
+  description = "The target group's ARN suffix, for CloudWatch; null for a worker."
   value       = one(aws_lb_target_group.this[*].arn_suffix)
 }
 

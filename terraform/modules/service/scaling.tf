@@ -1,4 +1,4 @@
-# More tasks before clients notice, fewer when they are gone. Two rules: the one that asks for more wins.
+# Autoscaling by two policies, CPU and requests; the one that needs more tasks wins.
 
 resource "aws_appautoscaling_target" "this" {
   service_namespace  = "ecs"
@@ -17,7 +17,7 @@ resource "aws_appautoscaling_policy" "cpu" {
 
   target_tracking_scaling_policy_configuration {
     target_value = var.scaling.cpu_percent
-    # Out within a minute, in after five: a short lull is cheaper than a slow answer.
+    # Scales out within a minute, and in after five, so that a short lull removes no tasks.
     scale_out_cooldown = 60
     scale_in_cooldown  = 300
 
@@ -27,7 +27,7 @@ resource "aws_appautoscaling_policy" "cpu" {
   }
 }
 
-# Requests rise before CPU does.
+# Requests rise earlier than CPU.
 resource "aws_appautoscaling_policy" "requests" {
   count = var.route == null ? 0 : 1
 

@@ -24,7 +24,7 @@ variable "task" {
 }
 
 variable "vpc_id" {
-  description = "Network of the target group."
+  description = "VPC of the target group."
   type        = string
   nullable    = false
 }
@@ -36,7 +36,7 @@ variable "subnet_ids" {
 }
 
 variable "scaling" {
-  description = "How many tasks, and what adds one: requests a target and minute, and CPU per cent. min = max = 0 parks the service."
+  description = "Number of tasks, and the targets of autoscaling: requests per task and minute, and CPU in per cent. min = max = 0 parks the service."
   type = object({
     min                 = optional(number, 1)
     max                 = optional(number, 4)
@@ -53,7 +53,7 @@ variable "scaling" {
 
   validation {
     condition     = var.scaling.cpu_percent > 0 && var.scaling.cpu_percent <= 90
-    error_message = "scaling.cpu_percent must be above 0 and at most 90: past that new tasks come too late."
+    error_message = "scaling.cpu_percent must be above 0 and at most 90: above that, new tasks start too late."
   }
 
   validation {
@@ -63,14 +63,14 @@ variable "scaling" {
 }
 
 variable "spot" {
-  description = "Whether to run on Fargate Spot: some 70 per cent cheaper, and taken back at two minutes' notice."
+  description = "Whether to run on Fargate Spot: some 70 per cent cheaper, but AWS may reclaim tasks at two minutes' notice."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "route" {
-  description = "Which requests come here, and how the load balancer asks whether a task is well. Null for a worker that nobody calls."
+  description = "Which requests go to this service, and the load balancer's health check. Null for a worker without requests."
   type = object({
     listener_arn                 = string
     load_balancer_arn_suffix     = string
@@ -86,12 +86,12 @@ variable "route" {
 
   validation {
     condition     = var.route == null || try(length(var.route.paths) + length(var.route.hosts) > 0, false)
-    error_message = "route needs paths or hosts: a rule without a condition is refused."
+    error_message = "route needs paths or hosts: a rule must have a condition."
   }
 
   validation {
     condition     = var.route == null || try(length(var.route.paths) + length(var.route.hosts) <= 5, false)
-    error_message = "route takes at most 5 paths and hosts together, as a load balancer's rule does."
+    error_message = "route takes at most 5 paths and hosts together, the limit of a load balancer's rule."
   }
 
   validation {
@@ -106,21 +106,21 @@ variable "route" {
 }
 
 variable "wait" {
-  description = "Whether apply waits until the new tasks have taken over, and fails when they do not."
+  description = "Whether apply waits for the new tasks to take over, and fails if they do not."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "exec" {
-  description = "Whether ECS Exec may enter the containers."
+  description = "Whether ECS Exec is allowed in the containers."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "alarms" {
-  description = "Where alarms go and when they fire: p99 in seconds, share of 5xx answers in per cent."
+  description = "The SNS topic of alarms, and their thresholds: p99 in seconds, share of 5xx answers in per cent."
   type = object({
     topic_arn      = string
     p99_seconds    = optional(number, 1)

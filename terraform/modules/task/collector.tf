@@ -1,5 +1,5 @@
-# The collector: takes traces by OTLP on 4318 and scrapes the metrics port, and hands both to AWS. Not essential:
-# should it die, the service goes on.
+# The collector receives traces by OTLP on 4318, scrapes the metrics port, and sends both to AWS. It is not essential:
+# if it dies, the service keeps running.
 
 locals {
   collector = var.collector == null ? [] : [{
@@ -26,7 +26,7 @@ locals {
           namespace       = var.collector.namespace
           log_group_name  = aws_cloudwatch_log_group.this.name
           log_stream_name = "metrics"
-          # Summed over tasks: a dimension for each task would make a new, paid metric at every deployment.
+          # Summed over tasks: a dimension per task would create a new, paid metric with every deployment.
           dimension_rollup_option = "NoDimensionRollup"
           metric_declarations     = [{ dimensions = [[]], metric_name_selectors = [".*"] }]
         }

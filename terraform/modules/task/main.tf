@@ -1,11 +1,10 @@
-# What runs: an image, its size, its settings and its permissions. A service keeps some of these running
-# (modules/service); a migration runs one to its end (scripts/run_task.sh).
+# A task definition: an image with its size, settings and permissions. A service keeps a number of these running
+# (modules/service); a migration runs one until it ends (scripts/run_task.sh).
 
 locals {
   container = "app"
 
-  # Fields left out when they have no value: ECS hands back what it was given, and an explicit null would show up as
-  # a change in every plan.
+  # Omits fields without a value: ECS does not return a null, which would show as a change in every plan.
   app = { for field, value in {
     name      = local.container
     image     = var.image
@@ -18,7 +17,7 @@ locals {
 
     portMappings = var.port == null ? null : [{ containerPort = var.port, hostPort = var.port, protocol = "tcp" }]
 
-    # The image has no shell and no curl: the binary asks itself.
+    # The image has no shell and no curl, so the binary checks itself.
     healthCheck = length(var.health_command) == 0 ? null : {
       command     = concat(["CMD"], var.health_command)
       interval    = 10
@@ -27,7 +26,7 @@ locals {
       startPeriod = 30
     }
 
-    # Nothing to write to, nobody to become, nothing to be allowed. ECS Exec alone needs a writable root, for its agent.
+    # Unprivileged, without capabilities, with a read-only root; only the agent of ECS Exec needs a writable one.
     user                   = "65532:65532"
     readonlyRootFilesystem = var.exec == null
     linuxParameters        = { capabilities = { add = [], drop = ["ALL"] }, initProcessEnabled = var.exec != null }
@@ -43,7 +42,7 @@ locals {
       "awslogs-group"         = aws_cloudwatch_log_group.this.name
       "awslogs-region"        = var.region
       "awslogs-stream-prefix" = stream
-      # A full log buffer drops lines rather than stop the service.
+      # When the log buffer is full, lines are dropped, so that the service does not block.
       mode              = "non-blocking"
       "max-buffer-size" = "4m"
     }
@@ -88,10 +87,10 @@ resource "aws_ecs_task_definition" "this" {
     }
   }
 
-  # Old revisions stay, or there would be nothing to roll back to. They cost nothing.
+  # Keeps old revisions for rollbacks. They cost nothing.
   skip_destroy = true
 
-  # A task started before it may read its secrets fails, and takes the deployment along. Mount targets likewise.
+  # A task that starts before it may read its secrets or mount its volume fails, and the deployment with it.
   depends_on = [aws_iam_role_policy.execution, aws_efs_mount_target.this]
 }
 
@@ -103,7 +102,7 @@ resource "aws_security_group" "this" {
   tags = { Name = "${var.name}-task" }
 }
 
-# Where HTTPS can lead is decided by the routes: to AWS alone with endpoints, anywhere with NAT.
+# The routes limit where HTTPS can go: only to AWS with endpoints, anywhere with NAT.
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.this.id
   description       = "HTTPS: registry, logs, secrets"

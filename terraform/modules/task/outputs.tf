@@ -1,19 +1,19 @@
 output "task_definition_arn" {
-  description = "Revision to run."
+  description = "ARN of the task definition revision to run."
   value       = aws_ecs_task_definition.this.arn
 }
 
 output "container" {
-  description = "Name of the container that does the work."
+  description = "Name of the main container."
   value       = local.container
 }
 
 output "security_group_id" {
-  description = "Group of the tasks, which the database and the cache let in."
+  description = "Security group of the tasks; the database and the cache accept connections from it."
   value       = aws_security_group.this.id
 }
 
 output "log_group_name" {
-  description = "Where the logs go."
+  description = "Name of the log group."
   value       = aws_cloudwatch_log_group.this.name
 }

@@ -1,17 +1,17 @@
 variable "name" {
-  description = "Name of the task: its family, roles, group and log group."
+  description = "Name of the task's family, roles, security group and log group."
   type        = string
   nullable    = false
 }
 
 variable "region" {
-  description = "Region the logs go to."
+  description = "Region of the logs."
   type        = string
   nullable    = false
 }
 
 variable "vpc_id" {
-  description = "Network of the task's security group."
+  description = "VPC of the task's security group."
   type        = string
   nullable    = false
 }
@@ -35,27 +35,27 @@ variable "repository_arns" {
 }
 
 variable "command" {
-  description = "Arguments to the image's entrypoint; empty for its default."
+  description = "Arguments of the image's entrypoint; empty for the default."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "port" {
-  description = "Port the container listens on; null for one that only works."
+  description = "Port the container listens on; null for a worker."
   type        = number
   default     = null
 }
 
 variable "health_command" {
-  description = "Command that exits 0 while the container is well, run inside it without a shell; empty for no check."
+  description = "Health check command, run in the container without a shell; exit code 0 means healthy. Empty for no check."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "size" {
-  description = "CPU units (1024 are one processor) and memory in MiB, as one of Fargate's pairs, and the processor's architecture, X86_64 or ARM64."
+  description = "CPU units (1024 are one vCPU) and memory in MiB, a combination that Fargate supports, and the architecture, X86_64 or ARM64."
   type = object({
     cpu          = optional(number, 256)
     memory       = optional(number, 512)
@@ -83,26 +83,26 @@ variable "size" {
 }
 
 variable "environment" {
-  description = "Environment variables that are no secret."
+  description = "Environment variables that are not secret."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "secrets" {
-  description = "Environment variable to where its value is kept: the ARN of a secret, or ARN:KEY:: for one key of a JSON secret. Read when a task starts; never in state."
+  description = "Environment variables with the secrets of their values: the ARN of a secret, or ARN:KEY:: for one key of a JSON secret. Read when a task starts; never in the state."
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
     condition     = alltrue([for arn in values(var.secrets) : can(regex("^arn:[^ ]+[^:]$|^arn:[^ ]+[^:]:[A-Za-z0-9_-]+::$", arn))])
-    error_message = "secrets must be ARNs, or ARN:KEY:: for one key; a plain value belongs in environment, and a password in neither."
+    error_message = "secrets must be ARNs, or ARN:KEY:: for one key; put a plain value into environment, and a password into Secrets Manager."
   }
 }
 
 variable "reaches" {
-  description = "What the task may connect to inside the network, besides HTTPS: a name for people, the other side's group and the port."
+  description = "What the task may connect to inside the network, besides HTTPS: by a descriptive name, the target's security group and port."
   type = map(object({
     security_group_id = string
     port              = number
@@ -112,7 +112,7 @@ variable "reaches" {
 }
 
 variable "volume" {
-  description = "A directory that outlives the task, on EFS: where it is mounted and the subnets to reach it from."
+  description = "A persistent directory on EFS: the path to mount it at, and the subnets of the tasks."
   type = object({
     path       = string
     subnet_ids = list(string)
@@ -133,12 +133,12 @@ variable "stop_timeout_seconds" {
 
   validation {
     condition     = var.stop_timeout_seconds >= 2 && var.stop_timeout_seconds <= 120
-    error_message = "stop_timeout_seconds must be from 2 to 120, Fargate's most."
+    error_message = "stop_timeout_seconds must be from 2 to 120, the limit of Fargate."
   }
 }
 
 variable "exec" {
-  description = "Allows ECS Exec, with its sessions logged to this group; null keeps it off and the root file system read-only."
+  description = "Turns on ECS Exec, with its sessions logged to this log group; null keeps it off and the root file system read-only."
   type = object({
     log_group_arn = string
   })
@@ -146,7 +146,7 @@ variable "exec" {
 }
 
 variable "collector" {
-  description = "An OpenTelemetry collector beside the container: its image, and the CloudWatch namespace for the metrics it scrapes from metrics_port. Null for none."
+  description = "An OpenTelemetry collector in the same task: its image, and the CloudWatch namespace for the metrics it scrapes from metrics_port. Null for none."
   type = object({
     image        = string
     namespace    = string

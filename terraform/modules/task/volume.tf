@@ -1,10 +1,10 @@
-# A directory on EFS for a service that keeps files: present in every zone, encrypted, growing on demand.
+# A directory on EFS for a service that keeps files: available in every zone, encrypted, of any size.
 
 resource "aws_efs_file_system" "this" {
   count = var.volume == null ? 0 : 1
 
   encrypted = true
-  # Grows and bursts on demand, and costs nothing while idle.
+  # Throughput adapts to the load and costs nothing while idle.
   throughput_mode = "elastic"
 
   lifecycle_policy {
@@ -14,7 +14,7 @@ resource "aws_efs_file_system" "this" {
   tags = { Name = var.name }
 }
 
-# Everything under one directory that belongs to the user the container runs as.
+# Restricts access to one directory, which belongs to the container's user.
 resource "aws_efs_access_point" "this" {
   count = var.volume == null ? 0 : 1
 

@@ -1,5 +1,5 @@
-# The way out. A task must pull its image, write its logs and read its secrets; whether it may also reach the
-# internet is the operator's choice (docs/decisions tells what each way costs).
+# How tasks reach AWS. A task must pull its image, write its logs and read its secrets. Whether it can also reach the
+# internet is the operator's choice; docs/decisions compares the costs.
 
 resource "aws_eip" "nat" {
   for_each = local.nat_zones
@@ -22,7 +22,7 @@ resource "aws_nat_gateway" "this" {
   depends_on = [aws_internet_gateway.this]
 }
 
-# With a single gateway every zone goes through zone a; with one each zone, through its own.
+# With a single gateway all zones use the one in zone a; with one per zone, each uses its own.
 resource "aws_route" "private_nat" {
   for_each = var.egress == "endpoints" ? {} : local.zones
 
@@ -31,7 +31,7 @@ resource "aws_route" "private_nat" {
   nat_gateway_id         = aws_nat_gateway.this[contains(keys(local.nat_zones), each.key) ? each.key : "a"].id
 }
 
-# Free, and image layers come from S3: with NAT it also saves the gateway's price per gigabyte.
+# Free, and needed because image layers come from S3. With NAT it also saves the gateway's price per gigabyte.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   vpc_endpoint_type = "Gateway"

@@ -1,4 +1,4 @@
-# Who spoke to whom, accepted and refused: the first thing asked for after an incident.
+# Logs accepted and rejected connections, for investigations after an incident.
 
 resource "aws_cloudwatch_log_group" "flow" {
   count = var.flow_log_days > 0 ? 1 : 0

@@ -1,7 +1,7 @@
-# The network: three layers of subnets in two or three zones. Public subnets hold the load balancer alone, private
-# ones the tasks, and data ones the database, which has no route out of the network at all.
+# The network: three layers of subnets in two or three zones. Public subnets are for the load balancer only, private
+# ones for tasks, and data ones for the database, which has no route out of the network.
 
-# Zones that need an opt-in are local zones, where neither Fargate nor RDS can be counted on.
+# Excludes zones that need an opt-in: those are local zones, which may lack Fargate and RDS.
 data "aws_availability_zones" "available" {
   state = "available"
 
@@ -12,7 +12,7 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  # Keys that are known before any zone is looked up, so that a plan never depends on the order AWS lists them in.
+  # Fixed keys, so that a plan does not depend on the order in which AWS lists the zones.
   zones = { for i in range(var.zones) : substr("abc", i, 1) => i }
   nat_zones = {
     endpoints      = {}
@@ -23,15 +23,15 @@ locals {
 
 resource "aws_vpc" "this" {
   cidr_block = var.cidr
-  # Both are needed for the interface endpoints to answer under AWS's own host names.
+  # Interface endpoints need both to work under AWS's host names.
   enable_dns_support   = true
   enable_dns_hostnames = true
 
   tags = { Name = var.name }
 }
 
-# Every network comes with a group that lets its members talk to each other. Emptied, so that a resource
-# somebody forgets to give a group can reach nothing.
+# The default security group of a VPC lets its members talk to each other. It is emptied, so that a resource without an
+# explicit group can reach nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 
@@ -44,7 +44,7 @@ resource "aws_internet_gateway" "this" {
   tags = { Name = var.name }
 }
 
-# For the load balancer (and NAT gateways) only. Nothing started here gets a public address unless asked.
+# For the load balancer and NAT gateways only. Nothing started here gets a public address by default.
 resource "aws_subnet" "public" {
   for_each = local.zones
 
@@ -56,7 +56,7 @@ resource "aws_subnet" "public" {
   tags = { Name = "${var.name}-public-${each.key}" }
 }
 
-# For tasks: out by endpoints or NAT, in only from the load balancer.
+# For tasks: egress through endpoints or NAT, ingress only from the load balancer.
 resource "aws_subnet" "private" {
   for_each = local.zones
 
@@ -67,7 +67,7 @@ resource "aws_subnet" "private" {
   tags = { Name = "${var.name}-private-${each.key}" }
 }
 
-# For the database: reached from tasks, reaching nothing.
+# For the database: tasks can reach it, and it can reach nothing.
 resource "aws_subnet" "data" {
   for_each = local.zones
 
@@ -97,7 +97,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# One table a zone, so that going from one NAT gateway to one each zone changes routes and not subnets.
+# One table per zone, so that a change from one NAT gateway to one per zone changes only routes.
 resource "aws_route_table" "private" {
   for_each = local.zones
 
@@ -113,7 +113,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# No route is ever added here: what is in the data subnets speaks to the network and to nothing else.
+# Has no routes, so the data subnets can reach only the VPC.
 resource "aws_route_table" "data" {
   vpc_id = aws_vpc.this.id
 

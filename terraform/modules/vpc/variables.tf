@@ -11,7 +11,7 @@ variable "region" {
 }
 
 variable "cidr" {
-  description = "Private IPv4 range of the network. A /16 to /20, so that each of the twelve slots is a subnet of useful size."
+  description = "Private IPv4 range of the network. From /16 to /20, so that each of its twelve subnets has a useful size."
   type        = string
   default     = "10.0.0.0/16"
   nullable    = false
@@ -30,12 +30,12 @@ variable "zones" {
 
   validation {
     condition     = contains([2, 3], var.zones)
-    error_message = "zones must be 2 or 3: the load balancer and the database subnet group both refuse a single zone."
+    error_message = "zones must be 2 or 3: the load balancer and the database subnet group need at least two."
   }
 }
 
 variable "egress" {
-  description = "How tasks reach AWS: \"endpoints\" (interface endpoints, no way to the internet), or \"nat\" (one NAT gateway, the internet over it), or \"nat-per-zone\" (one each zone, so that losing a zone does not cut off the others)."
+  description = "How tasks reach AWS: \"endpoints\" (interface endpoints, no access to the internet), \"nat\" (one NAT gateway, which also gives access to the internet), or \"nat-per-zone\" (one gateway per zone, so that the loss of a zone does not cut off the others)."
   type        = string
   default     = "endpoints"
   nullable    = false
@@ -47,7 +47,7 @@ variable "egress" {
 }
 
 variable "endpoints" {
-  description = "AWS services reached by interface endpoints when egress is \"endpoints\". Each costs money per zone and hour, so list only what tasks call."
+  description = "AWS services to reach through interface endpoints when egress is \"endpoints\". Each costs money per zone and hour, so list only what tasks call."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "logs", "secretsmanager"]
   nullable    = false
@@ -61,6 +61,6 @@ variable "flow_log_days" {
 
   validation {
     condition     = contains([0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.flow_log_days)
-    error_message = "flow_log_days must be 0 or a retention that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+    error_message = "flow_log_days must be 0 or a retention that CloudWatch supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
   }
 }

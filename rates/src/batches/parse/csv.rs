@@ -11,7 +11,7 @@ use super::{
 };
 use crate::http::parameters::quoted;
 
-/// What separates columns in files that are taken for CSV and are not.
+/// Other separators, in files that are not valid CSV.
 const WRONG_SEPARATORS: [(char, &str); 3] = [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")];
 
 pub(super) fn read(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
@@ -27,7 +27,7 @@ pub(super) fn read(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<(
         return Ok(());
     }
     let Some(columns) = read_header(&record, rows) else {
-        // Without a header, nobody knows what the rows mean.
+        // Without a valid header the meaning of the columns is unknown.
         return Ok(());
     };
     while reader.read_byte_record(&mut record).map_err(io_error)? {
@@ -46,7 +46,7 @@ pub(super) fn read(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<(
     Ok(())
 }
 
-/// The column of each field. Whatever is wrong with a header is one fault, since one change of the file mends it.
+/// The column of each field. Everything that is wrong with a header is one fault, because one edit corrects it.
 fn read_header(record: &csv::ByteRecord, rows: &mut Rows<'_>) -> Option<[usize; 4]> {
     let header: Vec<Cow<'_, str>> = record.iter().map(String::from_utf8_lossy).collect();
     let columns = FIELDS.map(|field| header.iter().position(|name| *name == field));
@@ -69,7 +69,7 @@ fn read_header(record: &csv::ByteRecord, rows: &mut Rows<'_>) -> Option<[usize; 
     None
 }
 
-/// Names the columns that are too many and those that are missing.
+/// Names the unexpected columns and the missing ones.
 fn wrong_columns(header: &[Cow<'_, str>]) -> String {
     let missing = FIELDS.iter().filter(|field| !header.iter().any(|name| name == *field));
     let mut wrong: Vec<String> = missing.map(|field| format!("{field} is missing")).collect();
@@ -80,7 +80,7 @@ fn wrong_columns(header: &[Cow<'_, str>]) -> String {
             wrong.push(format!("{name} is there twice"));
         }
     }
-    // A row may have any number of columns.
+    // Rows may have any number of columns.
     wrong.truncate(8);
     wrong.join(", ")
 }

@@ -1,4 +1,4 @@
-//! Bounds and measures of content that is read: its size, its hash, and how long a row may be.
+//! Measures and limits of content: its size, its hash, and the length of rows.
 
 use std::{
     cell::Cell,
@@ -11,10 +11,10 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-/// A valid row has some fifty bytes. Without a bound, a value that does not end would fill the memory.
+/// A valid row has some fifty bytes. Without a limit, an endless value would fill the memory.
 const LONGEST_ROW: u64 = 1 << 20;
 
-/// The size of buffers, and about that of the pieces in which rows are handed on.
+/// The size of buffers, and the approximate size of the pieces in which rows are passed on.
 pub(super) const BUFFER: usize = 128 * 1024;
 
 /// Why reading stopped before the end of the content.
@@ -24,7 +24,7 @@ pub enum ReadError {
     TooLarge(u64),
     /// The content ended before it was complete.
     Interrupted(Box<dyn Error + Send + Sync>),
-    /// A row is longer than any row may be.
+    /// A row is too long.
     RowTooLong,
     /// The receiver of the rows is gone.
     Closed,
@@ -54,14 +54,14 @@ impl Error for ReadError {
     }
 }
 
-/// The way through parsers, which know I/O errors only. [`ReadError::try_from`] is the way back.
+/// Wraps the error for parsers, which only support I/O errors. [`ReadError::try_from`] unwraps it.
 impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         Self::other(error)
     }
 }
 
-/// An I/O error that is no [`ReadError`] is given back: it says what is wrong with the content.
+/// Returns an I/O error that is no [`ReadError`] unchanged: it says what is wrong with the content.
 impl TryFrom<io::Error> for ReadError {
     type Error = io::Error;
 
@@ -79,7 +79,7 @@ pub struct Digest {
     pub sha256: [u8; 32],
 }
 
-/// Where a reader is; shared with the parser, which marks the rows.
+/// The position of a reader; shared with the parser, which marks the rows.
 #[derive(Debug, Default)]
 pub(super) struct Position {
     bytes: Cell<u64>,
@@ -93,7 +93,7 @@ impl Position {
     }
 }
 
-/// Counts, hashes and bounds uncompressed content on its way to a parser.
+/// Counts, hashes and limits uncompressed content on its way to a parser.
 pub(in crate::batches) struct Meter<R> {
     input: R,
     hash: Sha256,
@@ -111,7 +111,7 @@ impl<R: Read> Meter<R> {
         Rc::clone(&self.position)
     }
 
-    /// What passed so far.
+    /// Size and hash so far.
     pub(in crate::batches) fn digest(self) -> Digest {
         Digest { bytes: self.position.bytes.get(), sha256: self.hash.finalize().into() }
     }

@@ -1,4 +1,4 @@
-//! Reading prices as JSON, NDJSON and CSV, a row at a time. Every fault is named: a bad row does not hide those after it.
+//! Reads prices as JSON, NDJSON and CSV, row by row. Every fault is reported: a bad row does not hide later ones.
 //! Reading stops only where the format itself breaks, as in JSON that is cut off or a damaged gzip.
 
 mod csv;
@@ -16,7 +16,7 @@ pub(super) use meter::Meter;
 pub use meter::{Digest, ReadError, decompress};
 use rows::Rows;
 
-/// So many faults are listed; the others are only counted.
+/// The maximum number of faults that are listed; further ones are only counted.
 pub const LISTED_FAULTS: usize = 100;
 
 /// What was read.
@@ -24,7 +24,7 @@ pub const LISTED_FAULTS: usize = 100;
 pub struct Content {
     /// The number of rows, good and bad.
     pub rows: u64,
-    /// Of what was read; where the format breaks, of the part before.
+    /// Size and hash of the content; if the format is broken, of the part before.
     pub digest: Digest,
     /// The first faults, by row.
     pub faults: Vec<FieldError>,
@@ -32,8 +32,8 @@ pub struct Content {
     pub total_faults: u64,
 }
 
-/// Reads all of `input` (not compressed) and hands the rows to `sink` in COPY's text format: the number of the row, then
-/// the four fields, null for those that are wrong.
+/// Reads all of `input` (not compressed) and passes the rows to `sink` in COPY's text format: the number of the row,
+/// then the four fields, null for those that are wrong.
 pub fn read(
     format: Format,
     input: impl Read,

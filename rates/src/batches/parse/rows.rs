@@ -17,7 +17,7 @@ pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];
 pub(super) enum RawValue<'a> {
     Text(Cow<'a, str>),
     Integer(i64),
-    /// A value of a kind that no field takes, as messages show it.
+    /// A value of the wrong type, as messages show it.
     Other(Cow<'static, str>),
 }
 
@@ -31,14 +31,14 @@ impl RawValue<'_> {
     }
 }
 
-/// The client's text in a member of a fault: cut where it is long, control characters escaped.
+/// The client's text for a fault: truncated if it is long, control characters escaped.
 fn shown(text: &str) -> String {
     quoted(text).trim_matches('"').to_owned()
 }
 
 pub(super) type RawFields<'a> = [Option<RawValue<'a>>; 4];
 
-/// Whether a format writes numbers as numbers, or has no other values than texts.
+/// Whether a format has numbers, or only texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Numbers {
     Typed,
@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Ends a row whose fields cannot be told.
+    /// Ends a row whose fields cannot be determined.
     pub(super) fn push_broken(
         &mut self,
         code: &'static str,
@@ -109,7 +109,7 @@ impl<'a> Rows<'a> {
         self.end_row()
     }
 
-    /// Ends a row with these fields. A faulty value becomes null, so that what is staged can be checked further.
+    /// Ends a row with these fields. A faulty value becomes null, so that the staged row can be checked further.
     pub(super) fn push(&mut self, fields: &RawFields<'_>, numbers: Numbers) -> Result<(), ReadError> {
         let number = self.next_number();
         self.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -142,7 +142,7 @@ impl<'a> Rows<'a> {
         (self.sink)(text, self.count)
     }
 
-    /// Hands on the last rows.
+    /// Passes on the last rows.
     pub(super) fn finish(mut self) -> Result<(u64, Vec<FieldError>, u64), ReadError> {
         self.flush()?;
         if self.count == 0 && self.total_faults == 0 {
@@ -152,7 +152,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Checks a value and writes it. What passes has no character that is special to COPY.
+/// Checks a value and writes it. Valid values have no character that is special to COPY.
 fn write_value(text: &mut Vec<u8>, name: &str, value: &RawValue<'_>, numbers: Numbers) -> Result<(), Fault> {
     match name {
         "price" => {
@@ -184,7 +184,7 @@ fn parse_price(value: &RawValue<'_>, numbers: Numbers) -> Result<i64, Fault> {
                 && !digits.is_empty()
                 && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
         {
-            // More digits than fit are out of range, as a number that is too large is.
+            // More digits than fit are out of range, like a number that is too large.
             digits.parse().unwrap_or(i64::MAX)
         }
         _ => return Err(malformed(value, "a whole number of dollars")),

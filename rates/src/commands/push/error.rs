@@ -18,12 +18,12 @@ pub(super) enum PushError {
     Unreachable(Url, reqwest::Error),
     /// The connection broke after the file was sent.
     Lost(reqwest::Error),
-    /// The status, and after which time the server wants to be asked again.
+    /// The status, and when to try again according to the server.
     Busy(StatusCode, Option<Duration>),
     OtherServer(Url, StatusCode),
     KeyRejected(Box<ProblemBody>),
     Rejected(Box<ProblemBody>),
-    /// The batch failed for a reason that the server keeps to itself.
+    /// The batch failed for a reason that the server does not report.
     Failed(i64),
     /// A batch of this name was stored and withdrawn.
     Withdrawn(i64),

@@ -26,10 +26,10 @@ use crate::{
 };
 use error::PushError;
 
-/// How often the progress of a queued batch is asked for.
+/// How often to poll the progress of a queued batch.
 const POLL: Duration = Duration::from_secs(1);
 
-/// What to send where.
+/// The arguments of `rates push`.
 #[derive(Args)]
 pub struct Options {
     /// The file: .csv, .json or .ndjson, plain or with .gz at its end
@@ -69,7 +69,7 @@ pub(super) async fn push(settings: &Settings, options: &Options) -> Result<Exit,
     }
 }
 
-/// A file and everything that is needed to send it.
+/// A file and everything needed to send it.
 struct Push<'a> {
     options: &'a Options,
     key: &'a SecretString,
@@ -79,7 +79,7 @@ struct Push<'a> {
     client: Client,
 }
 
-/// What the server says of a batch.
+/// A batch in the server's answer.
 #[derive(Deserialize)]
 struct BatchReport {
     id: i64,
@@ -92,7 +92,7 @@ struct BatchReport {
 
 impl<'a> Push<'a> {
     fn new(key: &'a SecretString, options: &'a Options) -> Result<Self, PushError> {
-        // Fails if another part of the process has installed one, which is as good.
+        // Fails if a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if key.expose_secret().is_empty() {
             return Err(PushError::NoKey);
@@ -108,7 +108,7 @@ impl<'a> Push<'a> {
         Ok(Self { options, key, format, gzip, idempotency_key, client })
     }
 
-    /// Sends the file and waits until the batch is done; tells whether it was sent before.
+    /// Sends the file and waits until the batch is done; returns whether it was sent before.
     async fn send_and_follow(&self) -> Result<(BatchReport, bool), PushError> {
         let response = self.send().await?;
         let is_repeated = response.status() == StatusCode::OK;
@@ -215,7 +215,7 @@ fn counted(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// Refuses an address without `http://` or `https://`: the parser takes `localhost:3000` for the scheme `localhost`.
+/// Rejects an address without `http://` or `https://`: the parser reads `localhost:3000` as the scheme `localhost`.
 fn parse_server(text: &str) -> Result<Url, String> {
     match text.parse::<Url>() {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),

@@ -6,7 +6,7 @@ use plotters::{
     prelude::*,
 };
 
-/// The days of a range, labelled where we want it: plotters' own axis of dates counts in weeks or months alone.
+/// The days of a range with our choice of labels: the date axis of plotters uses only weeks or months.
 pub(super) struct DayAxis {
     pub(super) days: f64,
     pub(super) labelled: Vec<f64>,
@@ -31,13 +31,13 @@ impl Ranged for DayAxis {
     }
 }
 
-/// Where a day is on the axis.
+/// The position of a day on the axis.
 #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
 pub(super) fn middle(day: usize) -> f64 {
     day as f64 + 0.5
 }
 
-/// The days to label: of the steps that people count in, the shortest whose labels have room.
+/// The days to label, at the shortest common step whose labels fit.
 pub(super) fn ticks(from: NaiveDate, days: usize, width: i32) -> Vec<(usize, String)> {
     const LABEL: i32 = 64;
     let most = usize::try_from((width / LABEL).max(2)).unwrap_or(2);

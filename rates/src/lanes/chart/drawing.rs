@@ -1,4 +1,4 @@
-//! What is drawn where.
+//! Draws the parts of the picture.
 
 use chrono::NaiveDate;
 use plotters::{
@@ -44,7 +44,7 @@ impl Drawing<'_> {
             self.prices(&upper, 0)?;
             self.counts(&lower, one)?;
         } else {
-            // The counts of several lanes would only hide each other.
+            // The counts of several lanes would cover each other.
             self.prices(&below, BOTTOM)?;
         }
         root.present()
@@ -57,7 +57,7 @@ impl Drawing<'_> {
         area.draw_text(text, &style, (at.0 * SCALE, at.1 * SCALE))
     }
 
-    /// What each mark means, in as many lines as needed; returns where the plot may begin.
+    /// Draws the legend, in as many lines as needed; returns where the plot can begin.
     fn legend(&self, area: &Area<'_>, left: i32, top: i32) -> Result<i32, DrawingError> {
         const SIZE: f64 = 12.0;
         const MARK: i32 = 22;
@@ -143,7 +143,7 @@ impl Drawing<'_> {
         let (low, high) = shown.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
         let some = low <= high;
         let (low, high) = if some { (low, high) } else { (0.0, 1.0) };
-        // Room above and below, also where all prices are equal.
+        // Space above and below, even if all prices are equal.
         let pad = ((high - low) * 0.06).max(high.abs() * 0.01).max(1.0);
         let labels = usize::try_from((self.height - 150) / 40).unwrap_or(0).clamp(3, 10);
         let mut plot =
@@ -161,7 +161,7 @@ impl Drawing<'_> {
             };
             return plot.plotting_area().strip_coord_spec().draw_text(note, &style, middle);
         }
-        // A day without neighbours is a dot, not wider than the day where days are narrow.
+        // A day without neighbours is a dot, at most as wide as a day.
         let days = i32::try_from(self.series[0].means.len()).unwrap_or(i32::MAX).max(1);
         let dot = ((self.width - i32::from(LEFT + RIGHT)) * SCALE / days / 2).clamp(SCALE, 3 * SCALE);
         for (series, colour) in self.series.iter().zip(self.colours.lanes) {
@@ -170,7 +170,7 @@ impl Drawing<'_> {
                     let above = run.iter().map(|(x, (_, high))| (*x, *high));
                     let below = run.iter().rev().map(|(x, (low, _))| (*x, *low));
                     let outline: Vec<(f64, f64)> = match run.as_slice() {
-                        // A day alone is as wide as a day.
+                        // A single day gets the width of a day.
                         [(x, (low, high))] => {
                             vec![(x - 0.3, *high), (x + 0.3, *high), (x + 0.3, *low), (x - 0.3, *low)]
                         }
@@ -193,7 +193,7 @@ impl Drawing<'_> {
     fn counts(&self, area: &Area<'_>, series: &Series) -> Drawn {
         let most = series.counts.iter().max().copied().unwrap_or(0).max(3);
         let mut plot = self.plot(area, BOTTOM, 0.0..f64::from(most) * 1.1, 3)?;
-        // One outline of steps: a rectangle for each of thousands of days would be most of the file.
+        // One stepped outline, because thousands of rectangles would make up most of the file.
         let mut outline = vec![(0.0, 0.0)];
         let mut height = 0;
         for (day, count) in series.counts.iter().enumerate() {
@@ -210,7 +210,7 @@ impl Drawing<'_> {
     }
 }
 
-/// The stretches of days without a gap.
+/// The runs of days without a gap.
 fn runs<T: Copy>(days: &[Option<T>]) -> Vec<Vec<(f64, T)>> {
     let mut runs = vec![Vec::new()];
     for (day, value) in days.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! The picture of one lane, or of up to four side by side, as SVG: the page, README files and mail all show this one.
+//! The chart of one lane, or of up to four, as SVG. The page, README files and mail all show this picture.
 //!
-//! plotters maps values to points and writes the SVG; what to draw and where is decided here.
+//! plotters maps values to points and writes the SVG; this module decides what to draw and where.
 
 mod axis;
 mod drawing;
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::places::Catalogue;
 
-/// The picture of these lanes. Queries and lanes go in pairs, oldest day first.
+/// Draws these lanes. Each query belongs to the lane at the same index; the oldest day is first.
 pub(crate) fn draw(
     picture: &Picture<'_>,
     queries: &[RatesQuery<'_>],
@@ -59,7 +59,7 @@ pub(crate) fn draw(
         };
         drawing.draw(&root, &title, &subtitle)?;
     }
-    // plotters begins with an <svg> of its own; ours has the size in pixels, and says in words what is shown.
+    // Replaces the <svg> element of plotters by one with the size in pixels and the alternative text.
     let drawn = text.split_once('\n').map_or("", |(_, drawn)| drawn);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \

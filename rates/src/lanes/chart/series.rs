@@ -1,4 +1,4 @@
-//! A lane as it is drawn, and as a sentence.
+//! A lane as a series for drawing, and as a sentence.
 
 use chrono::{Days, NaiveDate};
 
@@ -11,7 +11,7 @@ use crate::{
     places::Catalogue,
 };
 
-/// A lane's days as they are drawn: by their number in the range.
+/// A lane's values for drawing, by the index of the day in the range.
 pub(super) struct Series {
     pub(super) name: String,
     /// The average price; none is a gap.
@@ -25,7 +25,7 @@ impl Series {
     pub(super) fn new(query: &RatesQuery<'_>, lane: &Lane, catalogue: &Catalogue) -> Self {
         let place = |place: &PlaceName<'_>| catalogue.label(place.as_ref());
         let name = format!("{} to {}", place(&query.origin), place(&query.destination))
-            // XML has no way to write control characters.
+            // XML cannot represent control characters.
             .replace(char::is_control, " ");
         let days: Vec<Option<&Day>> = lane.each_day(query).map(|(_, priced)| priced).collect();
         let band = |ends: fn(&Percentiles) -> (f64, f64)| {
@@ -39,7 +39,7 @@ impl Series {
         }
     }
 
-    /// What the picture shows, in a sentence for those who cannot see it.
+    /// The alternative text of the picture, a sentence.
     pub(super) fn in_words(&self, from: NaiveDate) -> String {
         let priced: Vec<(u64, f64)> =
             (0..).zip(&self.means).filter_map(|(day, mean)| Some((day, (*mean)?))).collect();
@@ -63,7 +63,7 @@ impl Series {
     }
 }
 
-/// Each lane's name, and in a sentence what its picture shows.
+/// Each lane's name, and a sentence that describes its picture.
 pub(crate) fn describe(
     queries: &[RatesQuery<'_>],
     lanes: &[Lane],

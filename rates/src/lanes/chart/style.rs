@@ -2,24 +2,24 @@
 
 use plotters::style::RGBColor;
 
-/// Room for the labels of prices, left of the plot, in pixels; the page's script counts on it.
+/// The margin left of the plot for the labels of prices, in pixels; the page's script uses it, too.
 pub(crate) const LEFT: u16 = 64;
-/// Room right of the plot.
+/// The margin right of the plot.
 pub(crate) const RIGHT: u16 = 16;
-/// Room for the labels of days.
+/// The margin for the labels of days.
 pub(super) const BOTTOM: i32 = 28;
-/// Points of the drawing for each pixel: plotters' points are whole numbers, and a line needs finer steps.
+/// Points of the drawing per pixel: the points of plotters are integers, and lines need finer steps.
 pub(super) const SCALE: i32 = 4;
-/// plotters gives a font 1/1.24 of the size it is told.
+/// plotters draws fonts at 1/1.24 of the given size.
 pub(super) const FONT_SIZE: f64 = 1.24;
 
 pub(super) struct Colours {
     pub(super) ground: RGBColor,
     pub(super) text: RGBColor,
-    /// Labels and what explains; still 4.5 to 1 on the ground.
+    /// Labels and legend, with a contrast of at least 4.5 to 1 to the background.
     pub(super) muted: RGBColor,
     pub(super) grid: RGBColor,
-    /// Apart in hue and in lightness, for readers who see few hues.
+    /// Different in hue and in lightness, for colour-blind readers.
     pub(super) lanes: [RGBColor; 4],
 }
 

@@ -1,4 +1,4 @@
-//! Texts of the picture: numbers, and how wide a text is. It is estimated, since the fonts are the reader's.
+//! Texts of the picture: numbers, and the widths of texts. Widths are estimates, because fonts depend on the viewer.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(crate) fn thousands(value: f64) -> String {
     grouped
 }
 
-/// About how wide a text is in a common sans-serif font.
+/// The approximate width of a text in a common sans-serif font.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let ems: f64 = text
         .chars()
@@ -31,7 +31,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     ems * size
 }
 
-/// The text, cut where it would be wider than `widest`.
+/// The text, truncated to the width `widest`.
 pub(super) fn fitting(text: &str, size: f64, widest: f64) -> String {
     if text_width(text, size) <= widest {
         return text.to_owned();

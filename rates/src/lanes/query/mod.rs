@@ -1,8 +1,8 @@
-//! What a request for rates asks: one struct that is parsed from the query string, described in the API's description,
-//! and turned into the key of its answer.
+//! The query of a request for rates: one struct that is parsed from the query string, documented in the API
+//! description, and turned into the key of its answer.
 //!
 //! A new parameter is a field of [`RatesQuery`], a line in its `parse` and a line in its `key`; without the latter two
-//! it does not compile. One that is for pictures alone goes into [`Picture`] likewise.
+//! it does not compile. A parameter for pictures only goes into [`Picture`] in the same way.
 
 mod picture;
 #[cfg(test)]
@@ -180,7 +180,7 @@ impl<'a> RatesQuery<'a> {
     /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
     #[must_use]
     pub fn lanes(&self, picture: &Picture<'a>) -> Vec<Self> {
-        // Percentile bands of several lanes would hide each other.
+        // The percentile bands of several lanes would cover each other.
         let statistics = if picture.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
         let first = Self { order: Order::OldestFirst, statistics, ..self.clone() };
         let compared = picture.compare.iter().map(|(origin, destination)| Self {
@@ -204,14 +204,14 @@ fn range_fault(from: NaiveDate, to: NaiveDate, max_days: u32) -> Option<FieldErr
         let detail = format!("date_from {from} is after date_to {to}");
         Some(FieldError::new("date_from", "after_date_to", detail))
     } else if days > i64::from(max_days) {
-        let detail = format!("{from} to {to} are {days} days; at most {max_days} can be asked for at once");
+        let detail = format!("{from} to {to} are {days} days; a request can have at most {max_days}");
         Some(FieldError::new("date_to", "range_too_long", detail))
     } else {
         None
     }
 }
 
-/// What an answer depends on, as bytes: the version of the data and whatever the request asks. On the stack, so that a
+/// Everything that an answer depends on, as bytes: the version of the data and the query. On the stack, so that a
 /// lookup allocates nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerKey {
@@ -220,7 +220,7 @@ pub struct AnswerKey {
 }
 
 impl Default for AnswerKey {
-    /// A key of nothing asked, at version 0.
+    /// An empty key, at version 0.
     fn default() -> Self {
         Self { bytes: [0; Self::CAPACITY], length: Self::VERSION }
     }
@@ -229,10 +229,10 @@ impl Default for AnswerKey {
 impl AnswerKey {
     /// The bytes of the version, which come first.
     const VERSION: usize = size_of::<i64>();
-    /// Four lanes by their longest names, and what is asked about them.
+    /// Enough for four lanes with the longest names, and the other parameters.
     const CAPACITY: usize = 560;
 
-    /// The same at this version of the data.
+    /// The same key at this version of the data.
     #[must_use]
     #[inline]
     pub fn at(mut self, version: i64) -> Self {
@@ -261,8 +261,8 @@ impl AnswerKey {
         &self.bytes[..self.length]
     }
 
-    /// The strong tag of the answer with this key. It changes with the data and with the program, whose next version
-    /// may write the same data differently.
+    /// The strong tag of the answer with this key. It changes with the data and with the version of the program, which
+    /// may format the same data differently.
     #[must_use]
     pub fn etag(&self) -> HeaderValue {
         etag_of(chassis::VERSION, self.as_slice())
@@ -270,7 +270,7 @@ impl AnswerKey {
 }
 
 fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
-    // FNV-1a: the same on every instance and in every build, as the standard hasher does not promise to be.
+    // FNV-1a is the same on every instance and in every build; the standard hasher does not guarantee this.
     let hash = revision.as_bytes().iter().chain(key).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });

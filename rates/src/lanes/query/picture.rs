@@ -1,4 +1,4 @@
-//! What a request for a picture asks beyond the rates it shows.
+//! The parameters of a picture, beyond those of its rates.
 
 use std::borrow::Cow;
 
@@ -36,7 +36,7 @@ pub enum Theme {
 }
 
 impl<'a> Picture<'a> {
-    /// The most lanes to compare the first with: four lines can still be told apart.
+    /// The maximum number of lanes to compare the first with: four lines can still be distinguished.
     pub const MAX_COMPARED: usize = 3;
 
     /// Reads what the query string of `/rates.svg` has beyond that of `/rates`.

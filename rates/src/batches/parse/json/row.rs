@@ -1,4 +1,4 @@
-//! A row of JSON: an object with the fields of a price, or whatever else stands in its place.
+//! A row of JSON: an object with the fields of a price, or any other value in its place.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 
 use crate::batches::parse::rows::{FIELDS, RawFields, RawValue};
 
-/// So many unknown fields of a row are named.
+/// The maximum number of unknown fields that are named per row.
 const NAMED_UNKNOWN_FIELDS: usize = 4;
 
 /// A row before it is checked.
@@ -15,7 +15,7 @@ pub(super) enum Row {
     Other(Cow<'static, str>),
 }
 
-/// Values that no field takes become texts that show them. Nested ones are skipped without recursion.
+/// Values of the wrong type become texts for messages. Nested ones are skipped without recursion.
 macro_rules! visit_other_values {
     ($other:expr) => {
         fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
