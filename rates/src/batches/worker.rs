@@ -38,7 +38,7 @@ pub(crate) struct QueuedBatch {
     /// The number of its content, which is kept in pieces.
     pub(crate) content: i64,
     /// How its rows are written.
-    pub(crate) format: String,
+    pub(crate) format: Format,
 }
 
 impl QueuedBatch {
@@ -78,19 +78,14 @@ impl BatchHandler {
         queued: &QueuedBatch,
         rows_read: &Arc<AtomicU64>,
     ) -> Result<Batch, BatchError> {
-        let format = Format::named(&queued.format)
-            .ok_or_else(|| sqlx::Error::Decode(format!("unknown format {}", queued.format).into()))?;
         // Each piece is read by another connection, because this one is in COPY.
         let primary = &self.app.database.primary;
-        let pieces = stream::unfold(1, |number| async move {
-            match content::piece(primary, queued.content, number).await {
-                Ok(None) => None,
-                Ok(Some(piece)) => Some((Ok(Bytes::from(piece)), number + 1)),
-                Err(error) => Some((Err(error), number)),
-            }
+        let pieces = stream::try_unfold(1, |number| async move {
+            let piece = content::piece(primary, queued.content, number).await?;
+            Ok::<_, sqlx::Error>(piece.map(|piece| (Bytes::from(piece), number + 1)))
         });
         let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
-        let content = upload.stage(&mut *transaction, format, Arc::clone(rows_read)).await?;
+        let content = upload.stage(&mut *transaction, queued.format, Arc::clone(rows_read)).await?;
         Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
     }
 
@@ -159,7 +154,7 @@ impl Handler for BatchHandler {
         match done {
             Ok(batch) => {
                 if let Some(version) = batch.data_version {
-                    self.app.freshness.observe(version);
+                    self.app.lanes.freshness.observe(version);
                 }
                 self.app.outcomes.count_done();
                 tracing::info!(
