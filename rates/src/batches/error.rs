@@ -39,6 +39,9 @@ impl From<BatchError> for Problem {
             BatchError::Read(ReadError::Interrupted(source)) => {
                 Self::new(StatusCode::BAD_REQUEST).detail("The upload ended before it was complete.").cause(source)
             }
+            BatchError::Read(ReadError::Damaged(source)) => Self::new(StatusCode::BAD_REQUEST)
+                .detail("The content cannot be decompressed; send valid gzip, or omit Content-Encoding.")
+                .cause(source),
             BatchError::Read(error) => Self::internal(error),
             BatchError::Faults(content) => unacceptable(content),
             // The ports were there when the rows were checked; another client has deleted one since.

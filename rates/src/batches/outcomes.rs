@@ -4,8 +4,8 @@ use chassis::Problem;
 use http::StatusCode;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
-/// Counters since this instance started. Repeated batches, and requests without a batch (no key, wrong media type), are not
-/// counted.
+/// Counters since this instance started. Repeated batches, and requests without a batch (no key, wrong media type), are
+/// not counted.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     done: Counter,

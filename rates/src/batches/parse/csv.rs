@@ -77,7 +77,7 @@ fn wrong_columns(header: &[Cow<'_, str>]) -> String {
         if !FIELDS.contains(&&**name) {
             wrong.push(format!("{} is not a column of prices", quoted(name)));
         } else if header[..position].contains(name) {
-            wrong.push(format!("{name} is there twice"));
+            wrong.push(format!("{name} appears twice"));
         }
     }
     // Rows may have any number of columns.

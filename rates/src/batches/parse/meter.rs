@@ -24,6 +24,8 @@ pub enum ReadError {
     TooLarge(u64),
     /// The content ended before it was complete.
     Interrupted(Box<dyn Error + Send + Sync>),
+    /// The content cannot be decompressed.
+    Damaged(io::Error),
     /// A row is too long.
     RowTooLong,
     /// The receiver of the rows is gone.
@@ -37,6 +39,7 @@ impl fmt::Display for ReadError {
         match self {
             Self::TooLarge(limit) => write!(f, "the content is larger than {limit} bytes"),
             Self::Interrupted(_) => f.write_str("the content ended before it was complete"),
+            Self::Damaged(_) => f.write_str("the content cannot be decompressed"),
             Self::RowTooLong => write!(f, "a row is longer than {LONGEST_ROW} bytes"),
             Self::Closed => f.write_str("the receiver of the rows is gone"),
             Self::Panicked(_) => f.write_str("the reader panicked"),
@@ -48,6 +51,7 @@ impl Error for ReadError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Interrupted(source) => Some(&**source),
+            Self::Damaged(source) => Some(source),
             Self::Panicked(source) => Some(source),
             _ => None,
         }
@@ -120,9 +124,8 @@ impl<R: Read> Meter<R> {
     pub(in crate::batches) fn read_piece(&mut self, size: usize) -> Result<Vec<u8>, ReadError> {
         let mut piece = Vec::with_capacity(size);
         self.position.start_row();
-        self.by_ref().take(size as u64).read_to_end(&mut piece).map_err(|error| {
-            ReadError::try_from(error).unwrap_or_else(|error| ReadError::Interrupted(error.into()))
-        })?;
+        self.by_ref().take(size as u64).read_to_end(&mut piece)
+            .map_err(|error| ReadError::try_from(error).unwrap_or_else(ReadError::Damaged))?;
         Ok(piece)
     }
 }

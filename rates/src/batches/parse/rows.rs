@@ -8,7 +8,7 @@ use super::{
     LISTED_FAULTS,
     meter::{BUFFER, Position, ReadError},
 };
-use crate::http::parameters::{PlaceName, parse_day, quoted};
+use crate::http::parameters::{Fault, PlaceName, parse_day, quoted};
 
 /// The fields of a row, in the order in which they are written for COPY.
 pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];
@@ -43,18 +43,6 @@ pub(super) type RawFields<'a> = [Option<RawValue<'a>>; 4];
 pub(super) enum Numbers {
     Typed,
     Text,
-}
-
-/// What is wrong with a value: a code for programs, and a sentence for people.
-struct Fault {
-    code: &'static str,
-    detail: String,
-}
-
-impl From<(&'static str, String)> for Fault {
-    fn from((code, detail): (&'static str, String)) -> Self {
-        Self { code, detail }
-    }
 }
 
 /// Receives rows in COPY's text format, with the number of rows so far.
@@ -118,9 +106,9 @@ impl<'a> Rows<'a> {
             let start = self.text.len();
             let checked = match value {
                 Some(value) => write_value(&mut self.text, name, value, numbers),
-                None => Err(Fault { code: "missing", detail: format!("{name} is missing") }),
+                None => Err(("missing", format!("{name} is missing"))),
             };
-            if let Err(Fault { code, detail }) = checked {
+            if let Err((code, detail)) = checked {
                 self.text.truncate(start);
                 self.text.extend_from_slice(b"\\N");
                 let value = value.as_ref().map(RawValue::shown);
@@ -192,10 +180,10 @@ fn parse_price(value: &RawValue<'_>, numbers: Numbers) -> Result<i64, Fault> {
     if (1..=i64::from(i32::MAX)).contains(&price) {
         Ok(price)
     } else {
-        Err(Fault { code: "out_of_range", detail: format!("a price is from 1 to {}", i32::MAX) })
+        Err(("out_of_range", format!("a price is from 1 to {}", i32::MAX)))
     }
 }
 
 fn malformed(value: &RawValue<'_>, right: &str) -> Fault {
-    Fault { code: "malformed", detail: format!("{} is not {right}", value.shown()) }
+    ("malformed", format!("{} is not {right}", value.shown()))
 }
