@@ -113,10 +113,19 @@ impl Freshness {
         self.version.fetch_max(version, Ordering::AcqRel);
     }
 
-    /// Records that a connection listens and has then read `version`. Not a maximum, because the database may have been
-    /// restored to an earlier state.
-    pub(super) fn begin(&self, version: i64) {
-        self.version.store(version, Ordering::Release);
+    /// The newest version, up to date or not; 0 if none was ever known.
+    pub(super) fn newest(&self) -> i64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Records that a connection listens and has then read `version`; `before` is [`Self::newest`] before it read.
+    ///
+    /// The version may be lower, because the database may have been restored to an earlier state. But if this instance
+    /// has observed another one meanwhile, such as that of a write that it acknowledged, the version only grows.
+    pub(super) fn begin(&self, before: i64, version: i64) {
+        if self.version.compare_exchange(before, version, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            self.observe(version);
+        }
         self.listening.store(1, Ordering::Release);
         *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -125,9 +134,7 @@ impl Freshness {
     pub(super) fn end(&self, now: Listening) -> Listening {
         let before = self.listening();
         self.listening.store(if now == Listening::Away { 2 } else { 0 }, Ordering::Release);
-        if before == Listening::Live {
-            *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
+        self.listened_until.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         before
     }
 
@@ -212,7 +219,9 @@ impl AnswerCache {
         let make = async |newest_known| {
             self.misses.fetch_add(1, Ordering::Relaxed);
             let (body, version) = make(newest_known).await?;
-            Ok::<_, E>(CachedAnswer { body: Bytes::from(body), etag: key.at(version).etag(), version })
+            // Without the spare capacity, which the cache would hold but not count.
+            let body = Bytes::from(body.into_boxed_slice());
+            Ok::<_, E>(CachedAnswer { body, etag: key.at(version).etag(), version })
         };
         if let Some(version) = self.freshness.current() {
             return match self.get_or_make(key, version, make(version)).await {
@@ -311,14 +320,35 @@ mod tests {
     fn nothing_is_known_before_and_after_it_listens() {
         let freshness = Freshness::default();
         assert_eq!((freshness.current(), freshness.last_known()), (None, None));
-        freshness.begin(7);
+        freshness.begin(0, 7);
         freshness.observe(9);
         freshness.observe(8);
         assert_eq!(freshness.current(), Some(9));
         freshness.forget();
         assert_eq!(freshness.current(), None);
         assert_eq!(freshness.last_known().unwrap().0, 9);
-        freshness.begin(5);
+        freshness.begin(freshness.newest(), 5);
         assert_eq!(freshness.current(), Some(5), "a restored database may be older");
+    }
+
+    #[test]
+    fn a_write_acknowledged_while_the_version_is_read_is_not_forgotten() {
+        let freshness = Freshness::default();
+        freshness.begin(0, 7);
+        freshness.forget();
+        let before = freshness.newest();
+        freshness.observe(9);
+        freshness.begin(before, 8);
+        assert_eq!(freshness.current(), Some(9));
+    }
+
+    #[test]
+    fn an_instance_that_never_listened_does_not_call_old_answers_new() {
+        let freshness = Freshness::default();
+        freshness.end(Listening::Away);
+        freshness.observe(7);
+        std::thread::sleep(Duration::from_millis(5));
+        freshness.end(Listening::Away);
+        assert!(freshness.last_known().unwrap().1 >= Duration::from_millis(5));
     }
 }

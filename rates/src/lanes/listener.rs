@@ -58,7 +58,8 @@ async fn listen_once(
     let mut listener = PgListener::connect_with(&own).await?;
     listener.listen(CHANNEL).await?;
     // Read after LISTEN, so that every later commit notifies this connection.
-    freshness.begin(sql::current_version(&mut listener).await?.version);
+    let before = freshness.newest();
+    freshness.begin(before, sql::current_version(&mut listener).await?.version);
     tracing::info!("listening for changes of the data");
     loop {
         match timeout(HEARTBEAT, listener.try_recv()).await {

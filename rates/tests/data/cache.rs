@@ -47,7 +47,7 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
         for price in 2..150 {
             let version = set_price(&pool, price).await;
             // What a handler does before it acknowledges a write.
-            instance.app.freshness.observe(version);
+            instance.app.lanes.freshness.observe(version);
             acknowledged.store(price, Ordering::SeqCst);
             tokio::task::yield_now().await;
         }
@@ -71,8 +71,8 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
     let ((), a, b, c) = tokio::join!(writer, reader(), reader(), reader());
     assert!(a + b + c > 100, "the readers read {a}, {b} and {c} times");
     // The other instance follows by notification.
-    let newest = instance.app.freshness.current();
-    other.until(|other| other.app.freshness.current() >= newest).await;
+    let newest = instance.app.lanes.freshness.current();
+    other.until(|other| other.app.lanes.freshness.current() >= newest).await;
     assert_eq!(price(&other).await, 149);
 }
 
@@ -89,14 +89,14 @@ async fn an_instance_that_lost_its_notifications_does_not_use_the_cache(pool: Pg
     .await
     .unwrap();
     assert!(killed, "there was a listener");
-    instance.until(|instance| instance.app.freshness.current().is_none()).await;
+    instance.until(|instance| instance.app.lanes.freshness.current().is_none()).await;
     set_price(&pool, 7).await;
     assert_eq!(price(&instance).await, 7, "while it does not listen");
-    instance.until(|instance| instance.app.freshness.current().is_some()).await;
+    instance.until(|instance| instance.app.lanes.freshness.current().is_some()).await;
     assert_eq!(price(&instance).await, 7, "when it listens again");
     set_price(&pool, 8).await;
     let newest: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
-    instance.until(|instance| instance.app.freshness.current() == Some(newest)).await;
+    instance.until(|instance| instance.app.lanes.freshness.current() == Some(newest)).await;
     assert_eq!(price(&instance).await, 8);
 }
 
@@ -130,24 +130,12 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
     three_prices(&pool).await;
     // A pool of its own, closed to stand for a database that is gone.
     let options = (*pool.connect_options()).clone();
-    let mortal = PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap();
     for (stale_seconds, status) in [("600", 200), ("0", 503)] {
-        let mortal = if stale_seconds == "600" {
-            mortal.clone()
-        } else {
-            PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap()
-        };
-        let instance =
-            Instance::with(Database::of(mortal.clone()), &[("RATES__CACHE__STALE_SECONDS", stale_seconds)]);
-        let listening = tokio::spawn({
-            let app = instance.app.clone();
-            async move { app.lanes.listen().await }
-        });
-        instance.until(|instance| instance.app.freshness.current().is_some()).await;
+        let mortal = PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap();
+        let variables = [("RATES__CACHE__STALE_SECONDS", stale_seconds)];
+        let mut instance = Instance::with(Database::of(mortal.clone()), &variables).listening().await;
         assert_eq!(price(&instance).await, 1);
-        listening.abort();
-        let _ = listening.await;
-        instance.app.freshness.forget();
+        instance.stop_listening().await;
         mortal.close().await;
         let answer = instance.rates("asia", "europe", DAY, DAY).await.expect(status);
         if status == 200 {
@@ -164,29 +152,22 @@ async fn at_the_start_of_an_outage_a_stale_answer_does_not_wait_for_the_database
     let options = (*pool.connect_options()).clone();
     let busy = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
     let busy = busy.connect_with(options).await.unwrap();
-    let instance = Instance::with(Database::of(busy.clone()), &[]);
-    let listening = tokio::spawn({
-        let app = instance.app.clone();
-        async move { app.lanes.listen().await }
-    });
-    instance.until(|instance| instance.app.freshness.current().is_some()).await;
+    let mut instance = Instance::with(Database::of(busy.clone()), &[]).listening().await;
     let lane = format!("orig_code=asia&dest_code=europe&date_from={DAY}&date_to={DAY}");
-    let page = async |query: &str| {
+    let page = async |instance: &Instance, query: &str| {
         let request = http::Request::get(format!("/?{query}")).header("accept", "text/html");
         instance.send(request.body(axum::body::Body::empty()).unwrap()).await
     };
     assert_eq!(price(&instance).await, 1);
-    let first = page(&lane).await.expect(200);
-    assert_eq!(page(&lane).await.expect(200).header("cache-status"), "rates; hit");
-    listening.abort();
-    let _ = listening.await;
+    let first = page(&instance, &lane).await.expect(200);
+    assert_eq!(page(&instance, &lane).await.expect(200).header("cache-status"), "rates; hit");
 
-    // No connection can be had, and nobody knows yet that the database is away.
+    // Every connection is taken, and the outage is not known yet.
+    instance.stop_listening().await;
     let taken = busy.acquire().await.unwrap();
-    instance.app.freshness.forget();
     let begun = Instant::now();
     let rates = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
-    let stale = page(&lane).await.expect(200);
+    let stale = page(&instance, &lane).await.expect(200);
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     assert_eq!(stale.body, first.body);
     for answer in [rates, stale] {
@@ -194,8 +175,8 @@ async fn at_the_start_of_an_outage_a_stale_answer_does_not_wait_for_the_database
         assert_ne!(answer.header("age"), "", "{answer}");
         assert_eq!(answer.header("cache-control"), "no-store", "{answer}");
     }
-    let unavailable = page(&lane.replace("europe", "baltic")).await.expect(503);
+    let unavailable = page(&instance, &lane.replace("europe", "baltic")).await.expect(503);
     assert!(unavailable.header("content-type").starts_with("text/html"), "{unavailable}");
     drop(taken);
-    assert_eq!(page(&lane).await.expect(200).header("cache-status"), "rates; fwd=miss");
+    assert_eq!(page(&instance, &lane).await.expect(200).header("cache-status"), "rates; fwd=miss");
 }
