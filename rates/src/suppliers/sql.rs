@@ -10,6 +10,8 @@ pub(crate) struct KeyRow {
     pub(crate) secret_hash: Vec<u8>,
     /// Neither revoked nor expired.
     pub(crate) valid: bool,
+    /// Whether its last recorded use is more than a minute ago.
+    pub(crate) use_is_due: bool,
 }
 
 /// A key as `rates key list` shows it.
@@ -66,7 +68,8 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
         KeyRow,
         // Not now(), which is the start of the transaction: a long upload checks again at its end.
         r#"select supplier, secret_hash,
-                  revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "valid!"
+                  revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "valid!",
+                  last_used_at is null or last_used_at < now() - interval '1 minute' as "use_is_due!"
            from api_keys where id = $1"#,
         id
     )
@@ -74,14 +77,8 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     .await
 }
 
-/// Records that a key was used, to the minute: an update for every request would cost more than the request.
-pub(crate) async fn touch(executor: impl PgExecutor<'_>, id: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update api_keys set last_used_at = now()
-         where id = $1 and (last_used_at is null or last_used_at < now() - interval '1 minute')",
-        id
-    )
-    .execute(executor)
-    .await?;
+/// Records that a key was used.
+pub(crate) async fn record_use(executor: impl PgExecutor<'_>, id: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("update api_keys set last_used_at = now() where id = $1", id).execute(executor).await?;
     Ok(())
 }

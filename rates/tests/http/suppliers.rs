@@ -64,6 +64,7 @@ async fn reads_are_open_unless_configured_otherwise(pool: PgPool) {
     instance.ask("GET", rates, "").await.expect(401);
     instance.ask("GET", "/ports", "rates_1_x").await.expect(401);
     instance.ask("GET", rates, "rates_1_one").await.expect(200);
+    assert_eq!(count(&pool, "select count(*) from api_keys where last_used_at is not null").await, 1);
     instance.ask("GET", "/healthz", "").await.expect(200);
 }
 
