@@ -19,8 +19,8 @@ pub struct Options {
     /// Add to the prices that the database holds
     #[arg(long, conflicts_with_all = ["replace", "if_empty"])]
     append: bool,
-    /// Replace the prices that the database holds (and, with a dump, the places) in one step: until the load ends well,
-    /// the old ones stay
+    /// Replace the prices that the database holds (and, with a dump, the places) in one step: the old ones stay until
+    /// the load succeeds
     #[arg(long, conflicts_with = "if_empty")]
     replace: bool,
     /// Do nothing, and succeed, if the database already holds prices

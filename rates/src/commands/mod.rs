@@ -20,7 +20,7 @@ pub enum Command {
     ///
     /// Works on an empty database and on one that was loaded from a dump of regions, ports and prices; does nothing
     /// where nothing is pending. Several may run at once. Needs a role that owns the tables. With DB_APP_USER and
-    /// DB_APP_PASSWORD it also makes (or updates) the login role for `serve`, with the least it needs.
+    /// DB_APP_PASSWORD it also makes (or updates) the login role for `serve`, with the minimum privileges.
     Migrate,
     /// Load a dump, or prices alone
     ///
@@ -28,7 +28,7 @@ pub enum Command {
     /// prices as `rates push` takes them: CSV with the header orig_code,dest_code,day,price, .json or .ndjson. Any of
     /// them may be gzipped. All rows are stored, or none.
     Load(load::Options),
-    /// Prove that the rollup equals the raw prices
+    /// Check that the rollup equals the raw prices
     ///
     /// Exit code 0 if every row is right, 1 with the first differences if not; `rates rebuild` corrects them.
     Verify,

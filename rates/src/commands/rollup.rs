@@ -13,7 +13,7 @@ pub(super) async fn verify(settings: &Settings) -> Result<Exit, Failure> {
     if odd_prices > 0 {
         tracing::warn!(
             rows = odd_prices,
-            "some prices would be rejected today (not above 0, or no calendar day); the API serves them all the same"
+            "some prices would be rejected today (not above 0, or no calendar day); the API still serves them"
         );
     }
     if wrong_rows == 0 && tree_is_current {

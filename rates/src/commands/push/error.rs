@@ -16,7 +16,7 @@ pub(super) enum PushError {
     File(PathBuf, io::Error),
     Client(reqwest::Error),
     Unreachable(Url, reqwest::Error),
-    /// The connection broke after the file was sent.
+    /// The connection broke while the file was sent, or afterwards.
     Lost(reqwest::Error),
     /// The status, and when to try again according to the server.
     Busy(StatusCode, Option<Duration>),
@@ -76,7 +76,7 @@ impl fmt::Display for PushError {
                 file.display()
             ),
             Self::File(file, error) => write!(f, "cannot read {}: {error}", file.display()),
-            Self::Client(error) => write!(f, "cannot start: {}", chain(error)),
+            Self::Client(error) => write!(f, "cannot send the request: {}", chain(error)),
             Self::Unreachable(url, error) => write!(f, "cannot reach {url}: {}", chain(error)),
             Self::Lost(error) => write!(f, "lost the connection to the server: {}", chain(error)),
             Self::Busy(status, _) => write!(f, "the server answers {status}"),
@@ -88,7 +88,7 @@ impl fmt::Display for PushError {
             Self::Failed(id) => write!(f, "batch {id} failed, and the server does not say why"),
             Self::Withdrawn(id) => write!(
                 f,
-                "batch {id} of this name was withdrawn; to store the file again, name it anew: --idempotency-key NAME"
+                "batch {id} of this name was withdrawn; to store the file again, give it a new name: --idempotency-key NAME"
             ),
         }
     }

@@ -138,7 +138,11 @@ impl<'a> Push<'a> {
         let bar = progress::bytes(length, "sending");
         let response = self.request(file, length, &bar).send().await;
         bar.finish_and_clear();
-        response.map_err(|error| PushError::Unreachable(self.options.url.clone(), error))
+        response.map_err(|error| match error {
+            error if error.is_builder() => PushError::Client(error),
+            error if error.is_connect() => PushError::Unreachable(self.options.url.clone(), error),
+            error => PushError::Lost(error),
+        })
     }
 
     fn request(&self, file: File, length: u64, bar: &ProgressBar) -> reqwest::RequestBuilder {
