@@ -27,7 +27,7 @@ pub enum Mode {
     IntoEmpty,
     /// They stay.
     Append,
-    /// They are replaced; until the load ends well, they stay.
+    /// They are replaced when the load succeeds.
     Replace,
 }
 
@@ -71,7 +71,9 @@ pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -
     };
     transaction.commit().await?;
     bar.set_message("updating statistics");
-    sql::vacuum_analyze(connection).await?;
+    if let Err(error) = sql::vacuum_analyze(connection).await {
+        tracing::warn!(error = %error, "the prices are stored; run VACUUM ANALYZE, without which queries may be slow");
+    }
     bar.finish_and_clear();
     Ok(Loaded {
         regions: places.regions.len(),

@@ -180,8 +180,27 @@ async fn a_replacement_withdraws_the_batches_whose_prices_it_deletes(pool: PgPoo
     let csv = file(b"orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n");
     assert_eq!(load(&pool, csv.path(), Mode::Replace).await.unwrap().prices, 1);
     assert_eq!(count(&pool).await, 1);
-    let state: String = sqlx::query_scalar("select state from batches").fetch_one(&pool).await.unwrap();
+    let (state, is_newest): (String, bool) =
+        sqlx::query_as("select state, batches.data_version = version from batches, data_version")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
     assert_eq!(state, "withdrawn", "its prices are gone");
+    assert!(is_newest, "this version is the first without them");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn prices_are_loaded_even_if_the_statistics_cannot_be_updated(pool: PgPool) {
+    let before = count(&pool).await;
+    // VACUUM needs this lock, too; storing prices does not.
+    let mut locked = pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table prices in share update exclusive mode").execute(&mut *locked).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql("set lock_timeout = '200ms'").execute(&mut *connection).await.unwrap();
+    let csv = file(b"orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n");
+    load_file(&mut connection, csv.path(), Mode::Append).await.unwrap();
+    locked.rollback().await.unwrap();
+    assert_eq!(count(&pool).await, before + 1);
 }
 
 #[sqlx::test(migrations = false)]
