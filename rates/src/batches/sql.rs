@@ -227,7 +227,9 @@ pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<O
 /// Marks every batch as withdrawn, after all prices were deleted.
 pub(crate) async fn withdraw_all(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp() where state = 'done'"
+        "update batches set state = 'withdrawn', withdrawn_at = clock_timestamp(),
+                data_version = (select version from data_version)
+         where state = 'done'"
     )
     .execute(connection)
     .await?;
