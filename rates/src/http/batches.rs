@@ -188,7 +188,7 @@ pub(crate) async fn withdraw_batch(
     let mut batch = find_own(&app, &supplier, id).await?;
     if let Some(withdrawn) = withdraw(&app, id).await? {
         if let Some(version) = withdrawn.data_version {
-            app.freshness.observe(version);
+            app.lanes.freshness.observe(version);
         }
         batch = withdrawn;
     } else if batch.state == BatchState::Done {

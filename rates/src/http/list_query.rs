@@ -37,8 +37,8 @@ impl<'a> ListQuery<'a> {
             }
             seen.push(*name);
             match *name {
-                "q" if value.len() <= 200 => list.q = Some(value).filter(|value| !value.trim().is_empty()),
-                "q" => faults.push(FieldError::new("q", "too_long", "q is longer than 200 bytes")),
+                "q" if value.chars().count() <= 200 => list.q = Some(value).filter(|value| !value.trim().is_empty()),
+                "q" => faults.push(FieldError::new("q", "too_long", "q is longer than 200 characters")),
                 "region" => list.region = Some(value),
                 "after" => list.after = Some(value),
                 _ => match value.parse() {
@@ -69,8 +69,9 @@ mod tests {
         for wrong in ["limit=0", "limit=11", "limit=x", "limit=", "q=a&q=b"] {
             assert_eq!(ListQuery::parse(wrong, KNOWN, 10).expect_err(wrong).len(), 1, "{wrong}");
         }
-        let long = format!("q={}", "a".repeat(201));
-        assert!(ListQuery::parse(&long, KNOWN, 10).is_err());
+        let long = format!("q={}", "ü".repeat(200));
+        assert!(ListQuery::parse(&long, KNOWN, 10).is_ok());
+        assert!(ListQuery::parse(&(long + "a"), KNOWN, 10).is_err());
     }
 
     proptest! {

@@ -92,7 +92,7 @@ pub(crate) struct UnacceptablePrices {
         (status = 202, description = "The content is queued; the batch at `Location` shows its progress", body = BatchBody),
         (status = 400, description = "The upload ended early, or a header is wrong"),
         (status = 401, description = "No valid key"),
-        (status = 409, description = "The `Idempotency-Key` belongs to other content"),
+        (status = 409, description = "The `Idempotency-Key` was already used for different content"),
         (status = 413, description = "The content is too large; split it"),
         (status = 415, description = "The media type or the encoding is not supported"),
         (status = 422, description = "The content has faults; nothing was stored", body = UnacceptablePrices, content_type = "application/problem+json"),
@@ -149,7 +149,7 @@ async fn take_batch(
     match &outcome {
         Outcome::Queued(_) => app.queue.wake(),
         // The next read on this instance must include what it just acknowledged.
-        Outcome::Stored(Batch { data_version: Some(version), .. }) => app.freshness.observe(*version),
+        Outcome::Stored(Batch { data_version: Some(version), .. }) => app.lanes.freshness.observe(*version),
         _ => {}
     }
     Ok(outcome.into_response())
@@ -189,8 +189,7 @@ impl Request<'_> {
             return Ok(Outcome::Repeated(first));
         }
         let batch = sql::insert(&mut *transaction, self.identity(digest), BatchState::Queued).await?;
-        let format = self.headers.format.name().to_owned();
-        let queued = QueuedBatch { batch: batch.id, content, format };
+        let queued = QueuedBatch { batch: batch.id, content, format: self.headers.format };
         self.app.queue.put(transaction, &queued.payload()).await?;
         Ok(Outcome::Queued(batch))
     }
@@ -209,9 +208,9 @@ impl Request<'_> {
         let first = sql::find_same(transaction, self.identity(digest), seconds).await?;
         match first {
             Some(first) if first.content_sha256 != digest.sha256 => Err(Problem::new(StatusCode::CONFLICT)
-                .kind("idempotency-key-reused", "Idempotency-Key used for other content")
+                .kind("idempotency-key-reused", "Idempotency-Key used for different content")
                 .detail(format!(
-                    "Batch {} has this Idempotency-Key and other content; send this content under another key.",
+                    "Batch {} already uses this Idempotency-Key for different content; use another Idempotency-Key.",
                     first.id
                 ))),
             first => Ok(first),

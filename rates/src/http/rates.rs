@@ -76,7 +76,7 @@ pub(crate) struct DailyRate {
             ("ETag" = String, description = "Changes when the data does"),
             ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is unreachable"),
         )),
-        (status = 304, description = "The answer that you have is still right"),
+        (status = 304, description = "Your copy is still current"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
         (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
     ),
@@ -141,7 +141,9 @@ async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Res
     };
     let key = query.key(&form);
     let if_none_match = request.headers.get(header::IF_NONE_MATCH);
+    // `*` means any answer, and there is none for unknown places.
     if let Some(if_none_match) = if_none_match
+        && if_none_match != "*"
         && let Some(current) = lanes.cache.current_etag(&key)
         && answer::names_tag(if_none_match, &current)
     {

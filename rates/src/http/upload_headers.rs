@@ -49,14 +49,17 @@ impl<'a> UploadHeaders<'a> {
     }
 }
 
-/// The value of a header; one that is not text becomes `?`, which no header accepts.
+/// The value of a header; one that is not text becomes NUL, which every check rejects.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).map(|value| value.to_str().unwrap_or("?").trim())
+    headers.get(name).map(|value| value.to_str().unwrap_or("\0").trim())
 }
 
 fn parse_content_type(content_type: &str) -> Result<Format, Problem> {
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    let charset = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("charset="));
+    let charset = parameters
+        .split(';')
+        .filter_map(|parameter| parameter.trim().split_once('='))
+        .find_map(|(name, value)| name.eq_ignore_ascii_case("charset").then_some(value));
     Format::ALL
         .into_iter()
         .find(|format| media_type.trim().eq_ignore_ascii_case(format.media_type()))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    supplier_client::{CSV, ROWS, count, count_prices, gzip, work_off},
+    supplier_client::{CSV, ROWS, count, count_prices, gzip, work_off, work_until},
     support::Instance,
 };
 
@@ -34,7 +34,7 @@ async fn a_withdrawal_deletes_exactly_the_prices_of_the_batch(pool: PgPool) {
         .await
         .unwrap();
     let first = instance.post(CSV, ROWS).await.expect(201).json();
-    instance.post_with(CSV, ROWS, &[("idempotency-key", "again")]).await.expect(201);
+    let second = instance.post_with(CSV, ROWS, &[("idempotency-key", "again")]).await.expect(201).json();
     assert_eq!(count_prices(&pool).await, 7);
     let path = format!("/batches/{}", first["id"]);
     for _ in 0..2 {
@@ -47,10 +47,11 @@ async fn a_withdrawal_deletes_exactly_the_prices_of_the_batch(pool: PgPool) {
     let sql =
         "select sum(price_count)::bigint from daily_rates where origin = 'asia' and destination = 'europe'";
     assert_eq!(count(&pool, sql).await, 4);
-    // The same content counts as new once it was withdrawn.
-    instance.post(CSV, ROWS.to_owned()).await.expect(200);
-    let again = "select count(*) from batches";
-    assert_eq!(count(&pool, again).await, 2, "the other batch of this content is still in");
+    let repeated = instance.post(CSV, ROWS).await.expect(200).json();
+    assert_eq!(repeated["id"], second["id"], "it repeats the batch that is still stored");
+    instance.ask("DELETE", &format!("/batches/{}", second["id"]), "rates_1_one").await.expect(200);
+    // Content counts as new once it was withdrawn.
+    instance.post(CSV, ROWS).await.expect(201);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
@@ -114,6 +115,17 @@ async fn a_queued_batch_that_fails_keeps_its_problem(pool: PgPool) {
     assert_eq!(instance.post_with(CSV, text, &wish).await.expect(200).json(), failed);
     instance.ask("DELETE", &path, "rates_1_one").await.expect(409);
     assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_whose_content_cannot_be_read_is_tried_again_later(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
+    sqlx::raw_sql("alter table batch_pieces rename content to renamed").execute(&pool).await.unwrap();
+    work_until(&instance, &pool, "select count(*) from jobs where attempts = 0").await;
+    let failed = "select count(*) from jobs where attempts = 1 and last_error like '%content%'";
+    assert_eq!(count(&pool, failed).await, 1);
+    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued'").await, 1);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]

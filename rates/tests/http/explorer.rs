@@ -1,4 +1,4 @@
-//! The page of `GET /`, its files, and the headers that bind the browser.
+//! The page of `GET /`, its files, and the security headers.
 
 use axum::body::Body;
 use http::Request;
@@ -100,7 +100,7 @@ async fn what_a_stranger_writes_stays_text(pool: PgPool) {
     assert!(!html.contains("\"onfocus"), "{html}");
 }
 
-/// What browsers heed only of documents.
+/// Headers that browsers apply only to documents.
 const OF_DOCUMENTS: [(&str, &str); 4] = [
     ("x-frame-options", "DENY"),
     ("referrer-policy", "same-origin"),

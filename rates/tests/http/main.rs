@@ -1,4 +1,5 @@
-//! A module for each file of handlers in `src/http`, by the same name; and `every_route` for what holds for all of them.
+//! A module for each file of handlers in `src/http`, by the same name; `suppliers` for keys, and `every_route` for what
+//! all routes share.
 
 mod supplier_client;
 #[path = "../support/mod.rs"]

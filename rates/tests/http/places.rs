@@ -99,12 +99,12 @@ async fn unknown_places_and_wrong_parameters_are_problems(pool: PgPool) {
 async fn a_new_port_is_known_at_once(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     instance.get("/ports/DEHAM").await.expect(404);
-    let version = instance.app.freshness.current();
+    let version = instance.app.lanes.freshness.current();
     sqlx::query("insert into ports values ('DEHAM', 'Hamburg', 'north_europe')")
         .execute(&pool)
         .await
         .unwrap();
-    instance.until(|instance| instance.app.freshness.current() != version).await;
+    instance.until(|instance| instance.app.lanes.freshness.current() != version).await;
     instance.get("/ports/DEHAM").await.expect(200);
     instance.rates("DEHAM", "asia", "2021-01-01", "2021-01-01").await.expect(200);
 }

@@ -1,7 +1,7 @@
 //! `POST /prices`: a batch is stored as a whole or not at all.
 
 use axum::body::Body;
-use http::Request;
+use http::{HeaderValue, Request};
 use rates::database::Database;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -142,6 +142,9 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
     cut.truncate(40);
     let body = instance.post_with(CSV, cut, &[("content-encoding", "gzip")]).await.expect(422).json();
     assert_eq!(body["errors"].as_array().unwrap().last().unwrap()["field"], "content", "{body}");
+    let headers = [("content-encoding", "gzip"), ("prefer", "respond-async")];
+    let damaged = instance.post_with(CSV, "no gzip", &headers).await.expect(400).json();
+    assert!(damaged["detail"].as_str().unwrap().contains("cannot be decompressed"), "{damaged}");
     assert_eq!(count_prices(&pool).await, 0);
     assert_eq!(count(&pool, "select count(*) from batches").await, 0);
 }
@@ -207,16 +210,20 @@ async fn one_of_several_equal_requests_stores_the_batch(pool: PgPool) {
 async fn too_large_too_frequent_and_unsupported_uploads_are_rejected(pool: PgPool) {
     let settings = [
         ("RATES__BATCHES__BODY_LIMIT_BYTES", "1000"),
-        ("RATES__BATCHES__PER_MINUTE_BY_KEY", "7"),
-        ("RATES__BATCHES__PER_MINUTE_BY_ADDRESS", "9"),
+        ("RATES__BATCHES__PER_MINUTE_BY_KEY", "8"),
+        ("RATES__BATCHES__PER_MINUTE_BY_ADDRESS", "10"),
     ];
     let instance = Instance::with(Database::of(pool.clone()), &settings);
     for (content_type, encoding) in
-        [("text/plain", "identity"), ("text/csv; charset=latin1", "gzip"), (CSV, "br")]
+        [("text/plain", "identity"), ("text/csv; Charset=latin1", "gzip"), (CSV, "br")]
     {
         instance.post_with(content_type, ROWS, &[("content-encoding", encoding)]).await.expect(415);
     }
-    instance.post_with(CSV, ROWS, &[("idempotency-key", " ")]).await.expect(400);
+    for wrong in [HeaderValue::from_static(" "), HeaderValue::from_bytes(b"k\xf6ln").unwrap()] {
+        let request = Request::post("/prices").header("content-type", CSV).header("idempotency-key", wrong);
+        let request = request.header("authorization", "Bearer rates_1_one").body(Body::from(ROWS)).unwrap();
+        instance.send(request).await.expect(400);
+    }
     let large = ROWS.to_owned() + &"\n".repeat(2000);
     instance.post(CSV, large.clone()).await.expect(413);
     instance.post_with(CSV, gzip(&large), &[("content-encoding", "gzip")]).await.expect(413);
@@ -269,7 +276,7 @@ async fn a_wrong_header_is_one_fault_that_says_what_would_be_right(pool: PgPool)
         ("orig_code;dest_code;day;price\nCNSGH;NLRTM;2021-01-01;100\n", "separated by semicolons"),
         ("orig_code\tdest_code\tday\tprice\nCNSGH\tNLRTM\t2021-01-01\t100\n", "separated by tabs"),
         ("from,to,day,price,note\n", "orig_code is missing, dest_code is missing, \"from\" is not a column"),
-        ("orig_code,dest_code,day,price,price\n", "price is there twice"),
+        ("orig_code,dest_code,day,price,price\n", "price appears twice"),
         ("CNSGH,NLRTM,2021-01-01,100\n", "it names no column of prices"),
     ] {
         let body = instance.post(CSV, text).await.expect_faults(&[(None, "header", "malformed")]);

@@ -163,15 +163,19 @@ async fn an_answer_that_a_client_holds_is_not_sent_again_until_the_data_changes(
     let unchanged = instance.send(again(&tag)).await.expect(304);
     assert!(unchanged.body.is_empty() && unchanged.header("etag") == tag, "{unchanged}");
     instance.send(again("\"other\"")).await.expect(200);
+    instance.send(again("*")).await.expect(304);
+    let unknown = "/rates?date_from=2021-01-01&date_to=2021-01-02&orig_code=CNGGX&dest_code=EETLL";
+    let any = Request::get(unknown).header("if-none-match", "*").body(Body::empty()).unwrap();
+    instance.send(any).await.expect(400);
     let other = instance.rates("CNSZX", "EETLL", "2021-01-01", "2021-01-02").await;
     assert_ne!(other.header("etag"), tag, "another question has another tag");
 
-    let version = instance.app.freshness.current();
+    let version = instance.app.lanes.freshness.current();
     sqlx::query("update prices set price = price + 1 where orig_code = 'CNGGZ'")
         .execute(&pool)
         .await
         .unwrap();
-    instance.until(|instance| instance.app.freshness.current() != version).await;
+    instance.until(|instance| instance.app.lanes.freshness.current() != version).await;
     let fresh = instance.send(again(&tag)).await.expect(200);
     assert!(fresh.text().contains("\"price\":1002"), "{fresh}");
 }

@@ -1,6 +1,6 @@
 //! What tests of uploads share: the requests of suppliers and what the database holds afterwards.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use axum::body::Body;
 use chassis::Stop;
@@ -86,11 +86,19 @@ pub async fn count_prices(pool: &PgPool) -> i64 {
 
 /// Works until no job is left.
 pub async fn work_off(instance: &Instance, pool: &PgPool) {
+    work_until(instance, pool, "select count(*) from jobs").await;
+}
+
+/// Runs a worker until this query counts nothing; gives up after a minute.
+pub async fn work_until(instance: &Instance, pool: &PgPool, waiting: &str) {
     let stop = Stop::default();
     let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
-    while count(pool, "select count(*) from jobs").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    let worked = async {
+        while count(pool, waiting).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), worked).await.expect("the worker is done within a minute");
     stop.begin();
     worker.await.unwrap();
 }
