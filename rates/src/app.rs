@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use crate::{
     batches::{QUEUE, outcomes::Outcomes},
     database::{Database, MIGRATOR},
-    lanes::{Lanes, cache::Freshness},
+    lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
     suppliers::limits::WriteLimits,
 };
 
-/// `/readyz` gives up on the database after this time, before the check times out and cannot log the reason.
+/// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
 const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The state of the service; cheap to clone. Handlers of lanes take only [`Lanes`].
@@ -33,8 +33,6 @@ pub struct App(Arc<AppState>);
 pub struct AppState {
     /// The state of the handlers of lanes.
     pub lanes: Lanes,
-    /// The newest known version of the data; the same as in `lanes`.
-    pub freshness: Arc<Freshness>,
     /// The pools of the database.
     pub database: Database,
     /// Limits of requests.
@@ -70,7 +68,6 @@ impl App {
         let Settings { api, cache, batches, .. } = settings;
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
-            freshness: Arc::clone(&lanes.freshness),
             lanes,
             queue: Queue::new(QUEUE, database.primary.clone()),
             database,
@@ -128,12 +125,12 @@ impl Collector for Instruments {
             ),
             (
                 "database_listening",
-                "1 while changes of the data are heard of",
-                i64::from(app.freshness.current().is_some()),
+                "1 while notifications of data changes arrive",
+                i64::from(app.lanes.freshness.current().is_some()),
             ),
         ];
         // The version is the time of the last change in microseconds. Until it is known there is no age.
-        let age = app.freshness.last_known().map(|(version, _)| {
+        let age = app.lanes.freshness.last_known().map(|(version, _)| {
             let age = chrono::Utc::now().timestamp() - version / 1_000_000;
             ("data_age_seconds", "Time since prices or places last changed", age)
         });
@@ -145,7 +142,7 @@ impl Collector for Instruments {
         }
         for (name, help, value) in [
             ("rates_cache_hits", "Lookups that found an answer", cache.hits()),
-            ("rates_cache_misses", "Answers that had to be made", cache.misses()),
+            ("rates_cache_misses", "Answers that were not in the cache", cache.misses()),
         ] {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;

@@ -19,7 +19,7 @@ use crate::{
     settings::Settings,
 };
 
-/// `/readyz` gives up on the database after this time.
+/// The limit of the whole check of `/readyz`.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The rates service.

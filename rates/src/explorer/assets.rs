@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use crate::lanes::query::fnv1a;
+
 /// A file of the page.
 pub(crate) struct Asset {
     name: String,
@@ -26,9 +28,7 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
         // FNV-1a is enough to distinguish versions; collisions need not be hard to find.
-        let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a(content);
         Self { name: format!("{name}.{hash:016x}.{extension}"), media_type, content }
     }
 

@@ -24,6 +24,7 @@ use crate::{
 
 /// The days shown by default: a quarter, up to the newest day with a price.
 const DEFAULT_MONTHS: u32 = 3;
+
 #[derive(Template, Default)]
 #[template(path = "explorer.html")]
 struct Page<'a> {

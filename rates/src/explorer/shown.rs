@@ -73,7 +73,6 @@ pub(super) async fn show(
     for (origin, destination) in compare {
         let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
     }
-    let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0);
     Ok(Shown {
         title: if let [(name, _)] = series.as_slice() {
             name.clone()
@@ -88,7 +87,7 @@ pub(super) async fn show(
             .map(|((name, _), query)| ShownLane { name, query: api_query(query) })
             .collect(),
         table: table(&queries, &read),
-        days,
+        days: first.days(),
         full: compare.is_empty(),
     })
 }

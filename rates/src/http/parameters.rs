@@ -14,7 +14,7 @@ pub struct PlaceName<'a>(Cow<'a, str>);
 
 impl<'a> PlaceName<'a> {
     /// The longest name of a place, in bytes; the schema says the same of slugs.
-    pub const MAX_LENGTH: usize = 64;
+    const MAX_LENGTH: usize = 64;
 
     /// Returns a text that cannot name a place as the error.
     pub fn parse(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {

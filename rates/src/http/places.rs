@@ -162,7 +162,7 @@ pub(crate) struct RegionPath {
 
 /// Find ports and regions by code or name.
 ///
-/// The best match comes first; misspellings are forgiven. Made for completion while a person types.
+/// The best match comes first; misspellings are tolerated. Use it for autocompletion.
 #[utoipa::path(
     get, path = "/places", tag = "places", params(FindPlacesParams),
     responses(

@@ -6,4 +6,4 @@ pub(crate) mod sql;
 mod store;
 
 pub use model::{Catalogue, Place, PlaceKind, Port, Region};
-pub use store::CatalogueStore;
+pub(crate) use store::CatalogueStore;

@@ -1,9 +1,6 @@
 //! What a place is, and the catalogue of all of them with the tree that they form.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -88,9 +85,10 @@ pub struct Catalogue {
 impl Catalogue {
     /// Takes ports sorted by code and regions sorted by slug.
     pub(super) fn new(places_version: i64, ports: Vec<Port>, regions: &[RegionRow]) -> Self {
-        let regions = in_tree_order(regions, &ports);
+        let mut regions = in_tree_order(regions, &ports);
         let region_positions =
             regions.iter().enumerate().map(|(position, region)| (region.slug.clone(), position)).collect();
+        add_up_port_counts(&mut regions, &region_positions);
         let region_keys = regions.iter().map(|region| SearchKey::new(&region.slug, &region.name));
         let port_keys = ports.iter().map(|port| SearchKey::new(&port.code, &port.name));
         let search_keys = region_keys.chain(port_keys).collect();
@@ -189,7 +187,7 @@ impl Catalogue {
     }
 }
 
-/// Sorts regions depth first from the roots. A region whose parent is missing is a root. Siblings keep their order.
+/// Sorts regions depth first from the roots, each with the number of its own ports. A region whose parent is missing is a root. Siblings keep their order.
 fn in_tree_order(rows: &[RegionRow], ports: &[Port]) -> Vec<Region> {
     let slugs: HashSet<&str> = rows.iter().map(|row| row.slug.as_str()).collect();
     let mut children: HashMap<Option<&str>, Vec<&RegionRow>> = HashMap::new();
@@ -218,17 +216,13 @@ fn in_tree_order(rows: &[RegionRow], ports: &[Port]) -> Vec<Region> {
         });
         push_children(&mut stack, depth + 1, Some(&row.slug));
     }
-    add_up_port_counts(&mut regions);
     regions
 }
 
-/// Adds each region's ports to those of its parent, the deepest regions first.
-fn add_up_port_counts(regions: &mut [Region]) {
-    let positions: HashMap<String, usize> =
-        regions.iter().enumerate().map(|(position, region)| (region.slug.clone(), position)).collect();
-    let mut deepest_first: Vec<usize> = (0..regions.len()).collect();
-    deepest_first.sort_by_key(|position| Reverse(regions[*position].depth));
-    for position in deepest_first {
+/// Adds each region's ports to those of its parent. In tree order a parent comes before its children, so this goes
+/// backwards.
+fn add_up_port_counts(regions: &mut [Region], positions: &HashMap<String, usize>) {
+    for position in (0..regions.len()).rev() {
         let parent = regions[position].parent_slug.as_deref().and_then(|slug| positions.get(slug).copied());
         if let Some(parent) = parent {
             regions[parent].port_count += regions[position].port_count;

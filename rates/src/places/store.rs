@@ -16,7 +16,7 @@ struct Newest {
 
 /// Keeps the newest catalogue, and reads a newer one when the places have changed.
 #[derive(Debug, Default)]
-pub struct CatalogueStore {
+pub(crate) struct CatalogueStore {
     newest: Mutex<Newest>,
     /// Lets one task read; the others wait for its result.
     read_turn: tokio::sync::Mutex<()>,
@@ -26,7 +26,6 @@ impl CatalogueStore {
     /// Returns a catalogue that is valid for this version of the data or a newer one.
     pub(crate) async fn at(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
         if let Some(catalogue) = self.find(wanted) {
-            self.confirm(wanted.version);
             return Ok(catalogue);
         }
         // Boxed: reads are rare, and without the box every caller's future would be as large as a read needs.
@@ -40,15 +39,14 @@ impl CatalogueStore {
         (newest.version == version).then(|| Arc::clone(&newest.catalogue))
     }
 
+    /// The catalogue, if it is valid for this version; notes that it is.
     fn find(&self, wanted: DataVersion) -> Option<Arc<Catalogue>> {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        (newest.catalogue.places_version >= wanted.places_version).then(|| Arc::clone(&newest.catalogue))
-    }
-
-    /// Notes that the places have not changed up to this version.
-    fn confirm(&self, version: i64) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.version = newest.version.max(version);
+        if newest.catalogue.places_version < wanted.places_version {
+            return None;
+        }
+        newest.version = newest.version.max(wanted.version);
+        Some(Arc::clone(&newest.catalogue))
     }
 
     async fn read(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {

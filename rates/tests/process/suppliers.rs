@@ -1,6 +1,6 @@
 //! What a supplier and an operator type: keys are made, used and revoked, a file is pushed.
 
-use std::process::Output;
+use std::{net::TcpListener, process::Output};
 
 use sqlx::PgPool;
 
@@ -91,6 +91,16 @@ async fn an_expired_key_and_an_unreachable_server_have_exit_codes(pool: PgPool) 
     drop(server);
     let nobody = run(&[("RATES_KEY", &key)], &["push", "--url", &address, "--attempts", "1", file]).await;
     assert_eq!(nobody.status.code(), Some(69), "{}", text(&nobody.stderr));
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let hangs_up = std::thread::spawn(move || drop(listener.accept()));
+    let broken = run(&[("RATES_KEY", &key)], &["push", "--url", &address, "--attempts", "1", file]).await;
+    hangs_up.join().unwrap();
+    assert_eq!(broken.status.code(), Some(75), "{}", text(&broken.stderr));
+    let no_header = ["push", "--url", &address, "--idempotency-key", "two\nlines", file];
+    let refused = run(&[("RATES_KEY", &key)], &no_header).await;
+    assert!(text(&refused.stderr).contains("cannot send the request"), "{}", text(&refused.stderr));
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

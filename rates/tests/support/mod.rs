@@ -52,8 +52,17 @@ impl Instance {
     pub async fn listening(mut self) -> Self {
         let app = self.app.clone();
         self.listening = Some(tokio::spawn(async move { app.lanes.listen().await }));
-        self.until(|instance| instance.app.freshness.current().is_some()).await;
+        self.until(|instance| instance.app.lanes.freshness.current().is_some()).await;
         self
+    }
+
+    /// Loses the connection that listens for changes.
+    pub async fn stop_listening(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+            let _ = listening.await;
+        }
+        self.app.lanes.freshness.forget();
     }
 
     /// Waits for a state that must come by itself; gives up after ten seconds.

@@ -271,8 +271,13 @@ impl AnswerKey {
 
 fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
     // FNV-1a is the same on every instance and in every build; the standard hasher does not guarantee this.
-    let hash = revision.as_bytes().iter().chain(key).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv1a(revision.as_bytes().iter().chain(key));
     HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
+}
+
+/// The FNV-1a hash of these bytes.
+pub(crate) fn fnv1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -11,10 +11,10 @@ use crate::http::parameters::{Parameter, PlaceName, Reading, pairs, quoted};
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Picture<'a> {
-    /// The width in pixels of CSS.
+    /// The width in CSS pixels.
     #[param(required = false, default = 960, minimum = 320, maximum = 3840, example = 960)]
     pub width: u16,
-    /// The height in pixels of CSS.
+    /// The height in CSS pixels.
     #[param(required = false, default = 480, minimum = 240, maximum = 2160, example = 480)]
     pub height: u16,
     /// The colours; `light` is the default.
