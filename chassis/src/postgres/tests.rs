@@ -1,4 +1,7 @@
+use std::fs;
+
 use serde::Deserialize;
+use sqlx::{ConnectOptions, PgPool, migrate::Migrator};
 
 use super::*;
 use crate::settings::{self, Fault, Flat, Settings, ShellSettings};
@@ -53,4 +56,21 @@ fn read_hosts_and_a_url_of_a_socket_exclude_each_other() {
     let faults = faults.err().unwrap().to_string();
     assert!(faults.contains("database.read_hosts (from DB_READ_HOSTS)"), "{faults}");
     assert!(faults.contains("set database.read_urls instead"), "{faults}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn migrations_at_start_may_take_longer_than_a_statement_of_a_request(database: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("1_slow.sql"), "select pg_sleep(0.5)").unwrap();
+    let migrator = Migrator::new(folder.path()).await.unwrap();
+    let settings = load(&[
+        ("DATABASE_URL", database.connect_options().to_url_lossy().as_str()),
+        ("EXAMPLE__DATABASE__MIGRATE_AT_START", "true"),
+        ("EXAMPLE__DATABASE__STATEMENT_TIMEOUT_SECONDS", "0.2"),
+    ])
+    .unwrap();
+    let requests = pool(&settings, settings.primary().unwrap(), 1, settings.statement_timeout_seconds);
+    check_schema(&requests, &settings, &migrator, "example").await.unwrap();
+    assert!(pending_migrations(&database, &migrator).await.unwrap().is_empty());
+    requests.close().await;
 }
