@@ -1,6 +1,6 @@
 //! The command line of a service: what every one has, and its own commands.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
@@ -117,5 +117,9 @@ pub fn print(text: &str) -> Exit {
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    Ok(runtime.or_fail(Exit::Failure, || "cannot start")?.block_on(future))
+    let runtime = runtime.or_fail(Exit::Failure, || "cannot start")?;
+    let output = runtime.block_on(future);
+    // Dropping it would wait for blocking work, however long that takes.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(output)
 }

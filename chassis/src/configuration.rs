@@ -1,6 +1,6 @@
 //! Where a command gets its settings from.
 
-use std::{marker::PhantomData, sync::OnceLock};
+use std::{io::IsTerminal, marker::PhantomData, sync::OnceLock};
 
 use crate::{
     Failure, Service,
@@ -32,7 +32,10 @@ impl<S: Service> Configuration<S> {
     /// Reads the settings, and starts to log to standard error.
     pub fn load(&self) -> Result<Loaded<S::Settings>, Failure> {
         let loaded = self.read()?;
-        self.telemetry.get_or_init(|| telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stderr));
+        self.telemetry.get_or_init(|| {
+            let is_terminal = std::io::stderr().is_terminal();
+            telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stderr, is_terminal, false)
+        });
         Ok(loaded)
     }
 }

@@ -1,6 +1,6 @@
 //! A process of a service, from its start to its exit code.
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
@@ -47,14 +47,16 @@ async fn start<S: Service>(configuration: &Configuration<S>, role: Role) -> Resu
     let name = if role == Role::Serve { "app.log" } else { "work.log" };
     let app_log = logs.open(name)?;
     let access_log = if role == Role::Serve { logs.open("access.log")? } else { None };
+    let is_terminal = std::io::stdout().is_terminal();
     let telemetry = match &app_log {
-        None => telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stdout),
+        None => telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stdout, is_terminal, false),
         Some(app_log) => {
             let writer = app_log.writer();
             // Requests that were answered have their line in access.log.
             let app_log = (move || writer.clone())
                 .with_filter(|event| event.target() != "request" || *event.level() <= tracing::Level::WARN);
-            telemetry::start(&loaded.shell.telemetry, S::NAME, std::io::stdout.and(app_log))
+            let sink = std::io::stdout.and(app_log);
+            telemetry::start(&loaded.shell.telemetry, S::NAME, sink, is_terminal, true)
         }
     };
     let access_writer = access_log.as_ref().map(crate::logfile::LogFile::writer);

@@ -1,8 +1,6 @@
 //! Logs and traces. Logs are text on a terminal and JSON lines elsewhere; traces are sent by OTLP if an endpoint is
 //! configured.
 
-use std::io::IsTerminal;
-
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
@@ -24,13 +22,20 @@ impl Drop for Telemetry {
 }
 
 /// Starts logging to `sink` (standard output for a server, standard error for a command whose output is its result).
-pub fn start<W>(settings: &TelemetrySettings, service: &'static str, sink: W) -> Telemetry
+/// `is_terminal` says whether people read it there, `has_file` whether it also goes to a file.
+pub fn start<W>(
+    settings: &TelemetrySettings,
+    service: &'static str,
+    sink: W,
+    is_terminal: bool,
+    has_file: bool,
+) -> Telemetry
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::builder().parse_lossy(&settings.log_filter);
     let json = match settings.log_format {
-        LogFormat::Auto => !std::io::stdout().is_terminal(),
+        LogFormat::Auto => !is_terminal,
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
@@ -43,7 +48,9 @@ where
             .with_writer(sink)
             .boxed()
     } else {
-        tracing_subscriber::fmt::layer().with_writer(sink).boxed()
+        let lines = tracing_subscriber::fmt::layer().with_writer(sink);
+        // On a terminal, the default respects NO_COLOR.
+        if is_terminal && !has_file { lines.boxed() } else { lines.with_ansi(false).boxed() }
     };
     let provider = if settings.otlp_endpoint.is_empty() { None } else { tracer_provider(settings, service) };
     let traces = provider

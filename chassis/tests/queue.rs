@@ -57,6 +57,9 @@ impl Handler for Recorder {
 
     async fn give_up(&self, job: &Job, _: &mut PgConnection, reason: &str) -> Result<GivenUp, Failed> {
         self.push(reason, job);
+        if job.payload["stays"].as_bool() == Some(true) {
+            return Err(Failed("nobody takes it".into()));
+        }
         Ok(self.give_up.unwrap_or(GivenUp::Keep))
     }
 }
@@ -86,10 +89,20 @@ impl Fixture {
 
     /// Starts so many workers.
     fn work(&self, handler: &Arc<Recorder>, max_attempts: i32, count: usize) -> (JoinHandle<()>, Stop) {
-        let (queue, connections) = (self.queue.clone(), self.connections.clone());
-        let workers = Workers { queue, connections, handler: Arc::clone(handler), max_attempts };
         let stop = Stop::default();
-        (tokio::spawn(workers.run(count, stop.clone())), stop)
+        (tokio::spawn(self.workers(handler, max_attempts).run(count, stop.clone())), stop)
+    }
+
+    fn workers(&self, handler: &Arc<Recorder>, max_attempts: i32) -> Workers<Recorder> {
+        let (queue, connections) = (self.queue.clone(), self.connections.clone());
+        Workers { queue, connections, handler: Arc::clone(handler), max_attempts }
+    }
+
+    /// Metrics of the queue, whose workers may run already.
+    fn metrics(&self, handler: &Arc<Recorder>) -> String {
+        let mut registry = Registry::default();
+        self.workers(handler, 1).register(&mut registry);
+        metrics(&registry)
     }
 
     /// Waits until a question has this answer, but not for ever.
@@ -114,6 +127,20 @@ impl Fixture {
         stop.begin();
         tokio::time::timeout(Duration::from_secs(10), running).await.expect("an end").unwrap();
         self.connections.close().await;
+    }
+}
+
+fn metrics(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    text
+}
+
+async fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "no {what} in time");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -192,15 +219,47 @@ async fn a_job_that_is_given_up_stays_as_a_dead_letter_or_goes(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_job_that_cannot_be_committed_has_failed_and_is_tried_again(pool: PgPool) {
+    let fixture = Fixture::new(pool).await;
+    let once = "alter table done add constraint once unique (job) deferrable initially deferred";
+    fixture.pool.execute(once).await.unwrap();
+    fixture.pool.execute("insert into done values (1)").await.unwrap();
+    let handler = Arc::new(Recorder::default());
+    fixture.put(json!({"name": "twice"})).await;
+    let running = fixture.work(&handler, 3, 1);
+    fixture.wait_until("select count(*) from jobs where last_error like '%once%'", 1).await;
+    wait_for("end of the attempt", || handler.events().len() == 2).await;
+    assert_eq!(handler.events(), ["handle twice 1", "returned twice 1"]);
+    let metrics = fixture.metrics(&handler);
+    assert!(metrics.contains("jobs_failed_attempts_total 1\n"), "{metrics}");
+    fixture.pool.execute("delete from done").await.unwrap();
+    fixture.wait_until(JOBS, 0).await;
+    assert_eq!(fixture.answer(DONE).await, 1);
+    fixture.end(running).await;
+    assert_eq!(handler.events()[2..], ["handle twice 2", "committed twice 2"]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn giving_up_that_fails_is_counted_and_tried_again(pool: PgPool) {
+    let fixture = Fixture::new(pool).await;
+    let handler = Arc::new(Recorder::default());
+    fixture.put(json!({"name": "bad", "fails": 9, "stays": true})).await;
+    let running = fixture.work(&handler, 1, 1);
+    fixture.wait_until("select count(*) from jobs where last_error = 'nobody takes it'", 1).await;
+    assert_eq!(fixture.answer("select count(*) from jobs where dead_since is null").await, 1);
+    let metrics = fixture.metrics(&handler);
+    assert!(metrics.contains("jobs_failed_attempts_total 2\n"), "{metrics}");
+    fixture.end(running).await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_stop_waits_for_the_job_in_work_and_begins_no_other(pool: PgPool) {
     let fixture = Fixture::new(pool).await;
     let handler = Arc::new(Recorder::default());
     fixture.put(json!({"name": "slow", "seconds": 0.5})).await;
     fixture.put(json!({"name": "next"})).await;
     let running = fixture.work(&handler, 3, 1);
-    while handler.events().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for("a job in work", || !handler.events().is_empty()).await;
     running.1.begin();
     running.0.await.unwrap();
     assert_eq!(handler.events(), ["handle slow 1", "committed slow 1"]);
@@ -264,17 +323,7 @@ async fn metrics_show_what_waits_how_long_and_what_was_done(pool: PgPool) {
     let fixture = Fixture::new(pool).await;
     let mut registry = Registry::default();
     let handler = Arc::new(Recorder::default());
-    let metrics = |registry: &Registry| {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-        text
-    };
-    let workers = Workers {
-        queue: fixture.queue.clone(),
-        connections: fixture.connections.clone(),
-        handler: Arc::clone(&handler),
-        max_attempts: 3,
-    };
+    let workers = fixture.workers(&handler, 3);
     workers.register(&mut registry);
     let before = metrics(&registry);
     assert!(before.contains("jobs_done_total 0\n") && !before.contains("jobs_waiting"), "{before}");
@@ -294,9 +343,7 @@ async fn metrics_show_what_waits_how_long_and_what_was_done(pool: PgPool) {
     let stop = Stop::default();
     // No worker takes a job, but the queue is measured.
     let measuring = tokio::spawn(workers.run(0, stop.clone()));
-    while !metrics(&registry).contains("jobs_waiting") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for("a depth", || metrics(&registry).contains("jobs_waiting")).await;
     let text = metrics(&registry);
     assert!(text.contains("jobs_waiting 2\n") && text.contains("jobs_dead 1\n"), "{text}");
     let oldest = text.lines().find_map(|line| line.strip_prefix("jobs_oldest_seconds ")).unwrap();

@@ -93,6 +93,14 @@ pin_project! {
         late: Option<Pin<Box<Sleep>>>,
         info: Option<RequestInfo>,
     }
+
+    impl<F> PinnedDrop for Guarded<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(info) = this.project().info.take() {
+                info.finish_unanswered();
+            }
+        }
+    }
 }
 
 pin_project! {

@@ -7,6 +7,9 @@ use http::{StatusCode, Uri};
 use super::ClientAddress;
 use crate::Problem;
 
+/// The status of a request without an answer, which no client gets to see; nginx has it too.
+pub(super) const UNANSWERED: u16 = 499;
+
 /// What the line of a request says.
 pub(super) struct RequestLine<'a> {
     pub(super) id: &'a str,
@@ -50,6 +53,8 @@ impl RequestLine<'_> {
             line!(warn, "request refused");
         } else if self.status.is_server_error() {
             line!(error, "request failed");
+        } else if status == UNANSWERED {
+            line!(info, "request ended without an answer");
         } else {
             line!(info, "request answered");
         }

@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{extract::Request, response::Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::{
-    ClientAddress, Edge, access, compress, endpoint::Endpoint, headers, limits::InFlight, log::RequestLine,
+    ClientAddress, Edge, access, compress,
+    endpoint::Endpoint,
+    headers,
+    limits::InFlight,
+    log::{RequestLine, UNANSWERED},
     problems, streaming, trace,
 };
 use crate::Problem;
@@ -95,12 +99,31 @@ impl RequestInfo {
 
     /// The response as it goes out; measured and logged.
     pub(super) fn finish(self, response: Response) -> Response {
-        let edge = &self.in_flight.edge;
         let accept = self.details.as_ref().and_then(|details| details.accept.as_ref());
         let (mut response, problem) =
-            problems::complete(response, &self.id, accept, edge.options.detail_member);
-        let (status, elapsed) = (response.status(), self.started.elapsed());
-        self.endpoint.observe(edge, self.method, status, elapsed);
+            problems::complete(response, &self.id, accept, self.in_flight.edge.options.detail_member);
+        self.measure(response.status(), problem.as_ref());
+        headers::add(response.headers_mut(), self.is_https);
+        let deadline = self.deadline();
+        response.headers_mut().insert(REQUEST_ID, self.id);
+        if let Some(encodings) = self.encodings {
+            response = compress::response(response, encodings);
+        }
+        streaming::guard(response, self.in_flight, self.access, deadline)
+    }
+
+    /// A request that ends without an answer, mostly since its client has left; measured and logged.
+    pub(super) fn finish_unanswered(mut self) {
+        let status = StatusCode::from_u16(UNANSWERED).expect("three digits");
+        self.measure(status, None);
+        if let (Some(entry), Some(log)) = (self.access.take(), &self.in_flight.edge.access_log) {
+            log.put(&entry.answered(status).line(0));
+        }
+    }
+
+    fn measure(&self, status: StatusCode, problem: Option<&Problem>) {
+        let elapsed = self.started.elapsed();
+        self.endpoint.observe(&self.in_flight.edge, self.method, status, elapsed);
         let line = RequestLine {
             id: self.id(),
             trace_id: self.trace_id.as_deref(),
@@ -109,16 +132,9 @@ impl RequestInfo {
             origin: self.details.as_ref().map(|Details { uri, client, .. }| (uri, *client)),
             status,
             elapsed,
-            problem: problem.as_ref(),
+            problem,
         };
         line.log();
-        headers::add(response.headers_mut(), self.is_https);
-        let deadline = self.deadline();
-        response.headers_mut().insert(REQUEST_ID, self.id);
-        if let Some(encodings) = self.encodings {
-            response = compress::response(response, encodings);
-        }
-        streaming::guard(response, self.in_flight, self.access, deadline)
     }
 }
 

@@ -40,7 +40,7 @@ async fn applied_migrations(executor: impl PgExecutor<'_>) -> Result<BTreeSet<i6
 
 /// For the start of a process: migrates where the settings say so, and refuses a database that lacks migrations. One
 /// that is unreachable is no reason to refuse: `/readyz` tells when it is back. A database or role that does not exist
-/// is, since waiting does not help.
+/// is, since waiting does not help; and one that should be migrated now.
 pub async fn check_schema(
     pool: &PgPool,
     settings: &DatabaseSettings,
@@ -48,7 +48,9 @@ pub async fn check_schema(
     service: &str,
 ) -> Result<(), Failure> {
     if settings.migrate_at_start {
-        migrator.run(pool).await.map_err(migration_failure)?;
+        // Not in the pool: a migration, or the wait for that of another instance, may take longer than a request.
+        let mut connection = connect(settings).await?;
+        migrator.run(&mut connection).await.map_err(migration_failure)?;
     }
     match pending_migrations(pool, migrator).await {
         Ok(pending) if pending.is_empty() => Ok(()),

@@ -7,6 +7,9 @@ mod pool;
 mod retry;
 mod settings;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::is_outage;
 pub use health::Health;
 pub use migrate::{check_schema, migrate, pending_migrations};

@@ -71,7 +71,7 @@ impl DatabaseSettings {
     #[must_use]
     pub fn faults(&self, shell: &ShellSettings) -> Vec<Fault> {
         let mut faults = Vec::new();
-        // A fault of the credentials is the same for both, and told once.
+        // A credentials fault applies to both; report it once.
         faults.extend(self.primary().and_then(|_| self.replicas()).err());
         if !(1..=1000).contains(&self.pool_size) {
             faults.push(("database.pool_size", "must be from 1 to 1000".into()));
@@ -98,13 +98,23 @@ impl DatabaseSettings {
         if is_set(&self.url) {
             return self.parse_url("database.url", self.url.expose_secret());
         }
-        Ok(self.with_tls(self.with_credentials(&self.host)?))
+        Ok(self.with_tls(self.with_credentials()?))
     }
 
     /// How to connect to each read replica.
     pub fn replicas(&self) -> Result<Vec<PgConnectOptions>, Fault> {
         let by_url = self.read_urls.expose_secret().split(',').map(str::trim).filter(|url| !url.is_empty());
-        let by_host = self.read_hosts.0.iter().map(|host| Ok(self.with_tls(self.with_credentials(host)?)));
+        let by_host = self.read_hosts.0.iter().map(|host| {
+            let primary = self.primary()?;
+            // A socket wins over a host, and cannot be removed from the options.
+            match primary.get_socket() {
+                None => Ok(primary.host(host)),
+                Some(_) => {
+                    let fault = "needs a database.url that names a host; set database.read_urls instead";
+                    Err(("database.read_hosts", fault.to_owned()))
+                }
+            }
+        });
         by_url.map(|url| self.parse_url("database.read_urls", url)).chain(by_host).collect()
     }
 
@@ -125,15 +135,12 @@ impl DatabaseSettings {
         Ok(if names_mode { options } else { self.with_tls(options) })
     }
 
-    fn with_credentials(&self, host: &str) -> Result<PgConnectOptions, Fault> {
+    fn with_credentials(&self) -> Result<PgConnectOptions, Fault> {
         let mut options = PgConnectOptions::new_without_pgpass()
-            .host(host)
+            .host(&self.host)
             .port(self.port)
             .database(&self.name)
             .username(&self.user);
-        if host.starts_with('/') {
-            options = options.socket(host);
-        }
         if is_set(&self.password) {
             options = options.password(self.password.expose_secret());
         } else if !self.password_file.is_empty() {

@@ -110,7 +110,6 @@ fn serve_public(
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     // [`ConnectionAcceptor`] limits the time for a head, at less cost.
     server.http_builder().http1().header_read_timeout(None);
-    server.http_builder().http2().keep_alive_interval(std::time::Duration::from_secs(30));
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<ClientAddress>(public);
     Ok(match tls {
         Some(tls) => {

@@ -54,15 +54,14 @@ impl Tls {
         let mut look = tokio::time::interval(LOOK_AT_FILES);
         let mut last = self.read;
         loop {
-            tokio::select! {
-                _ = hangup.recv() => self.reload().await,
-                _ = look.tick() => {
-                    let now = modified([&self.certificate, &self.key]);
-                    if now != last {
-                        last = now;
-                        self.reload().await;
-                    }
-                }
+            let is_asked = tokio::select! {
+                _ = hangup.recv() => true,
+                _ = look.tick() => false,
+            };
+            let now = modified([&self.certificate, &self.key]);
+            if is_asked || now != last {
+                last = now;
+                self.reload().await;
             }
         }
     }

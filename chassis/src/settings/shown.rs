@@ -9,14 +9,23 @@ pub(super) fn value(key: &str, value: &Value) -> String {
     if is_secret && !text.is_empty() {
         return "***".into();
     }
-    text.split(',').map(hide_credentials).collect::<Vec<_>>().join(",")
+    // A comma may be part of a password: only a scheme begins another URL.
+    let mut urls: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match urls.last_mut() {
+            Some(url) if !part.contains("://") => *url = format!("{url},{part}"),
+            _ => urls.push(part.to_owned()),
+        }
+    }
+    urls.iter().map(|url| hide_credentials(url)).collect::<Vec<_>>().join(",")
 }
 
 fn hide_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let host = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("***@{host}"));
-    let host = host.split_once('?').map_or_else(|| host.clone(), |(host, _)| format!("{host}?***"));
-    format!("{scheme}://{host}")
+    // First the query, which may contain an @ as well.
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
+    let (user, host) = rest.rsplit_once('@').map_or(("", rest), |(_, host)| ("***@", host));
+    format!("{scheme}://{user}{host}{query}")
 }

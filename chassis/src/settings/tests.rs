@@ -110,6 +110,14 @@ fn secrets_are_hidden() {
     assert_eq!(loaded.origins["database.password"].value, "***");
     let printed = format!("{loaded:?} {} {}", loaded.to_text(), loaded.changed());
     assert!(!printed.contains("hush"), "{printed}");
+    for (url, shown) in [
+        ("postgres://me:se,cret@db/x", "postgres://***@db/x"),
+        ("postgres://db/x?password=a@b", "postgres://db/x?***"),
+        ("postgres://me:a@one/x?y,postgres://me:b@two/x", "postgres://***@one/x?***,postgres://***@two/x"),
+        ("https://one,two", "https://one,two"),
+    ] {
+        assert_eq!(load(&[("DATABASE_URL", url)]).unwrap().origins["database.url"].value, shown);
+    }
 }
 
 #[test]

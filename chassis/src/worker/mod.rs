@@ -10,7 +10,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 
 pub use queue::{Job, Queue};
@@ -165,53 +165,49 @@ impl<H: Handler> Workers<H> {
         if !Queue::lock(&mut transaction, job).await? {
             return Ok(true);
         }
-        if job.attempts > self.max_attempts {
-            return self.give_up(job, transaction).await;
+        let is_last = job.attempts > self.max_attempts;
+        let failed =
+            if is_last { self.give_up(job, transaction).await } else { self.handle(job, transaction).await };
+        let Err(Failed(error)) = failed else { return Ok(true) };
+        // Sends the rollback, before the job is postponed, whose row the transaction has locked.
+        let connected = connection.ping().await;
+        let (error, queue) = (chain(&*error), self.queue.name());
+        self.queue.metrics().failed_attempt();
+        let pause = if is_last {
+            tracing::error!(job = job.id, queue, error, "cannot give up the job; trying again later");
+            LONGEST_PAUSE
+        } else {
+            let attempts = job.attempts;
+            tracing::warn!(job = job.id, queue, attempts, error, "job failed; trying again later");
+            pause_after(attempts)
+        };
+        let postponed = self.queue.postpone(job, pause, &error).await;
+        if !is_last {
+            self.handler.returned(job).await;
         }
-        match self.handler.handle(job, &mut transaction).await {
-            Ok(done) => {
-                Queue::remove(&mut transaction, job.id).await?;
-                transaction.commit().await?;
-                self.queue.metrics().done();
-                self.handler.committed(job, done);
-            }
-            Err(Failed(error)) => {
-                // Before the job is postponed, whose row this transaction has locked.
-                transaction.rollback().await?;
-                let reason = chain(&*error);
-                let pause = pause_after(job.attempts);
-                tracing::warn!(
-                    job = job.id,
-                    attempts = job.attempts,
-                    error = reason,
-                    "job failed; trying again later"
-                );
-                self.queue.metrics().failed_attempt();
-                self.queue.postpone(job, pause, &reason).await?;
-                self.handler.returned(job).await;
-            }
-        }
-        Ok(true)
+        connected.and(postponed).map(|()| true)
     }
 
-    async fn give_up(
-        &self,
-        job: &Job,
-        mut transaction: sqlx::Transaction<'_, Postgres>,
-    ) -> Result<bool, sqlx::Error> {
+    /// Does a job and commits. If anything fails, the transaction is rolled back with the next use of its connection.
+    async fn handle(&self, job: &Job, mut transaction: Transaction<'_, Postgres>) -> Result<(), Failed> {
+        let done = self.handler.handle(job, &mut transaction).await?;
+        Queue::remove(&mut transaction, job.id).await?;
+        transaction.commit().await?;
+        self.queue.metrics().done();
+        self.handler.committed(job, done);
+        Ok(())
+    }
+
+    /// Gives up a job and commits; fails as [`Self::handle`] does.
+    async fn give_up(&self, job: &Job, mut transaction: Transaction<'_, Postgres>) -> Result<(), Failed> {
         let reason = format!("given up after {} attempts", self.max_attempts);
-        match self.handler.give_up(job, &mut transaction, &reason).await {
-            Ok(GivenUp::Remove) => Queue::remove(&mut transaction, job.id).await?,
-            Ok(GivenUp::Keep) => Queue::bury(&mut transaction, job.id, &reason).await?,
-            Err(Failed(error)) => {
-                transaction.rollback().await?;
-                self.queue.postpone(job, LONGEST_PAUSE, &chain(&*error)).await?;
-                return Ok(true);
-            }
+        match self.handler.give_up(job, &mut transaction, &reason).await? {
+            GivenUp::Remove => Queue::remove(&mut transaction, job.id).await?,
+            GivenUp::Keep => Queue::bury(&mut transaction, job.id, &reason).await?,
         }
         transaction.commit().await?;
         tracing::error!(job = job.id, queue = self.queue.name(), "job {reason}");
-        Ok(true)
+        Ok(())
     }
 
     async fn measure(&self, stop: &Stop) {

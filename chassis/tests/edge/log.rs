@@ -85,3 +85,24 @@ async fn a_request_has_one_line_and_one_that_failed_says_what_was_asked_and_answ
     }
     assert_eq!(lines_of(ID).len(), 5);
 }
+
+#[tokio::test]
+async fn a_request_whose_client_leaves_before_its_answer_has_a_line_and_is_measured() {
+    let service = Instance::start();
+    LazyLock::force(&LOG);
+    let waiting = service.waiting.notified();
+    tokio::select! {
+        _ = service.send(request("GET", "/wait?q=1", &[("x-request-id", "left")])) => unreachable!("nobody tells it to go on"),
+        () = waiting => {}
+    }
+    let lines = lines_of("left");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&line["status"], &line["url"]), (&499.into(), &"/wait?q=1".into()), "{line}");
+    assert_eq!(line["message"], "request ended without an answer", "{line}");
+    let metrics = service.metrics().await;
+    let count = "http_request_duration_seconds_count{method=\"GET\",route=\"/wait\",status=\"499\"} 1\n";
+    assert!(metrics.contains(count), "{metrics}");
+    assert_eq!(service.in_flight().await, 0);
+    let log = service.access_log();
+    assert!(log.contains("\"GET /wait?q=1 HTTP/1.1\" 499 0 "), "{log}");
+}

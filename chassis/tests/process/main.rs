@@ -1,6 +1,11 @@
 //! A process of a service: how it ends, and the commands that every service has.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use chassis::testing::{
     Ended, Process, command, http1,
@@ -23,6 +28,15 @@ fn wait_until_closed(process: &Process) {
     process.wait_for_log("\"stopping\"");
 }
 
+/// Waits until a request is in flight, which is once the metrics say so.
+fn wait_until_in_flight(process: &Process) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !http1::get(&process.metrics_address, "/metrics").contains("http_requests_in_flight 1") {
+        assert!(Instant::now() < deadline, "no request in flight:\n{}", process.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_signal_ends_it_with_0_and_what_it_does_is_finished_first() {
     for signal in ["-TERM", "-INT"] {
@@ -42,10 +56,7 @@ fn a_second_signal_cuts_off_what_hangs_and_the_exit_code_tells() {
     for path in ["/hanging", "/hanging-body"] {
         let process = Process::start(sample(&LONG_DRAIN));
         let hanging = send(&process.address, path);
-        // It is in flight once the metrics say so.
-        while !http1::get(&process.metrics_address, "/metrics").contains("http_requests_in_flight 1") {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_in_flight(&process);
         process.signal("-TERM");
         wait_until_closed(&process);
         std::thread::sleep(Duration::from_millis(100));
@@ -77,9 +88,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
         [("SAMPLE__SERVER__REQUEST_TIMEOUT_SECONDS", "1"), ("SAMPLE__SERVER__DRAIN_SECONDS", "20")];
     let process = Process::start(sample(&variables));
     let hanging = send(&process.address, "/hanging");
-    while !http1::get(&process.metrics_address, "/metrics").contains("http_requests_in_flight 1") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until_in_flight(&process);
     process.signal("-TERM");
     wait_until_closed(&process);
     assert!(http1::get(&process.metrics_address, "/readyz").starts_with("HTTP/1.1 503"));
@@ -132,6 +141,14 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn a_log_that_is_no_terminal_has_no_colours() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let log = run(&["serve"], &[("PORT", &port), ("SAMPLE__TELEMETRY__LOG_FORMAT", "text")]).expect(1);
+    assert!(log.contains("cannot listen on") && !log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
 fn every_service_has_the_commands_that_tell_what_it_is() {
     let version = run(&["--version"], &[]).expect(0);
     assert_eq!(version, format!("sample {}\n", chassis::VERSION));
@@ -161,6 +178,9 @@ fn every_service_has_the_commands_that_tell_what_it_is() {
 fn a_command_of_the_service_ends_as_it_says() {
     assert_eq!(run(&["say", "word"], &[]).expect(0), "word\n");
     assert_eq!(run(&["say", "no"], &[]).expect(65), "sample: \"no\" is no word\n");
+    let started = Instant::now();
+    assert_eq!(run(&["say", "hanging"], &[]).expect(0), "hanging\n");
+    assert!(started.elapsed() < Duration::from_secs(10), "it waits for no thread that hangs");
     assert!(run(&["say"], &[]).expect(64).contains("<WORD>"));
     let faults = run(&["config"], &[("PORT", "x"), ("SAMPLE__TASK__START", "x")]).expect(64);
     assert!(faults.starts_with("sample: the configuration has 2 faults:\n"), "{faults}");

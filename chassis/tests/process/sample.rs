@@ -85,7 +85,12 @@ impl Service for Sample {
         match command {
             Command::Work => chassis::work(configuration).await,
             Command::Say { word } if word == "no" => Err(Failure::new(Exit::Data, "\"no\" is no word")),
-            Command::Say { word } => Ok(chassis::print(&format!("{word}\n"))),
+            Command::Say { word } => {
+                if word == "hanging" {
+                    tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_mins(1)));
+                }
+                Ok(chassis::print(&format!("{word}\n")))
+            }
         }
     }
 }

@@ -126,6 +126,20 @@ async fn until_trusted(server: &Process, file: &Path, patience: Duration) {
     }
 }
 
+#[test]
+fn a_new_certificate_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &[]);
+    // Between two looks at the files, of which there is one every two seconds.
+    std::thread::sleep(Duration::from_millis(500));
+    write_pair(&folder.path().join("certs"));
+    server.signal("-HUP");
+    std::thread::sleep(Duration::from_secs(3));
+    server.signal("-TERM");
+    let log = server.end().expect(0);
+    assert_eq!(log.matches("certificate reloaded").count(), 1, "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_used_on_sighup_or_by_itself_and_a_broken_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
