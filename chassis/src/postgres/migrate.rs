@@ -50,7 +50,7 @@ pub async fn check_schema(
     if settings.migrate_at_start {
         // Not in the pool: a migration, or the wait for that of another instance, may take longer than a request.
         let mut connection = connect(settings).await?;
-        migrator.run(&mut connection).await.map_err(migration_failure)?;
+        run(migrator, &mut connection).await?;
     }
     match pending_migrations(pool, migrator).await {
         Ok(pending) if pending.is_empty() => Ok(()),
@@ -84,7 +84,7 @@ pub async fn migrate(
 ) -> Result<Exit, Failure> {
     let mut connection = connect(settings).await?;
     let before = applied_migrations(&mut connection).await?;
-    migrator.run(&mut connection).await.map_err(migration_failure)?;
+    run(migrator, &mut connection).await?;
     let after = applied_migrations(&mut connection).await?;
     tracing::info!(applied = after.len() - before.len(), "the schema is up to date");
     if !settings.app_user.is_empty() {
@@ -109,9 +109,10 @@ async fn put_app_role(
     transaction.commit().await
 }
 
-fn migration_failure(error: MigrateError) -> Failure {
-    match error {
+async fn run(migrator: &Migrator, connection: &mut PgConnection) -> Result<(), Failure> {
+    // `Migrator::run` does not compile where the future must be `Send`; sqlx has this method for that.
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => Failure::new(Exit::Data, format!("cannot migrate: {other}")),
-    }
+    })
 }
