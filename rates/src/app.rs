@@ -89,10 +89,16 @@ impl App {
         self.outcomes.register(registry);
     }
 
-    /// The check of `/readyz`: the database answers and has the schema that this program needs.
+    /// The check of `/readyz`: the database has the schema that this program needs, and answers as it does to readers.
     pub async fn ready(&self) -> Result<(), String> {
-        let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR);
-        match timeout(READY_TIMEOUT, pending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        let check = async {
+            let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR).await?;
+            if pending.is_empty() {
+                self.lanes.reader.probe().await?;
+            }
+            Ok::<_, Arc<sqlx::Error>>(pending)
+        };
+        match timeout(READY_TIMEOUT, check).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(pending) => Err(format!("{} migrations are pending; run `rates migrate`", pending.len())),
             Err(error) => {
@@ -120,9 +126,10 @@ impl Collector for Instruments {
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
             (
                 "database_up",
-                "1 if the last use of the primary worked, else 0",
+                "1 if the last read of the primary worked, else 0",
                 i64::from(app.database.health.is_up()),
             ),
+            ("replicas_up", "Read replicas that answer", app.lanes.reader.replicas_up() as i64),
             (
                 "database_listening",
                 "1 while notifications of data changes arrive",
@@ -130,7 +137,7 @@ impl Collector for Instruments {
             ),
         ];
         // The version is the time of the last change in microseconds. Until it is known there is no age.
-        let age = app.lanes.freshness.last_known().map(|(version, _)| {
+        let age = app.lanes.freshness.last_known().map(|version| {
             let age = chrono::Utc::now().timestamp() - version / 1_000_000;
             ("data_age_seconds", "Time since prices or places last changed", age)
         });

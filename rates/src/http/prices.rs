@@ -135,7 +135,7 @@ async fn take_batch(
         limit: app.batches.body_limit_bytes as u64,
     };
     let mut connection = app.database.for_batch().await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.unlimited().begin().await?;
     let outcome = if request.headers.respond_async {
         request.queue(&mut transaction, upload).await?
     } else {

@@ -12,10 +12,12 @@ pub mod sql;
 
 use std::sync::Arc;
 
-use chassis::{Problem, postgres::Health};
+use chassis::{
+    Problem,
+    postgres::{Health, Pool, Primary},
+};
 use chrono::NaiveDate;
 use http::HeaderValue;
-use sqlx::PgPool;
 
 use self::{
     cache::{AnswerCache, Freshness},
@@ -46,7 +48,8 @@ pub struct LanesState {
     pub max_days: u32,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
-    primary: PgPool,
+    primary: Pool,
+    server: Arc<Primary>,
     health: Arc<Health>,
 }
 
@@ -74,13 +77,17 @@ impl Lanes {
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             primary: database.primary.clone(),
+            server: Arc::clone(&database.server),
             health: Arc::clone(&database.health),
         }))
     }
 
     /// Listens for changes of the data; does not return.
     pub async fn listen(&self) {
-        listener::listen(&self.freshness, &self.health, &self.primary).await;
+        tokio::join!(
+            listener::listen(&self.freshness, &self.health, &self.server, &self.primary),
+            self.reader.watch_replicas()
+        );
     }
 
     /// The newest day with prices of each of these lanes that has any; see [`sql::newest_days`].
@@ -90,7 +97,7 @@ impl Lanes {
         destinations: &[&str],
     ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let read = || sql::newest_days(&self.primary, origins, destinations);
-        let days = chassis::postgres::retry(&self.primary, read).await;
+        let days = self.primary.retry(read).await;
         days.map_err(|error| self.health.problem(error))
     }
 }

@@ -41,7 +41,7 @@ impl Supplier {
                 unauthorized("The Authorization header has no key of this service; it must be: Bearer KEY.")
             })?;
         let pool = &app.database.primary;
-        let row = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
+        let row = pool.retry(|| sql::find(pool, id)).await?;
         // One message for all reasons, so that it does not reveal which numbers exist.
         let row = row
             .filter(|row| bool::from(row.secret_hash.ct_eq(&secret.hash())) && row.valid)

@@ -257,6 +257,11 @@ impl AnswerKey {
         Self::CAPACITY - self.length
     }
 
+    /// A hash of the query, whatever the version.
+    pub(super) fn hash(&self) -> u64 {
+        fnv1a(&self.bytes[Self::VERSION..self.length])
+    }
+
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
