@@ -18,7 +18,7 @@ use crate::{
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
-    suppliers::limits::WriteLimits,
+    suppliers::limits::{WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -41,6 +41,8 @@ pub struct AppState {
     pub batches: BatchSettings,
     /// Rate limits of writes.
     pub limits: WriteLimits,
+    /// How many wrong keys an address may send.
+    pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
     /// The queue of batches.
@@ -73,6 +75,7 @@ impl App {
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
+            wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             batches: batches.clone(),
         }))

@@ -124,7 +124,9 @@ impl<R: Read> Meter<R> {
     pub(in crate::batches) fn read_piece(&mut self, size: usize) -> Result<Vec<u8>, ReadError> {
         let mut piece = Vec::with_capacity(size);
         self.position.start_row();
-        self.by_ref().take(size as u64).read_to_end(&mut piece)
+        self.by_ref()
+            .take(size as u64)
+            .read_to_end(&mut piece)
             .map_err(|error| ReadError::try_from(error).unwrap_or_else(ReadError::Damaged))?;
         Ok(piece)
     }
