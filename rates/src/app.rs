@@ -90,6 +90,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
+        self.lanes.reader.expensive.register(registry);
     }
 
     /// The check of `/readyz`: the database answers and has the schema that this program needs.

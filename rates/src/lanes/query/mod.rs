@@ -94,6 +94,15 @@ pub struct WrongQuery<'a> {
 const ORIGIN: &[&str] = &["orig_code", "origin"];
 const DESTINATION: &[&str] = &["dest_code", "destination"];
 
+impl RatesQuery<'_> {
+    /// A copy that lasts longer than the request.
+    pub(crate) fn to_static(&self) -> RatesQuery<'static> {
+        let Self { from, to, order, statistics, .. } = *self;
+        let (origin, destination) = (self.origin.to_static(), self.destination.to_static());
+        RatesQuery { from, to, origin, destination, order, statistics }
+    }
+}
+
 impl<'a> RatesQuery<'a> {
     /// Reads a query string; `max_days` is the longest range, both ends included.
     pub fn parse(query: &'a str, max_days: u32) -> Result<Self, WrongQuery<'a>> {
@@ -277,7 +286,7 @@ fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
 
 /// The FNV-1a hash of these bytes.
 pub(crate) fn fnv1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes
+        .into_iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
