@@ -13,7 +13,7 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{QUEUE, outcomes::Outcomes},
+    batches::{QUEUE, outcomes::Outcomes, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
     lanes::Lanes,
     places::Catalogue,
@@ -45,6 +45,10 @@ pub struct AppState {
     pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
+    /// The uploads that run.
+    pub uploads: UploadSlots,
+    /// Where uploads are kept until they have ended.
+    pub pieces: PieceStore,
     /// The queue of batches.
     pub queue: Queue,
 }
@@ -72,6 +76,8 @@ impl App {
         Self(Arc::new(AppState {
             lanes,
             queue: Queue::new(QUEUE, database.primary.clone()),
+            uploads: UploadSlots::new(batches),
+            pieces: PieceStore::new(database.primary.clone()),
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
@@ -122,6 +128,7 @@ impl Collector for Instruments {
             ("cache_bytes", "Bytes of answers in the cache", cache.size() as i64),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
+            ("uploads", "Uploads of batches that run", app.uploads.running() as i64),
             (
                 "database_up",
                 "1 if the last use of the primary worked, else 0",

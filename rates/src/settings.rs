@@ -61,6 +61,14 @@ pub struct CacheSettings {
 pub struct BatchSettings {
     /// Database connections for batches.
     pub pool_size: u32,
+    /// How many uploads may run at a time.
+    pub uploads: usize,
+    /// How many of one supplier.
+    pub uploads_by_supplier: usize,
+    /// The least rate of an upload.
+    pub upload_bytes_per_second: u32,
+    /// The time over which the rate is an average, in seconds.
+    pub upload_period_seconds: f64,
     /// How long a statement of a batch may take, in seconds.
     pub statement_timeout_seconds: f64,
     /// The largest content, unzipped.
@@ -119,6 +127,12 @@ impl ServiceSettings for Settings {
         ] {
             check((1.0..=86_400.0).contains(&seconds), setting, "must be from 1 to 86400");
         }
+        check((1..=10_000).contains(&batches.uploads), "batches.uploads", "must be from 1 to 10000");
+        let share_is_right = (1..=batches.uploads).contains(&batches.uploads_by_supplier);
+        let fault = format!("must be from 1 to batches.uploads ({})", batches.uploads);
+        check(share_is_right, "batches.uploads_by_supplier", &fault);
+        let period_is_right = (0.1..=3600.0).contains(&batches.upload_period_seconds);
+        check(period_is_right, "batches.upload_period_seconds", "must be from 0.1 to 3600");
         let size_is_right = (1..=1 << 34).contains(&batches.body_limit_bytes);
         check(size_is_right, "batches.body_limit_bytes", "must be from 1 to 16 GiB");
         // Each worker holds a connection while it works; one at least must be left for uploads.
@@ -186,6 +200,9 @@ mod tests {
             ("RATES__CACHE__STALE_SECONDS", "-1", "cache.stale_seconds"),
             ("DB_APP_USER", "app", "database.app_password"),
             ("RATES__BATCHES__POOL_SIZE", "0", "batches.pool_size"),
+            ("RATES__BATCHES__UPLOADS", "0", "batches.uploads"),
+            ("RATES__BATCHES__UPLOADS_BY_SUPPLIER", "17", "batches.uploads_by_supplier"),
+            ("RATES__BATCHES__UPLOAD_PERIOD_SECONDS", "0", "batches.upload_period_seconds"),
             ("RATES__BATCHES__WORKERS", "4", "batches.workers"),
             ("RATES__BATCHES__PER_MINUTE_BY_KEY", "0", "batches.per_minute_by_key"),
             ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),
