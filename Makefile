@@ -101,6 +101,16 @@ messages-test: ## Test the messages service with its users' Python client (and w
 	python3 -m venv .run/messages && .run/messages/bin/pip install --quiet --requirement messages/tests/requirements.txt
 	messages/tests/client.sh target/debug/messages .run/messages/bin/python
 
+.PHONY: chaos-short
+chaos-short: ## Break what can break, under load, with few rounds
+	$(CARGO) build --locked --release -p rates -p messages
+	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
+	.run/chaos/bin/pytest $(CHAOS) tests/chaos
+
+.PHONY: chaos
+chaos: CHAOS = --full
+chaos: chaos-short ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
+
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)
 	$(CARGO) deny check

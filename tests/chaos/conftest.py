@@ -1,0 +1,77 @@
+"""Fixtures of the chaos tests: a database with the sample, and the table that they write.
+
+`make chaos` runs all of them and writes docs/RELIABILITY.md; `make chaos-short` runs those that are not marked `full`, with
+fewer rounds.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+from postgres import Postgres
+from report import Report
+from service import ROOT, run
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run every scenario in full and write docs/RELIABILITY.md")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="runs with --full only"))
+
+
+@pytest.fixture(scope="session")
+def is_full(request):
+    return request.config.getoption("--full")
+
+
+@pytest.fixture(scope="session")
+def report(request, is_full):
+    report = Report()
+    yield report
+    if is_full and not request.session.testsfailed:
+        report.write()
+
+
+@pytest.fixture(scope="session")
+def template():
+    """A stopped server with the sample and the key of a supplier, to be copied."""
+    server = Postgres().create()
+    run("rates", "migrate", DATABASE_URL=server.url())
+    run("rates", "load", ROOT / "db/rates.sql", DATABASE_URL=server.url())
+    key = run("rates", "key", "create", "acme", DATABASE_URL=server.url())
+    server.psql("vacuum analyze")
+    server.stop()
+    yield SimpleNamespace(server=server, key=key)
+    server.remove()
+
+
+@pytest.fixture
+def key(template):
+    return template.key
+
+
+@pytest.fixture
+def cleanup():
+    """Takes servers and services, which it removes at the end, the newest first."""
+    taken = []
+
+    def take(one):
+        taken.append(one)
+        return one
+
+    yield take
+    for one in reversed(taken):
+        one.remove()
+
+
+@pytest.fixture
+def database(template, cleanup):
+    """A running server with the sample, for one test."""
+    server = cleanup(Postgres())
+    server.copy(template.server)
+    server.start()
+    return server
