@@ -98,7 +98,9 @@ pub async fn work_until(instance: &Instance, pool: &PgPool, waiting: &str) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), jobs_done).await.expect("the worker is done within a minute");
+    tokio::time::timeout(Duration::from_mins(1), jobs_done)
+        .await
+        .expect("the worker is done within a minute");
     stop.begin();
     worker.await.unwrap();
 }
