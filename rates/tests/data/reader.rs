@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use http::Request;
 use rates::database::Database;
 use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::task::JoinHandle;
 
 use crate::support::Instance;
 
@@ -245,7 +246,7 @@ async fn expensive_reads_leave_connections_for_everything_else(pool: PgPool) {
         assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
     }
     lock.rollback().await.unwrap();
-    for answer in asked.drain(..).filter(|answer| answer.is_finished()) {
+    for answer in asked.drain(..).filter(JoinHandle::is_finished) {
         if let Ok(answer) = answer.await {
             assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{answer}");
         }

@@ -171,7 +171,9 @@ async fn an_upload_that_is_too_slow_is_cut_off(pool: PgPool) {
         }))
     };
     for headers in [&[][..], &[("prefer", "respond-async")]] {
-        let slow = instance.send(request("rates_1_one", headers, body(10_000, 1, 20))).await;
+        // Would be sent for minutes.
+        let slow = instance.send(request("rates_1_one", headers, body(10_000, 1, 20)));
+        let slow = tokio::time::timeout(Duration::from_secs(30), slow).await.expect("it is cut off");
         let problem = slow.expect_problem(408, &[]);
         assert_eq!(problem["type"], "urn:problem:upload-too-slow");
         assert!(problem["detail"].as_str().unwrap().contains("slower than 1000 bytes per second for 1 s"));
