@@ -53,7 +53,8 @@ impl Service for Rates {
                 async move {
                     tokio::select! {
                         () = lanes.listen() => {}
-                        () = stop.begun() => {}
+                        // Until then requests rely on it for the newest version of the data.
+                        () = stop.requests_ended() => {}
                     }
                 }
             })

@@ -83,5 +83,5 @@ pub(crate) async fn get_asset(Path(name): Path<String>) -> Result<Response, Prob
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
     ];
-    Ok((headers, asset.content).into_response())
+    Ok((headers, asset.content.clone()).into_response())
 }

@@ -13,8 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Bytes;
-use chassis::Problem;
+use chassis::{Problem, compression::CompressibleBody};
 use http::{HeaderValue, StatusCode};
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 use tokio::sync::Notify;
@@ -29,8 +28,8 @@ const STALE_AFTER: Duration = Duration::from_millis(250);
 /// A finished answer.
 #[derive(Debug, Clone)]
 pub struct CachedAnswer {
-    /// The body as sent.
-    pub body: Bytes,
+    /// The body.
+    pub body: CompressibleBody,
     /// A strong tag: equal tags mean equal bytes.
     pub etag: HeaderValue,
     /// The version of its data.
@@ -205,7 +204,7 @@ impl Weighter<Vec<u8>, CachedAnswer> for ByBytes {
     fn weight(&self, key: &Vec<u8>, answer: &CachedAnswer) -> u64 {
         // The overhead of an entry: table slot, two allocations and their headers.
         const OVERHEAD: usize = 256;
-        (key.len() + answer.body.len() + answer.etag.len() + OVERHEAD) as u64
+        (key.len() + answer.body.weight() + answer.etag.len() + OVERHEAD) as u64
     }
 }
 
@@ -284,7 +283,7 @@ impl AnswerCache {
             self.misses.fetch_add(1, Ordering::Relaxed);
             let (body, version) = make(newest_known).await?;
             // Without the spare capacity, which the cache would hold but not count.
-            let body = Bytes::from(body.into_boxed_slice());
+            let body = CompressibleBody::from(body.into_boxed_slice());
             Ok::<_, E>(CachedAnswer { body, etag: key.at(version).etag(), version })
         };
         if let Some(version) = self.freshness.current() {
