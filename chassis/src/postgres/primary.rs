@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, PgConnection, PgExecutor, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
 use super::{DatabaseSettings, Pool, pool::no_answer};
@@ -39,6 +39,20 @@ impl Primary {
         }
         Ok(connection)
     }
+
+    /// Fails if the server of this connection no longer takes writes but another one may.
+    pub async fn check(&self, executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+        if self.servers.len() > 1 { check_takes_writes(executor).await } else { Ok(()) }
+    }
+}
+
+/// Fails on a standby, and on a server that was made read-only.
+async fn check_takes_writes(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    let takes_writes: bool = sqlx::query_scalar("select current_setting('transaction_read_only') = 'off'")
+        .fetch_one(executor)
+        .await?;
+    let error = || sqlx::Error::Protocol("the server takes no writes; it is a standby or read-only".into());
+    takes_writes.then_some(()).ok_or_else(error)
 }
 
 /// Connects to the first server that takes writes.
@@ -53,11 +67,7 @@ async fn find<'s>(
             let mut connection = options.connect().await?;
             // A single server is asked nothing: what is wrong with it shows in its use.
             if servers.len() > 1 {
-                let is_standby: bool =
-                    sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await?;
-                if is_standby {
-                    return Err(sqlx::Error::Protocol("no server takes writes; each is a standby".into()));
-                }
+                check_takes_writes(&mut connection).await?;
             }
             Ok(connection)
         };

@@ -50,7 +50,7 @@ async fn listen_once(
     pool: &Pool,
 ) -> Result<Infallible, sqlx::Error> {
     // A pool retries until its timeout and then reports only the timeout; this connection reports the cause at once.
-    server.connect("rates listener").await?.close().await?;
+    in_time(server.connect("rates listener").await?.close()).await?;
     let options = (*pool.options()).clone().application_name("rates listener");
     health.connected(Ok(()));
     // A separate connection, so that listening takes none from requests.
@@ -66,7 +66,7 @@ async fn listen_once(
         // Read after LISTEN, so that every later commit notifies this connection.
         sql::current_version(&mut listener).await
     };
-    let now = timeout(ANSWER, begin).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let now = in_time(begin).await?;
     freshness.begin(before, now.version);
     tracing::info!("listening for changes of the data");
     loop {
@@ -79,10 +79,14 @@ async fn listen_once(
             Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
             Ok(Err(error)) => return Err(error),
             Err(_silence) => {
-                let read = timeout(ANSWER, sql::current_version(&mut listener)).await;
-                freshness.observe(read.map_err(|_| sqlx::Error::PoolTimedOut)??.version);
+                freshness.observe(in_time(sql::current_version(&mut listener)).await?.version);
+                in_time(server.check(&mut listener)).await?;
                 health.worked();
             }
         }
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
