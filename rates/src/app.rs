@@ -13,12 +13,12 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{QUEUE, outcomes::Outcomes},
+    batches::{QUEUE, outcomes::Outcomes, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
-    suppliers::limits::WriteLimits,
+    suppliers::limits::{WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -41,8 +41,14 @@ pub struct AppState {
     pub batches: BatchSettings,
     /// Rate limits of writes.
     pub limits: WriteLimits,
+    /// How many wrong keys an address may send.
+    pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
+    /// The uploads that run.
+    pub uploads: UploadSlots,
+    /// Where uploads are kept until they have ended.
+    pub pieces: PieceStore,
     /// The queue of batches.
     pub queue: Queue,
 }
@@ -70,9 +76,12 @@ impl App {
         Self(Arc::new(AppState {
             lanes,
             queue: Queue::new(QUEUE, database.primary.clone()),
+            uploads: UploadSlots::new(batches),
+            pieces: PieceStore::new(database.primary.clone()),
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
+            wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             batches: batches.clone(),
         }))
@@ -87,6 +96,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
+        self.lanes.reader.expensive.register(registry);
     }
 
     /// The check of `/readyz`: the database has the schema that this program needs, and answers as it does to readers.
@@ -124,6 +134,7 @@ impl Collector for Instruments {
             ("cache_bytes", "Bytes of answers in the cache", cache.size() as i64),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
+            ("uploads", "Uploads of batches that run", app.uploads.running() as i64),
             (
                 "database_up",
                 "1 if the last read of the primary worked, else 0",

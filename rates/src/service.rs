@@ -46,6 +46,7 @@ impl Service for Rates {
         // `rates work` processes batches even if `serve` is configured not to.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
+        let cleaning = app.clone().clean_uploads(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
                 let stop = stop.clone();
@@ -57,6 +58,7 @@ impl Service for Rates {
                     }
                 }
             })
+            .task("cleaning of uploads", cleaning)
             .task("batch workers", workers.run(count, stop))
             .closing(async move { closing.database.close().await }))
     }

@@ -117,6 +117,7 @@ pub(crate) struct BatchPath {
         (status = 200, description = "A page of batches", body = BatchPage),
         (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 503, description = "The database is unreachable"),
     ),
 )]
@@ -150,6 +151,7 @@ pub(crate) async fn list_batches(
         (status = 200, description = "The batch", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
+        (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 403, description = "The batch belongs to another supplier"),
         (status = 404, description = "There is no such batch"),
         (status = 503, description = "The database is unreachable"),

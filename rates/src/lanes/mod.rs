@@ -3,6 +3,7 @@
 pub mod cache;
 pub(crate) mod chart;
 pub(crate) mod csv;
+pub(crate) mod expensive;
 pub mod json;
 pub(crate) mod listener;
 pub mod places;
@@ -39,7 +40,7 @@ pub struct LanesState {
     /// Finished answers.
     pub cache: AnswerCache,
     /// Reads the lanes of answers that are not cached.
-    pub reader: LaneReader,
+    pub reader: Arc<LaneReader>,
     /// The places.
     pub places: Arc<Places>,
     /// The newest known version of the data.
@@ -69,7 +70,7 @@ impl Lanes {
         let places = Arc::new(Places::new(database, Arc::clone(&freshness)));
         Self(Arc::new(LanesState {
             cache: AnswerCache::new(cache, Arc::clone(&freshness)),
-            reader: LaneReader::new(database, Arc::clone(&freshness), Arc::clone(&places)),
+            reader: Arc::new(LaneReader::new(database, api, Arc::clone(&freshness), Arc::clone(&places))),
             places,
             freshness,
             max_days: api.max_days,

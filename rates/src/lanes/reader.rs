@@ -25,11 +25,12 @@ use tokio::{
 
 use super::{
     cache::Freshness,
+    expensive::ExpensiveReads,
     places::{Places, UnknownPlace},
     query::{RatesQuery, Role, Statistics},
     sql::{self, Lane, LaneRange},
 };
-use crate::database::Database;
+use crate::{database::Database, settings::ApiSettings};
 
 /// Concurrent statements, as long as they are fast. With one, PostgreSQL would idle while answers are written; with
 /// many, each would serve only one request.
@@ -72,13 +73,22 @@ pub struct LaneReader {
     health: Arc<Health>,
     freshness: Arc<Freshness>,
     places: Arc<Places>,
+    /// Admits reads that are not shared.
+    pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
-    pub(crate) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
+    pub(crate) fn new(
+        database: &Database,
+        api: &ApiSettings,
+        freshness: Arc<Freshness>,
+        places: Arc<Places>,
+    ) -> Self {
+        let reader = |pool| PoolReader::new(pool, api.expensive_reads);
         Self {
-            primary: PoolReader::new(database.primary.clone()),
-            replicas: database.replicas.iter().cloned().map(PoolReader::new).collect(),
+            expensive: ExpensiveReads::new(api),
+            primary: reader(database.primary.clone()),
+            replicas: database.replicas.iter().cloned().map(reader).collect(),
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
             freshness,
@@ -87,24 +97,50 @@ impl LaneReader {
     }
 
     /// The lane of a query, from a state of the data no older than `newest_known`.
-    pub async fn read(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, ReadError> {
+    pub async fn read(
+        self: &Arc<Self>,
+        query: &RatesQuery<'_>,
+        newest_known: i64,
+    ) -> Result<Lane, ReadError> {
         let mut lanes = self.read_all(std::slice::from_ref(query), newest_known).await?;
         Ok(lanes.remove(0))
     }
 
     /// The lanes of several queries, all from one state of the data. Percentiles are read for a single lane only.
     pub async fn read_all(
-        &self,
+        self: &Arc<Self>,
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<Vec<Lane>, ReadError> {
-        let lanes = self.read_anywhere(queries, newest_known).await;
+        let lanes = if ExpensiveReads::include(queries) {
+            self.read_expensive(queries, newest_known).await?
+        } else {
+            self.read_anywhere(queries, newest_known).await
+        };
         let lanes = lanes.map_err(|error| self.health.problem(error))?;
         // A lane that has prices has both its places.
         if lanes.iter().any(|lane| lane.days.is_empty()) {
             self.check_places(queries, &lanes).await?;
         }
         Ok(lanes)
+    }
+
+    /// Reads once the reads of this kind that run leave room for one more.
+    async fn read_expensive(
+        self: &Arc<Self>,
+        queries: &[RatesQuery<'_>],
+        newest_known: i64,
+    ) -> Result<Result<Vec<Lane>, Arc<sqlx::Error>>, Problem> {
+        let permit = self.expensive.admit().await?;
+        let reader = Arc::clone(self);
+        let queries: Vec<RatesQuery<'static>> = queries.iter().map(RatesQuery::to_static).collect();
+        // A separate task: when the client disconnects, its statement still runs, and so still counts.
+        let reading = tokio::spawn(async move {
+            let lanes = reader.read_anywhere(&queries, newest_known).await;
+            drop(permit);
+            lanes
+        });
+        Ok(reading.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed))))
     }
 
     async fn read_anywhere(
@@ -193,10 +229,10 @@ struct WaitingRead {
 }
 
 impl PoolReader {
-    fn new(pool: Pool) -> Self {
+    fn new(pool: Pool, expensive_reads: usize) -> Self {
         let connections = pool.max_size() as usize;
-        // Leaves a quarter of the connections for everything else.
-        let most = (connections - connections / 4).max(1);
+        // Leaves a quarter of the connections for everything else, beside those of expensive reads.
+        let most = (connections - connections / 4).saturating_sub(expensive_reads).max(1);
         let quick = most.min(QUICK_STATEMENTS);
         Self(Arc::new(SharedReader {
             pool,

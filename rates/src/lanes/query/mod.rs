@@ -94,6 +94,15 @@ pub struct WrongQuery<'a> {
 const ORIGIN: &[&str] = &["orig_code", "origin"];
 const DESTINATION: &[&str] = &["dest_code", "destination"];
 
+impl RatesQuery<'_> {
+    /// A copy that lasts longer than the request.
+    pub(crate) fn to_static(&self) -> RatesQuery<'static> {
+        let Self { from, to, order, statistics, .. } = *self;
+        let (origin, destination) = (self.origin.to_static(), self.destination.to_static());
+        RatesQuery { from, to, origin, destination, order, statistics }
+    }
+}
+
 impl<'a> RatesQuery<'a> {
     /// Reads a query string; `max_days` is the longest range, both ends included.
     pub fn parse(query: &'a str, max_days: u32) -> Result<Self, WrongQuery<'a>> {
