@@ -154,7 +154,7 @@ impl CompressibleBody {
     }
 
     /// The memory that it takes with all forms, in bytes. It does not change: the forms that are not made yet have
-    /// their room, half of the plain bytes, and one that would need more is not made.
+    /// their room, half of the plain bytes and a little, and one that would need more is not made.
     #[must_use]
     pub fn weight(&self) -> usize {
         size_of::<Forms>() + self.0.plain.len() + room(&self.0.plain)
@@ -178,7 +178,8 @@ impl CompressibleBody {
 
 /// The bytes that compressed forms of this body may take.
 fn room(plain: &Bytes) -> usize {
-    if plain.len() > SMALL { plain.len() / 2 } else { 0 }
+    // A small body compresses to a larger part of it.
+    if plain.len() > SMALL { plain.len() / 2 + 256 } else { 0 }
 }
 
 impl<B: Into<Bytes>> From<B> for CompressibleBody {
