@@ -1,4 +1,4 @@
-# The commands of this project. CI runs exactly these recipes.
+# The commands of this project. Each job of CI runs one of these recipes; .ci/run runs them one after the other.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -110,6 +110,10 @@ chaos-short: ## Break what can break, under load, with few rounds
 .PHONY: chaos
 chaos: CHAOS = --full
 chaos: chaos-short ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
+
+.PHONY: mutants
+mutants: ## Change the core modules and see a test fail for each change (hours; MUTANTS="--in-diff FILE" for a part)
+	db/private_postgres.sh --fast -- $(CARGO) mutants $(MUTANTS)
 
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)

@@ -166,7 +166,7 @@ if ! refusal=$(psql -X -w -q -c 'select' 2>&1 >/dev/null); then
 fi
 run_rates migrate || die "cannot migrate the schema of $where; no prices were changed"
 say "loading $dump into $where"
-load || die "nothing was loaded into $where; use --replace to replace existing prices"
+load || die "nothing was loaded into $where; the message above says why"
 run_rates verify || die "the rollup of $where differs from its prices; correct it with: rates rebuild"
 psql -X -w -q -A -t -v ON_ERROR_STOP=1 -c "
   select format('%s regions, %s ports, %s prices on %s days from %s to %s',

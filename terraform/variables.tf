@@ -253,7 +253,7 @@ variable "observability" {
     emails             = optional(set(string), [])
     p99_seconds        = optional(number, 1)
     error_percent      = optional(number, 1)
-    stale_data_hours   = optional(number, 48)
+    stale_data_hours   = optional(number, 72)
     log_days           = optional(number, 30)
     container_insights = optional(string, "disabled")
     collector_image    = optional(string)

@@ -16,6 +16,11 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run every scenario in full and write docs/RELIABILITY.md")
 
 
+def only_in_full(names, *few):
+    """Parameters of which a short run takes only a few."""
+    return [name if name in few else pytest.param(name, marks=pytest.mark.full) for name in names]
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--full"):
         for item in items:

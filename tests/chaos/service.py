@@ -38,7 +38,9 @@ class Service:
         self.port, self.metrics_port = free_port(), free_port()
         name = program.upper()
         self.variables = {
-            "PORT": self.port, f"{name}__SERVER__HOST": "127.0.0.1", f"{name}__SERVER__METRICS_PORT": self.metrics_port, **variables
+            "PORT": self.port, f"{name}__SERVER__HOST": "127.0.0.1", f"{name}__SERVER__METRICS_PORT": self.metrics_port,
+            # Only load balancers need it, and every stop would take as long.
+            f"{name}__SERVER__LAME_DUCK_SECONDS": 0, **variables,
         }
         descriptor, self.log_file = tempfile.mkstemp(prefix=f"chaos-{program}-", suffix=".log")
         os.close(descriptor)
@@ -118,4 +120,4 @@ def rates(database, *arguments, prefix=(), ready=True, **variables):
     """`database` is a server or a URL."""
     url = database if isinstance(database, str) else database.url()
     limits = {"RATES__BATCHES__PER_MINUTE_BY_KEY": 1_000_000, "RATES__BATCHES__PER_MINUTE_BY_ADDRESS": 1_000_000}
-    return Service("rates", *arguments, prefix=prefix, ready=ready, DATABASE_URL=url, **limits, **variables)
+    return Service("rates", *arguments, prefix=prefix, ready=ready, **{"DATABASE_URL": url, **limits, **variables})

@@ -17,7 +17,7 @@ def first_success(load, since):
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["at once", "queued"])
 def test_a_crash_of_the_database_loses_no_acknowledged_batch(asynchronous, database, key, cleanup, report, is_full):
-    crashes = 10 if is_full else 2
+    crashes = 10 if is_full else 1
     service = cleanup(rates(database))
     recoveries = []
     with (

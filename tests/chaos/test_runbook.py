@@ -33,3 +33,9 @@ def test_every_alert_has_a_section():
     alerts = re.findall(r"- alert: (\w+)", (ROOT / "docs/monitoring/rules.yml").read_text())
     headings = " ".join(re.findall(r"^## (.*)", RUNBOOK, re.M))
     assert [alert for alert in alerts if alert not in headings] == []
+
+
+def test_every_test_that_the_threat_model_names_exists():
+    named = re.findall(r"`([\w/]+/[\w.]+)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 8
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -208,12 +208,14 @@ pub(crate) async fn read_lanes(
 /// Reads one lane with percentiles. They cannot be derived from sums, so every price of the range is read: by an
 /// index-only scan of `prices_lane_day` for each pair of ports.
 ///
-/// Planned for each request, because a generic plan is far slower between continents.
+/// Planned for each request, because a generic plan is far slower between continents. Without parallel workers, which would
+/// take more processors from cheap reads than the limit of expensive reads allows.
 pub(crate) async fn read_lane_with_percentiles(
     connection: &mut PgConnection,
     query: &RatesQuery<'_>,
 ) -> Result<Lane, sqlx::Error> {
-    let begin = "begin read only; set local plan_cache_mode = force_custom_plan";
+    let begin = "begin read only; set local plan_cache_mode = force_custom_plan;
+                 set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
     let rows = sqlx::query!(
         r#"

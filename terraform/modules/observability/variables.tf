@@ -70,7 +70,7 @@ variable "thresholds" {
     connections_percent = optional(number, 80)
     free_storage_gb     = optional(number, 5)
     replica_lag_seconds = optional(number, 30)
-    stale_data_hours    = optional(number, 48)
+    stale_data_hours    = optional(number, 72)
   })
   default  = {}
   nullable = false
