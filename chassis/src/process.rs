@@ -30,8 +30,8 @@ const GIVING_BACK: Duration = Duration::from_secs(1);
 /// What the end may take once nothing runs any more.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Runs a service until it is stopped.
-pub(crate) async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
+/// Answers requests until it is stopped: for a command that names what `serve` does.
+pub async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
     start(configuration, Role::Serve).await
 }
 
