@@ -22,9 +22,9 @@ impl Receiver {
         let key_file = folder.path().join("key");
         fs::write(&key_file, format!("{}\n", key.reveal())).unwrap();
         let output = folder.path().join("output");
-        let mut variables =
-            vec![("OUTPUT_DIR", output.to_str().unwrap()), ("DECRYPTION_KEY", key_file.to_str().unwrap())];
-        variables.extend(more);
+        let mut variables = more.to_vec();
+        // The first of equal variables counts.
+        variables.extend([("OUTPUT_DIR", output.to_str().unwrap()), ("DECRYPTION_KEY", key_file.to_str().unwrap())]);
         let client = Client::start::<Transfer>(&variables).await;
         Self { client, key, folder }
     }
