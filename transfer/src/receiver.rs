@@ -45,7 +45,7 @@ const UPLOAD: &str = "/upload/{*filename}";
 #[openapi(
     info(
         title = "Transfer",
-        description = "Receives encrypted files. Every error has a text `msg` and a `status_code`."
+        description = "Receives encrypted files. Every error has a text `msg`, those of uploads a `status_code` as well."
     ),
     paths(health, upload)
 )]
@@ -172,7 +172,7 @@ async fn receive(app: App, name: String, request: Request) -> Result<Answer, Pro
         )
     })?;
     let mut token = None;
-    while let Some(field) = form.next_field().await.map_err(broken)? {
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         if field.name() == Some("file") && token.is_none() {
             token = Some(spool(&app.folder, field).await?);
         }
@@ -184,7 +184,7 @@ async fn receive(app: App, name: String, request: Request) -> Result<Answer, Pro
 /// Writes the token where it can be read twice, without the line ends that files have.
 async fn spool(folder: &Folder, mut field: Field<'_>) -> Result<SpooledTempFile, Problem> {
     let mut token = folder.spool();
-    while let Some(mut piece) = field.chunk().await.map_err(broken)? {
+    while let Some(mut piece) = field.chunk().await.map_err(|error| broken(&error))? {
         if piece.iter().any(u8::is_ascii_whitespace) {
             piece = piece.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         }
@@ -220,12 +220,12 @@ fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
 }
 
 /// The problem of a body that ended early, is too large or is no form.
-fn broken(error: MultipartError) -> Problem {
+fn broken(error: &MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
             .detail("The upload is larger than server.body_limit_bytes.");
     }
-    invalid("file", "the form is damaged, or ended before its end").cause(chain(&error))
+    invalid("file", "the form is damaged, or ended before its end").cause(chain(error))
 }
 
 fn not_stored(error: &io::Error) -> Problem {

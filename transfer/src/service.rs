@@ -21,9 +21,9 @@ pub struct Transfer;
 /// What the binary can do beside what every service can.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Receive files into OUTPUT_DIR (what `serve` does as well)
+    /// Receive files into the output folder (what `serve` does as well)
     Receive,
-    /// Send the JSON files of INPUT_DIR until SIGTERM or Ctrl-C
+    /// Send the JSON files of the input folder until SIGTERM or Ctrl-C
     Send {
         /// Send what is there, show it, and end: 65 where a file was refused or set aside, 69 where nobody receives
         #[arg(long)]

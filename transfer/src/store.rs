@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -14,7 +15,7 @@ use tempfile::{NamedTempFile, SpooledTempFile};
 const UNFINISHED: &str = ".transfer-";
 
 /// An unfinished file of this age was left by a receiver that was killed.
-const LEFTOVER: Duration = Duration::from_secs(3600);
+const LEFTOVER: Duration = Duration::from_hours(1);
 
 /// The folder of contents that were replaced.
 const PREVIOUS: &str = "previous";
@@ -88,7 +89,7 @@ impl Folder {
 
     /// An empty file that is not seen as one of the folder's.
     pub(crate) fn unfinished(&self) -> io::Result<NamedTempFile> {
-        let readable_by_all = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let readable_by_all = fs::Permissions::from_mode(0o644);
         tempfile::Builder::new().prefix(UNFINISHED).permissions(readable_by_all).tempfile_in(&self.0)
     }
 

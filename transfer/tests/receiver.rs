@@ -24,7 +24,10 @@ impl Receiver {
         let output = folder.path().join("output");
         let mut variables = more.to_vec();
         // The first of equal variables counts.
-        variables.extend([("OUTPUT_DIR", output.to_str().unwrap()), ("DECRYPTION_KEY", key_file.to_str().unwrap())]);
+        variables.extend([
+            ("OUTPUT_DIR", output.to_str().unwrap()),
+            ("DECRYPTION_KEY", key_file.to_str().unwrap()),
+        ]);
         let client = Client::start::<Transfer>(&variables).await;
         Self { client, key, folder }
     }
@@ -203,7 +206,7 @@ async fn several_keys_are_read_newest_first() {
 #[tokio::test]
 async fn a_leftover_of_a_killed_receiver_is_removed_once_it_is_old() {
     let folder = tempfile::tempdir().unwrap();
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(2);
     for (name, is_old) in [(".transfer-old", true), (".transfer-new", false), ("mine.xml", true)] {
         let file = fs::File::create(folder.path().join(name)).unwrap();
         if is_old {

@@ -380,13 +380,9 @@ impl Sender {
 
     /// A line for people, or for the log.
     fn tell(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.inc(1);
-                let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
-            }
-            None => tracing::info!("{line}"),
-        }
+        let Some(bar) = &self.bar else { return tracing::info!("{line}") };
+        bar.inc(1);
+        let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
     }
 }
 

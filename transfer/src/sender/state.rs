@@ -89,8 +89,8 @@ impl State {
             }
         }
         transaction.commit()?;
-        let named = |(file, record): (&String, &Record)| (record.name.clone(), file.clone());
-        let names = records.iter().filter(|(_, record)| !record.name.is_empty()).map(named).collect();
+        let by_name = |(file, record): (&String, &Record)| (record.name.clone(), file.clone());
+        let names = records.iter().filter(|(_, record)| !record.name.is_empty()).map(by_name).collect();
         Ok(Self { database, records, names })
     }
 

@@ -72,7 +72,7 @@ impl Watch {
                 tracing::warn!(file = ?entry.file_name(), "not sent: the name is not UTF-8; rename the file");
                 continue;
             };
-            if file.starts_with('.') || !file.ends_with(".json") {
+            if !is_document(&file) {
                 continue;
             }
             // Of what a link leads to. Gone meanwhile: its owner took it back.
@@ -116,7 +116,12 @@ fn note(closed: &Closed, event: &Event) -> bool {
         Some(is_closed) => closed.insert(file.to_owned(), is_closed),
         None => closed.remove(file),
     };
-    is_closed == Some(true) && file.ends_with(".json")
+    is_closed == Some(true) && is_document(file)
+}
+
+/// As the pattern `*.json` of a shell reads names.
+fn is_document(file: &str) -> bool {
+    !file.starts_with('.') && Path::new(file).extension().is_some_and(|extension| extension == "json")
 }
 
 impl Stamp {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use transfer::{fernet::Key, xml};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Folders, a key, and a port that was free.
 pub struct Place {
