@@ -12,10 +12,12 @@ mod answer;
 mod client;
 pub mod http1;
 mod process;
+mod proxy;
 
 pub use answer::Answer;
 pub use client::Client;
 pub use process::{Ended, Process, command, run};
+pub use proxy::{Proxy, Way};
 
 use crate::{Service, settings::Loaded};
 

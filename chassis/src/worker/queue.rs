@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use tokio::sync::Notify;
 
 use super::metrics::QueueMetrics;
-use crate::postgres::retry;
+use crate::postgres::Pool;
 
 /// A job that a worker has taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub struct Queue(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: &'static str,
-    pool: PgPool,
+    pool: Pool,
     added: Notify,
     pub(super) metrics: QueueMetrics,
 }
@@ -39,7 +39,7 @@ struct Inner {
 impl Queue {
     /// The queue of this name. `pool` is used for short statements only.
     #[must_use]
-    pub fn new(name: &'static str, pool: PgPool) -> Self {
+    pub fn new(name: &'static str, pool: Pool) -> Self {
         Self(Arc::new(Inner { name, pool, added: Notify::new(), metrics: QueueMetrics::default() }))
     }
 
@@ -81,7 +81,7 @@ impl Queue {
             .bind(self.0.name)
             .fetch_one(&self.0.pool)
         };
-        retry(&self.0.pool, any).await
+        self.0.pool.retry(any).await
     }
 
     /// How many jobs wait, and for how many seconds the oldest one has.
@@ -96,7 +96,7 @@ impl Queue {
             .bind(self.0.name)
             .fetch_one(&self.0.pool)
         };
-        retry(&self.0.pool, depth).await
+        self.0.pool.retry(depth).await
     }
 
     /// Takes the oldest job that is due and that no worker holds, and counts the attempt.
@@ -105,7 +105,7 @@ impl Queue {
     /// caller locks it ([`Self::lock`]). Until it has, the job is not due, so that no other worker takes it in between.
     pub(super) async fn take(
         &self,
-        connection: &mut PgConnection,
+        executor: impl PgExecutor<'_>,
     ) -> Result<Option<(Job, Backend)>, sqlx::Error> {
         let row: Option<(i64, String, i32, i32)> = sqlx::query_as(
             "update public.jobs set attempts = attempts + 1, due_at = now() + interval '5 seconds'
@@ -119,7 +119,7 @@ impl Queue {
              returning id, payload::text, attempts, pg_backend_pid()",
         )
         .bind(self.0.name)
-        .fetch_optional(connection)
+        .fetch_optional(executor)
         .await?;
         Ok(row.map(|(id, payload, attempts, backend)| {
             // What the column holds is JSON.
@@ -173,6 +173,14 @@ impl Queue {
             .execute(&self.0.pool)
             .await?;
         Ok(())
+    }
+
+    /// Whether the server still has this connection.
+    pub(super) async fn has_backend(&self, Backend(backend): Backend) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("select exists (select from pg_stat_activity where pid = $1)")
+            .bind(backend)
+            .fetch_one(&self.0.pool)
+            .await
     }
 
     /// Gives a job back as it was: its worker must stop, and did not fail at it.
