@@ -167,7 +167,7 @@ def python_receives_what_our_sender_sends(place):
 
 
 def documents_become_the_xml_of_json2xml(place):
-    """Random documents, and every character in a key: by our sender to our receiver."""
+    """Random documents, and characters of all kinds in keys: by our sender to our receiver."""
     chance = random.Random(14)
     characters = "abA1 _-.:\t\n\r<>&\"'/é東🚢²３\u0301;!=?\u00a0\u2028"
 
@@ -183,9 +183,11 @@ def documents_become_the_xml_of_json2xml(place):
         return [None, True, chance.randrange(-(10**9), 10**25), chance.uniform(-1, 1) * 10.0 ** chance.randrange(-30, 30),
                 text(10), chance.choice([0.1, 1e16, -2.5])][kind]
 
-    documents = {f"random-{number}": [value(0), {text(5): value(0)}] for number in range(300)}
-    every = [chr(code) for code in range(0x20, 0x10000) if not 0xD800 <= code < 0xE000 and code < 0xFFFE]
-    every += [chr(code) for code in range(0x10000, 0x20000, 37)]
+    documents = {f"random-{number}": [value(0), {text(5): value(0)}] for number in range(150)}
+    # Of the long runs of letters that are alike (Chinese, Korean, private use) only some.
+    codes = [*range(0x20, 0x4E10), *range(0x4E10, 0xD7A0, 61), *range(0xD7A0, 0xD800), *range(0xE000, 0xF900, 61),
+             *range(0xF900, 0xFFFE), *range(0x10000, 0x20000, 97)]
+    every = [chr(code) for code in codes]
     for number in range(0, len(every), 8000):
         # As the first character, and as a later one.
         some = every[number:number + 8000]

@@ -216,3 +216,18 @@ async fn a_leftover_of_a_killed_receiver_is_removed_once_it_is_old() {
     let _receiver = Receiver::start(&[("OUTPUT_DIR", folder.path().to_str().unwrap())]).await;
     assert_eq!(files(folder.path()).into_keys().collect::<Vec<_>>(), [".transfer-new", "mine.xml"]);
 }
+
+#[tokio::test]
+async fn the_description_lists_both_routes() {
+    let receiver = Receiver::start(&[]).await;
+    let description = receiver.client.get("/openapi.json").await.expect(200).json();
+    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(paths, ["/", "/upload/{filename}"]);
+}
+
+#[test]
+fn the_documented_settings_are_current() {
+    let table = chassis::settings::markdown::<transfer::settings::Settings>();
+    let is_current = include_str!("../../docs/settings.md").contains(&table);
+    assert!(is_current, "docs/settings.md is outdated: run `make settings`");
+}
