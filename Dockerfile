@@ -47,10 +47,11 @@ COPY --from=build --chown=65532:65532 /out/state/ /var/lib/
 WORKDIR /var/lib/service
 # By default metrics listen on localhost only, which nothing outside a container could reach.
 ENV RATES__SERVER__METRICS_HOST=0.0.0.0 \
-    MESSAGES__SERVER__METRICS_HOST=0.0.0.0
+    MESSAGES__SERVER__METRICS_HOST=0.0.0.0 \
+    TRANSFER__SERVER__METRICS_HOST=0.0.0.0
 # A number, so that a platform can check that it is not root.
 USER 65532:65532
-EXPOSE 3000 5000 9464 9465
+EXPOSE 3000 5000 8080 9464 9465 9466
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/service", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/service"]
 ARG SERVICE=rates

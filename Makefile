@@ -63,10 +63,10 @@ openapi: ## Regenerate rates/openapi.json after a change of the API
 
 .PHONY: settings
 settings: ## Regenerate docs/settings.md after a change of a setting
-	$(CARGO) build --locked -q -p rates -p messages
+	$(CARGO) build --locked -q -p rates -p messages -p transfer
 	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
 	  printf '%s\n' "$$intro"; \
-	  for service in rates messages; do \
+	  for service in rates messages transfer; do \
 	    printf '\n## `%s`\n\n' "$$service"; "target/debug/$$service" config --markdown; \
 	  done; \
 	} >docs/settings.md
@@ -100,6 +100,12 @@ messages-test: ## Test the messages service with its users' Python client (and w
 	$(CARGO) build --locked -p messages
 	python3 -m venv .run/messages && .run/messages/bin/pip install --quiet --requirement messages/tests/requirements.txt
 	messages/tests/client.sh target/debug/messages .run/messages/bin/python
+
+.PHONY: transfer-test
+transfer-test: ## Test transfer with the Python programs whose protocol it speaks
+	$(CARGO) build --locked -p transfer
+	python3 -m venv .run/transfer && .run/transfer/bin/pip install --quiet --requirement transfer/tests/requirements.txt
+	.run/transfer/bin/python transfer/tests/interop.py target/debug/transfer
 
 .PHONY: chaos-short
 chaos-short: ## Break what can break, under load, with few rounds

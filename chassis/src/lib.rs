@@ -20,6 +20,8 @@ pub mod openapi;
 pub mod postgres;
 pub mod problem;
 mod process;
+#[cfg(feature = "progress")]
+pub mod progress;
 pub mod server;
 mod service;
 pub mod settings;
@@ -35,7 +37,7 @@ pub use command_line::{main, print};
 pub use configuration::Configuration;
 pub use exit::{Exit, Failure};
 pub use problem::Problem;
-pub use process::work;
+pub use process::{serve, work};
 pub use service::{Context, NoCommand, Parts, Role, Service};
 pub use stop::Stop;
 

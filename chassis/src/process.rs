@@ -31,8 +31,8 @@ const ENDING: Duration = Duration::from_secs(2);
 /// What sending the last traces may take.
 const LAST_TRACES: Duration = Duration::from_secs(1);
 
-/// Runs a service until it is stopped.
-pub(crate) async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
+/// Answers requests until it is stopped: for a command that names what `serve` does.
+pub async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
     start(configuration, Role::Serve).await
 }
 

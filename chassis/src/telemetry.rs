@@ -33,7 +33,7 @@ pub fn start<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse_lossy(&settings.log_filter);
+    let filter = EnvFilter::builder().parse_lossy(settings.filter());
     let json = match settings.log_format {
         LogFormat::Auto => !is_terminal,
         LogFormat::Json => true,

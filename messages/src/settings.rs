@@ -1,11 +1,10 @@
 //! The settings of `messages`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use chassis::{
-    Exit, Failure,
-    exit::OrFail,
-    settings::{Fault, Flat, List, ShellSettings, is_set},
+    Failure,
+    settings::{Fault, Flat, List, ShellSettings, read_secret},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -83,12 +82,7 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// The password, empty where there is none.
     pub fn password(&self) -> Result<SecretString, Failure> {
-        if is_set(&self.password) || self.password_file.is_empty() {
-            return Ok(self.password.clone());
-        }
-        let password = fs::read_to_string(&self.password_file)
-            .or_fail(Exit::Unavailable, || format!("cannot read {}", self.password_file))?;
-        Ok(password.trim_end_matches(['\r', '\n']).into())
+        read_secret(&self.password, &self.password_file)
     }
 }
 

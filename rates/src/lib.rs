@@ -13,7 +13,6 @@ pub mod http;
 pub mod lanes;
 pub mod load;
 pub mod places;
-mod progress;
 mod rollup;
 mod service;
 pub mod settings;

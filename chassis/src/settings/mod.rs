@@ -30,7 +30,7 @@ pub use logs::LogFileSettings;
 pub use server::ServerSettings;
 pub use telemetry::{LogFormat, TelemetrySettings};
 
-use crate::{Exit, Failure};
+use crate::{Exit, Failure, exit::OrFail};
 
 /// What is wrong with a setting: its dotted name, and what would be right.
 pub type Fault = (&'static str, String);
@@ -213,6 +213,16 @@ pub fn markdown<T: Settings>() -> String {
 #[must_use]
 pub fn is_set(secret: &SecretString) -> bool {
     !secret.expose_secret().is_empty()
+}
+
+/// A secret that was given as a value or, as container platforms mount secrets, in a file. Empty where neither was.
+pub fn read_secret(value: &SecretString, file: &str) -> Result<SecretString, Failure> {
+    if is_set(value) || file.is_empty() {
+        return Ok(value.clone());
+    }
+    let secret =
+        std::fs::read_to_string(file).or_fail(Exit::Unavailable, || format!("cannot read {file}"))?;
+    Ok(secret.trim_end_matches(['\r', '\n']).into())
 }
 
 #[cfg(test)]

@@ -7,14 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use chassis::progress;
 use flate2::bufread::MultiGzDecoder;
 use futures_util::Stream;
 use indicatif::ProgressBar;
 
-use crate::{
-    batches::{Upload, parse::Format},
-    progress,
-};
+use crate::batches::{Upload, parse::Format};
 
 /// The size of buffers.
 const BUFFER: usize = 256 * 1024;

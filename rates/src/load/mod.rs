@@ -7,7 +7,7 @@ mod sql;
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use chassis::postgres;
+use chassis::{postgres, progress};
 use indicatif::ProgressBar;
 use sqlx::{Connection, PgConnection};
 
@@ -15,7 +15,6 @@ use crate::{
     batches::{self, parse::Format, staging},
     database::MIGRATOR,
     places::{self, Port, sql::RegionRow},
-    progress,
 };
 pub use error::{DumpFault, LoadError};
 use input::{FileKind, Input};

@@ -5,7 +5,7 @@ mod sql;
 use indicatif::ProgressBar;
 use sqlx::{Connection, PgConnection};
 
-use crate::progress;
+use chassis::progress;
 use sql::Difference;
 
 /// How many differences are printed.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Exit, Failure, print, problem::ProblemBody};
+use chassis::{Exit, Failure, print, problem::ProblemBody, progress};
 use clap::Args;
 use http::{StatusCode, header};
 use indicatif::ProgressBar;
@@ -21,7 +21,6 @@ use tokio::{fs::File, time};
 
 use crate::{
     batches::{parse::Format, sql::BatchState},
-    progress,
     settings::Settings,
 };
 use error::PushError;

@@ -10,13 +10,13 @@ use tokio_util::io::ReaderStream;
 
 /// A progress bar for this many bytes.
 #[must_use]
-pub(crate) fn bytes(length: u64, what: &'static str) -> ProgressBar {
+pub fn bytes(length: u64, what: &'static str) -> ProgressBar {
     bar(length, what, "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
 }
 
 /// A progress bar for this many items.
 #[must_use]
-pub(crate) fn items(length: usize, what: &'static str) -> ProgressBar {
+pub fn items(length: usize, what: &'static str) -> ProgressBar {
     bar(length as u64, what, "{msg} {bar:30} {pos} of {len}, {eta} left")
 }
 
@@ -26,14 +26,14 @@ fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
 
 /// A spinner for work of unknown length.
 #[must_use]
-pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+pub fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::no_length().with_style(style("{spinner} {msg}, {elapsed}")).with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
 }
 
 /// Turns a bar into a spinner for the last part of the work, whose length is unknown.
-pub(crate) fn turn_into_spinner(bar: &ProgressBar, what: &'static str) {
+pub fn turn_into_spinner(bar: &ProgressBar, what: &'static str) {
     bar.set_style(style("{spinner} {msg}, {elapsed}"));
     bar.set_message(what);
     bar.enable_steady_tick(Duration::from_millis(120));
@@ -41,7 +41,7 @@ pub(crate) fn turn_into_spinner(bar: &ProgressBar, what: &'static str) {
 
 /// Streams a file and updates the bar. At the end of the file the bar turns into a spinner, because the content is
 /// still being processed.
-pub(crate) fn file_pieces(
+pub fn file_pieces(
     file: File,
     bar: &ProgressBar,
     next: &'static str,

@@ -1,0 +1,251 @@
+//! Fernet tokens, as Python's `cryptography.fernet` makes and reads them: base64 (URL alphabet) of a version byte, a time,
+//! an IV, AES-128-CBC of the content, and the HMAC-SHA-256 of all that.
+
+use std::{
+    fmt,
+    io::{self, Read, Seek, Write},
+    time::SystemTime,
+};
+
+use aes::{
+    Aes128,
+    cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7},
+};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_URL_SAFE,
+    read::DecoderReader,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+const VERSION: u8 = 0x80;
+const BLOCK: usize = 16;
+/// Version, time and IV.
+const HEADER: usize = 1 + 8 + BLOCK;
+const SIGNATURE: usize = 32;
+/// How much of a file is in memory at a time.
+const PIECE: usize = 64 * 1024;
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// What signs and what encrypts: 16 bytes each.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+/// Why a token cannot be read.
+#[derive(Debug)]
+pub enum OpenError {
+    /// It is damaged, or was made with another key.
+    Invalid,
+    /// What it is read from or written to failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        // The decoder of base64 reports a wrong character in this way.
+        if error.kind() == io::ErrorKind::InvalidData { Self::Invalid } else { Self::Io(error) }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
+}
+
+impl Key {
+    /// Reads 32 bytes in either base64 alphabet, with or without padding.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim().replace('+', "-").replace('/', "_");
+        let bytes = URL_ALPHABET.decode(&text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| "a key is 32 bytes in base64".to_owned())
+    }
+
+    /// A new key.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        random().map(Self)
+    }
+
+    /// The key in the URL alphabet, as it stands in files.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        BASE64_URL_SAFE.encode(self.0)
+    }
+
+    /// Encrypts `content` now.
+    pub fn seal(&self, content: &[u8]) -> Result<String, getrandom::Error> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(self.seal_with(content, now, random()?))
+    }
+
+    fn seal_with(&self, content: &[u8], seconds: u64, iv: [u8; BLOCK]) -> String {
+        let mut token = Vec::with_capacity(HEADER + content.len() + BLOCK + SIGNATURE);
+        token.push(VERSION);
+        token.extend(seconds.to_be_bytes());
+        token.extend(iv);
+        let cipher = cbc::Encryptor::<Aes128>::new(self.encryption().into(), &iv.into());
+        token.extend(cipher.encrypt_padded_vec::<Pkcs7>(content));
+        let mut mac = self.mac();
+        mac.update(&token);
+        token.extend(mac.finalize().into_bytes());
+        BASE64_URL_SAFE.encode(token)
+    }
+
+    fn encryption(&self) -> &[u8; 16] {
+        self.0[16..].try_into().expect("the second half is 16 bytes")
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.0[..16]).expect("a key of any length does")
+    }
+}
+
+/// Decrypts the token with whichever of the keys made it, and gives the number of that key. Nothing is written before the
+/// whole token is known to be genuine, so it is read twice; it is never in memory as a whole.
+pub fn open(
+    keys: &[Key],
+    token: &mut (impl Read + Seek),
+    content: &mut impl Write,
+) -> Result<usize, OpenError> {
+    token.rewind()?;
+    let (number, signed) = verify(keys, token)?;
+    token.rewind()?;
+    let mut bytes = DecoderReader::new(token, &URL_ALPHABET);
+    let mut header = [0; HEADER];
+    bytes.read_exact(&mut header)?;
+    let iv: [u8; BLOCK] = header[HEADER - BLOCK..].try_into().expect("the end is an IV");
+    let cipher = cbc::Decryptor::<Aes128>::new(keys[number].encryption().into(), &iv.into());
+    decrypt(cipher, &mut bytes.take(signed - HEADER as u64), content)?;
+    Ok(number)
+}
+
+/// The number of the key that signed the token, and how many bytes it signed.
+fn verify(keys: &[Key], token: &mut impl Read) -> Result<(usize, u64), OpenError> {
+    let mut bytes = DecoderReader::new(token, &URL_ALPHABET);
+    let mut macs: Vec<_> = keys.iter().map(Key::mac).collect();
+    let (mut signed, mut held, mut piece) = (0, Vec::new(), vec![0; PIECE]);
+    loop {
+        let read = bytes.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        if signed == 0 && held.is_empty() && piece[0] != VERSION {
+            return Err(OpenError::Invalid);
+        }
+        held.extend_from_slice(&piece[..read]);
+        // The last bytes may be the signature.
+        let known = held.len().saturating_sub(SIGNATURE);
+        for mac in &mut macs {
+            mac.update(&held[..known]);
+        }
+        signed += known as u64;
+        held.drain(..known);
+    }
+    let is_whole = signed > HEADER as u64 && (signed - HEADER as u64).is_multiple_of(BLOCK as u64);
+    let number = macs.into_iter().position(|mac| mac.verify_slice(&held).is_ok());
+    number.filter(|_| is_whole).map(|number| (number, signed)).ok_or(OpenError::Invalid)
+}
+
+fn decrypt(
+    mut cipher: cbc::Decryptor<Aes128>,
+    encrypted: &mut impl Read,
+    content: &mut impl Write,
+) -> Result<(), OpenError> {
+    let (mut held, mut piece) = (Vec::new(), vec![0; PIECE]);
+    loop {
+        let read = encrypted.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        held.extend_from_slice(&piece[..read]);
+        // The last block has the padding.
+        let whole = held.len().saturating_sub(1) / BLOCK * BLOCK;
+        for block in held[..whole].as_chunks_mut::<BLOCK>().0 {
+            cipher.decrypt_block(Array::cast_from_core_mut(block));
+        }
+        content.write_all(&held[..whole])?;
+        held.drain(..whole);
+    }
+    let last = cipher.decrypt_padded::<Pkcs7>(&mut held).map_err(|_| OpenError::Invalid)?;
+    Ok(content.write_all(last)?)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Of the specification, <https://github.com/fernet/spec>.
+    const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+    const TOKEN: &str = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+
+    fn read(keys: &[Key], token: &str) -> Result<(usize, Vec<u8>), OpenError> {
+        let mut content = Vec::new();
+        open(keys, &mut Cursor::new(token.as_bytes()), &mut content).map(|number| (number, content))
+    }
+
+    #[test]
+    fn tokens_are_those_of_the_specification() {
+        let key = Key::parse(KEY).unwrap();
+        let iv: Vec<u8> = (0..16).collect();
+        assert_eq!(key.seal_with(b"hello", 499_162_800, iv.try_into().unwrap()), TOKEN);
+        assert_eq!(read(&[key], TOKEN).unwrap(), (0, b"hello".to_vec()));
+    }
+
+    #[test]
+    fn any_length_comes_back_by_the_key_that_made_it() {
+        let keys = [Key::generate().unwrap(), Key::generate().unwrap()];
+        for length in [0, 1, 15, 16, 17, 31, 32, 33, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+            let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+            let token = keys[1].seal(&content).unwrap();
+            let (number, opened) = read(&keys, &token).unwrap();
+            assert!(number == 1 && opened == content, "{length}");
+            assert!(matches!(read(&keys[..1], &token), Err(OpenError::Invalid)));
+        }
+    }
+
+    #[test]
+    fn a_token_with_any_byte_changed_cut_or_added_is_invalid() {
+        let key = [Key::parse(KEY).unwrap()];
+        let bytes = BASE64_URL_SAFE.decode(TOKEN).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(matches!(read(&key, &BASE64_URL_SAFE.encode(changed)), Err(OpenError::Invalid)), "{at}");
+            assert!(
+                matches!(read(&key, &BASE64_URL_SAFE.encode(&bytes[..at])), Err(OpenError::Invalid)),
+                "{at}"
+            );
+        }
+        for wrong in ["", "%", "not base64!", &format!("{TOKEN}AAAA"), &"A".repeat(5000)] {
+            assert!(matches!(read(&key, wrong), Err(OpenError::Invalid)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_in_either_alphabet_padded_or_not() {
+        let key = Key::parse(KEY).unwrap();
+        let standard = KEY.replace('-', "+").replace('_', "/");
+        for text in
+            [KEY, KEY.trim_end_matches('='), &standard, standard.trim_end_matches('='), &format!("{KEY}\r\n")]
+        {
+            assert_eq!(Key::parse(text).unwrap().reveal(), key.reveal(), "{text}");
+        }
+        for wrong in ["", "short", &KEY[..40], &format!("{KEY}AAAA"), "!!"] {
+            assert!(Key::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

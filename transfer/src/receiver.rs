@@ -1,0 +1,243 @@
+//! The receiver: takes tokens, stores what is in them.
+
+use std::{
+    fs,
+    io::{self, BufWriter, Write},
+    path::Path as FilePath,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{
+        DefaultBodyLimit, FromRequest, Multipart, Request, State,
+        multipart::{Field, MultipartError},
+    },
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use chassis::{
+    Exit, Failure, Parts, Problem,
+    edge::{EdgeOptions, Limits},
+    exit::{OrFail, chain},
+    extract::Path,
+    health::Readiness,
+    problem::FieldError,
+    settings::ShellSettings,
+};
+use http::StatusCode;
+use serde::Serialize;
+use tempfile::SpooledTempFile;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::{
+    fernet::{self, Key, OpenError},
+    settings::ReceiveSettings,
+    store::{Folder, fault_of_name},
+};
+
+/// The names may have separators here, so that the handler can say what is wrong with them.
+const UPLOAD: &str = "/upload/{*filename}";
+
+/// What describes the API.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Transfer",
+        description = "Receives encrypted files. Every error has a text `msg`, those of uploads a `status_code` as well."
+    ),
+    paths(health, upload)
+)]
+pub(crate) struct Api;
+
+#[derive(Clone)]
+struct App {
+    keys: Arc<[Key]>,
+    folder: Folder,
+}
+
+/// Every answer but errors.
+#[derive(Serialize, ToSchema)]
+struct Answer {
+    msg: String,
+    status_code: u16,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes the body")]
+struct Upload {
+    /// A Fernet token of the file
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Builds the receiver.
+pub(crate) fn build(settings: &ReceiveSettings, shell: &ShellSettings) -> Result<Parts, Failure> {
+    let keys = read_or_generate_keys(settings)?;
+    let folder = Folder::open(&settings.output_dir)
+        .or_fail(Exit::Unavailable, || format!("cannot use {}", settings.output_dir.display()))?;
+    let limit = shell.server.body_limit_bytes;
+    let readiness = Readiness::new(Duration::from_secs(2), {
+        let folder = folder.clone();
+        move || {
+            let folder = folder.clone();
+            async move {
+                let checked = tokio::task::spawn_blocking(move || folder.check()).await;
+                checked.map_err(io::Error::other).flatten().map_err(|error| {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot write to the output folder"
+                    );
+                    "cannot write to the output folder".to_owned()
+                })
+            }
+        }
+    });
+    let routes = Router::new()
+        .route("/", get(health))
+        .route(UPLOAD, post(upload).layer(DefaultBodyLimit::max(limit)))
+        .with_state(App { keys: keys.into(), folder });
+    let limits = Limits { timeout: Duration::from_secs_f64(settings.timeout_seconds), body_bytes: limit };
+    Ok(Parts::new(routes, readiness)
+        .edge(EdgeOptions::default().limits(UPLOAD, limits).repeat_detail_as("msg")))
+}
+
+/// The keys in the file, newest first; where there is no file, a new one for this process.
+fn read_or_generate_keys(settings: &ReceiveSettings) -> Result<Vec<Key>, Failure> {
+    let path = settings.key_file.display().to_string();
+    if settings.key_file.exists() {
+        return read_keys(&settings.key_file);
+    }
+    tracing::error!(path, "no decryption key at {path}; using a generated key, which no sender knows");
+    let key = Key::generate().or_fail(Exit::Failure, || "cannot generate a key")?;
+    if settings.log_generated_key {
+        tracing::warn!(
+            key = key.reveal(),
+            "the generated key; set receive.log_generated_key = false to hide it"
+        );
+    }
+    Ok(vec![key])
+}
+
+/// The keys in a file, a line each.
+pub(crate) fn read_keys(path: &FilePath) -> Result<Vec<Key>, Failure> {
+    let text = fs::read_to_string(path)
+        .or_fail(Exit::Unavailable, || format!("cannot read the key {}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let keys: Result<Vec<Key>, String> = lines.map(Key::parse).collect();
+    match keys {
+        Ok(keys) if !keys.is_empty() => Ok(keys),
+        Ok(_) => Err(Failure::new(Exit::Usage, format!("{} has no key", path.display()))),
+        Err(fault) => Err(Failure::new(Exit::Usage, format!("{}: {fault}, one on a line", path.display()))),
+    }
+}
+
+/// Says that the receiver runs.
+#[utoipa::path(get, path = "/", responses((status = 200, body = Answer)))]
+async fn health() -> Json<Answer> {
+    Json(Answer { msg: "Server is healthy".to_owned(), status_code: 200 })
+}
+
+/// Decrypts a file and stores it.
+#[utoipa::path(
+    post, path = "/upload/{filename}",
+    params(("filename" = String, Path, description = "The name of the file, without .xml")),
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "It is stored, or was stored before", body = Answer),
+        (status = 400, description = "The name, the form or the token is wrong"),
+        (status = 413, description = "The upload is too large"),
+        (status = 507, description = "The disk is full"),
+    ),
+)]
+async fn upload(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
+    match receive(app, name, request).await {
+        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Err(problem) => {
+            let status = problem.status().as_u16();
+            problem.member("status_code", status).into_response()
+        }
+    }
+}
+
+async fn receive(app: App, name: String, request: Request) -> Result<Answer, Problem> {
+    if let Some(fault) = fault_of_name(&name) {
+        return Err(invalid("filename", format!("filename {fault}")));
+    }
+    let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
+        invalid(
+            "file",
+            format!("the body must be multipart/form-data with a field file: {}", error.body_text()),
+        )
+    })?;
+    let mut token = None;
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+        if field.name() == Some("file") && token.is_none() {
+            token = Some(spool(&app.folder, field).await?);
+        }
+    }
+    let token = token.ok_or_else(|| invalid("file", "the form has no field file"))?;
+    tokio::task::spawn_blocking(move || store(&app, &name, token)).await.map_err(Problem::internal)?
+}
+
+/// Writes the token where it can be read twice, without the line ends that files have.
+async fn spool(folder: &Folder, mut field: Field<'_>) -> Result<SpooledTempFile, Problem> {
+    let mut token = folder.spool();
+    while let Some(mut piece) = field.chunk().await.map_err(|error| broken(&error))? {
+        if piece.iter().any(u8::is_ascii_whitespace) {
+            piece = piece.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        }
+        // To memory, or to that of the kernel: no wait that another thread should have.
+        token.write_all(&piece).map_err(|error| not_stored(&error))?;
+    }
+    Ok(token)
+}
+
+fn store(app: &App, name: &str, mut token: SpooledTempFile) -> Result<Answer, Problem> {
+    let stored = (|| {
+        let mut content = BufWriter::new(app.folder.unfinished()?);
+        let number = fernet::open(&app.keys, &mut token, &mut content)?;
+        let content = content.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((number, app.folder.store(name, content)?))
+    })();
+    match stored {
+        Ok((number, is_new)) => {
+            tracing::info!(name, key = number + 1, is_new, "file stored");
+            let path = app.folder.path(name);
+            Ok(Answer { msg: format!("File is decrypted and saved to {}", path.display()), status_code: 201 })
+        }
+        Err(OpenError::Invalid) => Err(invalid(
+            "file",
+            "the token is damaged, or was encrypted with a key that this receiver does not have",
+        )),
+        Err(OpenError::Io(error)) => Err(not_stored(&error)),
+    }
+}
+
+fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::invalid_parameters(vec![FieldError::new(field, "invalid", detail.into())])
+}
+
+/// The problem of a body that ended early, is too large or is no form.
+fn broken(error: &MultipartError) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
+            .detail("The upload is larger than server.body_limit_bytes.");
+    }
+    invalid("file", "the form is damaged, or ended before its end").cause(chain(error))
+}
+
+fn not_stored(error: &io::Error) -> Problem {
+    let problem = if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        Problem::new(StatusCode::INSUFFICIENT_STORAGE)
+            .detail("The receiver's disk is full; nothing was stored. Send the file again later.")
+            .retry_after(60)
+    } else {
+        Problem::unavailable(
+            "The receiver cannot write the file; nothing was stored. Send it again later.",
+            5,
+        )
+    };
+    problem.cause(error.to_string())
+}

@@ -1,0 +1,73 @@
+//! The service as the chassis runs it: the receiver answers requests, the sender works beside none.
+
+use std::time::Duration;
+
+use axum::Router;
+use chassis::{Configuration, Context, Exit, Failure, Parts, Role, Service, health::Readiness};
+use clap::Subcommand;
+use prometheus_client::registry::Registry;
+use utoipa::OpenApi;
+
+use crate::{
+    metrics::Metrics,
+    receiver::{self, Api},
+    sender::Sender,
+    settings::Settings,
+};
+
+/// Sends files, and receives them.
+pub struct Transfer;
+
+/// What the binary can do beside what every service can.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Receive files into the output folder (what `serve` does as well)
+    Receive,
+    /// Send the JSON files of the input folder until SIGTERM or Ctrl-C
+    Send {
+        /// Send what is there, show it, and end: 65 where a file was refused or set aside, 69 where nobody receives
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+impl Service for Transfer {
+    const NAME: &'static str = "transfer";
+    const ABOUT: &'static str = "Drop JSON files in a folder; they arrive as XML, encrypted on the way\n\n`transfer receive` \
+                                 listens on SERVER_PORT and stores files in OUTPUT_DIR; `transfer send` sends those of \
+                                 INPUT_DIR to RECEIVER_ADDRESS.";
+    type Settings = Settings;
+    type Command = Command;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        Api::openapi()
+    }
+
+    async fn build(context: Context<'_, Self>) -> Result<Parts, Failure> {
+        let settings = context.settings;
+        if context.role == Role::Serve {
+            return receiver::build(&settings.receive, context.shell);
+        }
+        let sender = Sender::new(settings, Metrics::register(context.registry))?;
+        let folder = settings.send.input_dir.clone();
+        let readiness = Readiness::new(Duration::from_secs(2), move || {
+            let folder = folder.clone();
+            async move {
+                let read = tokio::fs::read_dir(folder).await;
+                read.map(drop).map_err(|error| format!("the input folder cannot be read: {}", error.kind()))
+            }
+        });
+        Ok(Parts::new(Router::new(), readiness).task("sender", sender.run(context.stop.clone())))
+    }
+
+    async fn run(command: Command, configuration: &Configuration<Self>) -> Result<Exit, Failure> {
+        match command {
+            Command::Receive => chassis::serve(configuration).await,
+            Command::Send { once: false } => chassis::work(configuration).await,
+            Command::Send { once: true } => {
+                let settings = configuration.load()?.service;
+                Sender::new(&settings, Metrics::register(&mut Registry::default()))?.once().await
+            }
+        }
+    }
+}

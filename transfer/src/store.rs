@@ -1,0 +1,138 @@
+//! The folder of received files. Several receivers may share it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use sha2::{Digest, Sha256};
+use tempfile::{NamedTempFile, SpooledTempFile};
+
+/// Files that are not whole yet; no name of an upload begins like this.
+const UNFINISHED: &str = ".transfer-";
+
+/// An unfinished file of this age was left by a receiver that was killed.
+const LEFTOVER: Duration = Duration::from_hours(1);
+
+/// The folder of contents that were replaced.
+const PREVIOUS: &str = "previous";
+
+/// A larger upload is on the disk while it arrives.
+const IN_MEMORY: usize = 256 * 1024;
+
+/// The longest name, in bytes: file systems take 255, and the name of a replaced content has an ending of 21.
+const LONGEST_NAME: usize = 200;
+
+/// What a name must not be, where a Windows machine reads the folder.
+const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+/// What is wrong with the name of an upload.
+pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
+    let lower = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_port = ["com", "lpt"].iter().any(|port| {
+        lower.strip_prefix(port).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
+    });
+    if name.is_empty() {
+        Some("must not be empty")
+    } else if name.contains(['/', '\\']) {
+        Some("must not have path separators")
+    } else if name.contains("..") || name.starts_with('.') {
+        Some("must not begin with a dot or have two dots in a row")
+    } else if name.chars().any(char::is_control) {
+        Some("must not have control characters")
+    } else if name.len() > LONGEST_NAME {
+        Some("must not be longer than 200 bytes")
+    } else if is_port || RESERVED.contains(&lower.as_str()) {
+        Some("is reserved by Windows")
+    } else {
+        None
+    }
+}
+
+impl Folder {
+    /// Opens the folder, or makes it, and removes what receivers that were killed left in it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+            // One that another receiver writes now is younger.
+            let is_old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > LEFTOVER);
+            if is_unfinished && entry.metadata().and_then(|data| data.modified()).is_ok_and(is_old) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where the file of this name is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.xml"))
+    }
+
+    /// Whether files can be stored now.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.unfinished().map(drop)
+    }
+
+    /// Where an upload is put while it arrives: in memory, or without a name on the disk, where a kill leaves nothing.
+    pub(crate) fn spool(&self) -> SpooledTempFile {
+        tempfile::spooled_tempfile_in(IN_MEMORY, &self.0)
+    }
+
+    /// An empty file that is not seen as one of the folder's.
+    pub(crate) fn unfinished(&self) -> io::Result<NamedTempFile> {
+        let readable_by_all = fs::Permissions::from_mode(0o644);
+        tempfile::Builder::new().prefix(UNFINISHED).permissions(readable_by_all).tempfile_in(&self.0)
+    }
+
+    /// Stores the content under the name for good; whether that changed anything. A content that it replaces stays in the
+    /// folder `previous` as NAME.HASH.xml, with the first 16 digits of its SHA-256.
+    pub(crate) fn store(&self, name: &str, content: NamedTempFile) -> io::Result<bool> {
+        content.as_file().sync_data()?;
+        let path = self.path(name);
+        let content = match content.persist_noclobber(&path) {
+            Ok(_) => return self.sync().map(|()| true),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => error.file,
+            Err(error) => return Err(error.error),
+        };
+        // Two receivers that replace the same file would else keep one of its contents alone.
+        let lock = File::open(&self.0)?;
+        lock.lock()?;
+        let (old, new) = (hash(&path)?, hash(content.path())?);
+        if old != new {
+            let previous = self.0.join(PREVIOUS);
+            fs::create_dir_all(&previous)?;
+            match fs::hard_link(&path, previous.join(format!("{name}.{}.xml", &old[..16]))) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => File::open(&previous)?.sync_all()?,
+            }
+            content.persist(&path)?;
+        }
+        // Where nothing changed as well: whoever stored it may have been killed before this.
+        self.sync()?;
+        Ok(old != new)
+    }
+
+    /// Names are there for good once their folder is synced.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+fn hash(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            read => hasher.update(&piece[..read]),
+        }
+    }
+}
