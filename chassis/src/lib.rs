@@ -9,9 +9,14 @@ mod body;
 mod command_line;
 mod configuration;
 pub mod edge;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod exit;
 pub mod extract;
+pub mod form;
 pub mod health;
+#[cfg(feature = "jobs")]
+pub mod jobs;
 pub mod logfile;
 pub mod metrics;
 pub mod openapi;
@@ -19,6 +24,7 @@ pub mod openapi;
 pub mod postgres;
 pub mod problem;
 mod process;
+pub mod rate_limit;
 pub mod server;
 mod service;
 pub mod settings;
@@ -27,6 +33,8 @@ mod tasks;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "users")]
+pub mod users;
 #[cfg(feature = "worker")]
 pub mod worker;
 

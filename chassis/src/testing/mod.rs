@@ -12,6 +12,7 @@ mod answer;
 mod client;
 pub mod http1;
 mod process;
+pub mod redis;
 
 pub use answer::Answer;
 pub use client::Client;
