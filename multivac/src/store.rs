@@ -115,7 +115,7 @@ impl Store for FileStore {
             let put = self.0.write(bytes, move |transaction| {
                 let (mut data, deleted) = (transaction.open_table(DATA)?, transaction.open_table(DELETED)?);
                 for (id, payload) in rows {
-                    if deleted.get(id)?.is_none() {
+                    if deleted.get(id)?.is_none() && data.get(id)?.is_none() {
                         data.insert(id, payload.as_str())?;
                     }
                 }
