@@ -8,6 +8,7 @@ use std::{
     fmt, fs,
     path::Path,
     sync::{Arc, mpsc},
+    thread::JoinHandle,
 };
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
@@ -21,12 +22,24 @@ const ENOUGH_BYTES: usize = 16 << 20;
 /// Why a file was not read or changed. Whether a change was made all the same is not known.
 pub type FileError = Box<dyn Error + Send + Sync>;
 
-/// An open file; cheap to clone. It is closed with the last clone.
+/// An open file; cheap to clone. It is closed with the last clone, which waits for changes that are in work.
 #[derive(Clone)]
-pub struct EmbeddedFile {
+pub struct EmbeddedFile(Arc<Inner>);
+
+struct Inner {
     database: Arc<Database>,
-    /// Ends the thread when the last one is dropped.
-    changes: mpsc::Sender<Change>,
+    /// Dropped to end the thread.
+    changes: Option<mpsc::Sender<Change>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.changes = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 struct Change {
@@ -63,11 +76,11 @@ impl EmbeddedFile {
         }
         let database = Arc::new(database);
         let (changes, queue) = mpsc::channel();
-        std::thread::Builder::new().name("file".to_owned()).spawn({
+        let thread = std::thread::Builder::new().name("file".to_owned()).spawn({
             let database = Arc::clone(&database);
             move || commit_all(&database, &queue)
         })?;
-        Ok(Self { database, changes })
+        Ok(Self(Arc::new(Inner { database, changes: Some(changes), thread: Some(thread) })))
     }
 
     /// Reads here and now: from memory nearly always, and to hand it to another thread would cost more than it takes.
@@ -75,7 +88,7 @@ impl EmbeddedFile {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, FileError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let transaction = self.0.database.begin_read().map_err(redb::Error::from)?;
         Ok(read(&transaction)?)
     }
 
@@ -84,7 +97,7 @@ impl EmbeddedFile {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, FileError> {
-        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        let transaction = self.0.database.begin_write().map_err(redb::Error::from)?;
         let value = change(&transaction)?;
         transaction.commit().map_err(redb::Error::from)?;
         Ok(value)
@@ -104,7 +117,8 @@ impl EmbeddedFile {
             let report: Report = Box::new(move |committed| drop(done.send(committed.map(|()| value))));
             Ok(report)
         });
-        self.changes.send(Change { bytes, make }).map_err(|_| "the thread of the file has ended")?;
+        let sent = self.0.changes.as_ref().and_then(|changes| changes.send(Change { bytes, make }).ok());
+        sent.ok_or("the thread of the file has ended")?;
         // Without an answer the commit failed before this change was made.
         Ok(reply.await.map_err(|_| "the file cannot be changed; see the log")??)
     }
