@@ -6,18 +6,29 @@
 use std::{
     error::Error,
     fmt, fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 /// The most changes of one commit, and the bytes after which it takes no more: what is lost together when a disk is
 /// full, and what a commit holds in memory.
 const MOST_CHANGES: usize = 1024;
 const ENOUGH_BYTES: usize = 16 << 20;
+
+/// The file, as a section of the settings of a service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Memory for parts of it.
+    pub cache_bytes: usize,
+}
 
 /// Why a file was not read or changed. Whether a change was made all the same is not known.
 pub type FileError = Box<dyn Error + Send + Sync>;
@@ -45,8 +56,10 @@ impl Drop for Inner {
 struct Change {
     bytes: usize,
     /// Makes the change, and keeps what is to be reported.
-    make: Box<dyn FnOnce(&WriteTransaction) -> Result<Report, redb::Error> + Send>,
+    make: Make,
 }
+
+type Make = Box<dyn FnOnce(&WriteTransaction) -> Result<Report, redb::Error> + Send>;
 
 /// Reports how the commit of a change ended.
 type Report = Box<dyn FnOnce(Result<(), Arc<redb::Error>>) + Send>;

@@ -88,7 +88,7 @@ impl Backend {
     }
 
     /// Whether requests can be answered now; if not, what does not answer.
-    pub(crate) async fn ready(&self) -> Result<(), String> {
+    pub(crate) async fn ready(self) -> Result<(), String> {
         let (queue, store) = tokio::join!(self.queue.depth(), self.store.get(None));
         for (name, problem) in [("the queue", queue.err()), ("the store", store.err())] {
             if let Some(problem) = problem {

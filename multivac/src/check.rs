@@ -33,12 +33,8 @@ pub(crate) async fn check(options: &CheckOptions) -> Result<Exit, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client =
         Client::builder().timeout(PATIENCE).build().or_fail(Exit::Failure, || "cannot make requests")?;
-    let user = match &options.user_file {
-        Some(file) => {
-            fs::read_to_string(file).or_fail(Exit::Usage, || format!("cannot read {}", file.display()))?
-        }
-        None => String::new(),
-    };
+    let user = options.user_file.as_ref().map(fs::read_to_string).transpose();
+    let user = user.or_fail(Exit::Usage, || "cannot read the file of --user-file")?.unwrap_or_default();
     let server = Server { client, url: options.url.trim_end_matches('/'), user: user.trim_end() };
     let text = format!("multivac check {:016x}", fastrand::u64(..));
     let (_, location) = server.send(Method::POST, "/multivac/data", &json!({"data": text}), &[200]).await?;

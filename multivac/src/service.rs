@@ -73,13 +73,8 @@ impl Service for Multivac {
         let options = settings.worker.options(works);
         let storing = Arc::new(Storing(Arc::clone(&backend.store)));
         let workers = Arc::clone(&backend.queue).run(storing, options, context.stop.clone());
-        let readiness = Readiness::new(READY_TIMEOUT, {
-            let backend = backend.clone();
-            move || {
-                let backend = backend.clone();
-                async move { backend.ready().await }
-            }
-        });
+        let asked = backend.clone();
+        let readiness = Readiness::new(READY_TIMEOUT, move || asked.clone().ready());
         let routes = match context.role {
             Role::Serve => {
                 let users = Arc::new(Users::new(&settings.auth, &context.shell.server)?);

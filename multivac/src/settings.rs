@@ -1,8 +1,7 @@
 //! The settings of `multivac`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
 
-use std::path::PathBuf;
-
 use chassis::{
+    embedded::FileSettings,
     jobs::{self, RedisSettings, WorkerSettings},
     postgres::{self, DatabaseSettings},
     settings::{Fault, Flat, ShellSettings},
@@ -21,19 +20,9 @@ pub struct Settings {
     /// The queue in Redis.
     pub redis: RedisSettings,
     /// The embedded queue and store.
-    pub store: StoreSettings,
+    pub store: FileSettings,
     /// The work on the queue.
     pub worker: WorkerSettings,
-}
-
-/// The embedded queue and store.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreSettings {
-    /// Its file.
-    pub file: PathBuf,
-    /// Memory for parts of the file.
-    pub cache_bytes: usize,
 }
 
 const FLAT: &[Flat] =

@@ -20,7 +20,7 @@ impl Instance {
     async fn start(variables: &[(&str, &str)]) -> Self {
         let place = Place::file();
         let client = Client::start::<Multivac>(&[&place.variables(), variables].concat()).await;
-        Self { client, place: place }
+        Self { client, place }
     }
 
     async fn send(

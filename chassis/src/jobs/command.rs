@@ -44,8 +44,12 @@ impl JobsCommand {
             Self::List { most, dead } => {
                 let mut text =
                     format!("{:<20} {:<7} {:>8} {:>10}  reason\n", "id", "state", "attempts", "age");
-                for listed in
-                    queue.list(*most).await.map_err(failure)?.iter().filter(|job| job.is_dead || !dead)
+                for listed in queue
+                    .list(*most)
+                    .await
+                    .map_err(|problem| failure(&problem))?
+                    .iter()
+                    .filter(|job| job.is_dead || !dead)
                 {
                     let reason = listed.last_error.as_deref().unwrap_or_default();
                     // Writing to a text cannot fail.
@@ -60,12 +64,12 @@ impl JobsCommand {
                 }
                 return Ok(print(&text));
             }
-            Self::Show { id } => match queue.find(id).await.map_err(failure)? {
+            Self::Show { id } => match queue.find(id).await.map_err(|problem| failure(&problem))? {
                 Some(listed) => return Ok(print(&shown(&listed))),
                 None => (false, id),
             },
-            Self::Retry { id } => (queue.retry(id).await.map_err(failure)?, id),
-            Self::Drop { id } => (queue.discard(id).await.map_err(failure)?, id),
+            Self::Retry { id } => (queue.retry(id).await.map_err(|problem| failure(&problem))?, id),
+            Self::Drop { id } => (queue.discard(id).await.map_err(|problem| failure(&problem))?, id),
         };
         if done {
             return Ok(Exit::Success);
@@ -91,7 +95,7 @@ fn shown(listed: &ListedJob) -> String {
     format!("{job:#}\n")
 }
 
-fn failure(problem: Problem) -> Failure {
+fn failure(problem: &Problem) -> Failure {
     let what = problem.reason().unwrap_or_default().into_owned();
     match problem.cause_chain() {
         Some(cause) => Failure::caused_by(Exit::Unavailable, what, cause),

@@ -32,6 +32,9 @@ const GROUP: &str = "workers";
 /// How often a worker looks for jobs whose lease has ended.
 const CLAIM: Duration = Duration::from_millis(500);
 
+/// Entries, the time of Redis, and the two hashes.
+type RangeReply = (StreamRangeReply, (u64, u64), HashMap<String, String>, HashMap<String, String>);
+
 /// See the [module](self).
 pub struct RedisQueue {
     jobs: String,
@@ -136,8 +139,7 @@ impl RedisQueue {
         let mut entries = pipe();
         entries.cmd("XRANGE").arg(&self.jobs).arg(from).arg(to).arg("COUNT").arg(most);
         entries.cmd("TIME").cmd("HGETALL").arg(&self.errors).cmd("HGETALL").arg(&self.dead);
-        type Reply = (StreamRangeReply, (u64, u64), HashMap<String, String>, HashMap<String, String>);
-        let (range, (seconds, _), mut errors, mut dead): Reply = self.send_all(&entries).await?;
+        let (range, (seconds, _), mut errors, mut dead): RangeReply = self.send_all(&entries).await?;
         let pending: StreamPendingCountReply = match self.send(&self.pending(from, to, most)).await {
             Ok(pending) => pending,
             // No worker has ever been here.

@@ -16,7 +16,7 @@ pub enum UserCommand {
     Add {
         /// Without `:` and white space
         name: String,
-        /// Put the entry into this file (auth.users_file), in place of that of the same user; without it the entry is
+        /// Put the entry into this file (`auth.users_file`), in place of that of the same user; without it the entry is
         /// printed
         #[arg(long)]
         file: Option<PathBuf>,
@@ -52,7 +52,7 @@ impl UserCommand {
             }
         };
         let is_other = |line: &&str| line.split_once(':').is_none_or(|(other, _)| other != name);
-        let mut entries: String = others.lines().filter(is_other).map(|line| format!("{line}\n")).collect();
+        let mut entries: String = others.lines().filter(is_other).flat_map(|line| [line, "\n"]).collect();
         entries.push_str(&entry);
         // The file is replaced as a whole: a server that starts meanwhile reads the old one or the new one.
         let folder =

@@ -60,8 +60,8 @@ pub struct AuthSettings {
 
 /// Who may change data; everybody where there are no users.
 pub struct Users {
-    /// Hashes in PHC format, by name.
-    users: HashMap<String, String>,
+    /// In PHC format, by name.
+    hashes: HashMap<String, String>,
     /// Digests of logins that were right, since to verify one takes some 20 ms of a processor. At most one of each user.
     known: Mutex<HashSet<[u8; 32]>>,
     /// Part of each digest, so that a copy of this memory is no help to guess passwords.
@@ -105,7 +105,7 @@ impl Users {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).or_fail(Exit::Failure, || "the system has no random numbers")?;
         Ok(Self {
-            users,
+            hashes: users,
             known: Mutex::default(),
             salt,
             attempts: RateLimit::per_minute(settings.attempts_per_minute),
@@ -132,7 +132,7 @@ impl Users {
         if site.is_some_and(|site| site == "cross-site") {
             return Err(Problem::new(StatusCode::FORBIDDEN).detail("A page of another site may not do this."));
         }
-        if self.users.is_empty() {
+        if self.hashes.is_empty() {
             return Ok(());
         }
         let given = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -152,9 +152,9 @@ impl Users {
         }
         let address = network(ClientAddress::of(&request.extensions).0);
         self.attempts.check(&address, "logins from this address")?;
-        let user = self.users.get(&name);
+        let user = self.hashes.get(&name);
         // An unknown name takes as long as a wrong password, so that nobody learns names from it.
-        let hash = user.or_else(|| self.users.values().next()).cloned().unwrap_or_default();
+        let hash = user.or_else(|| self.hashes.values().next()).cloned().unwrap_or_default();
         let verify = move || {
             let hash = PasswordHash::new(&hash);
             hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())

@@ -9,7 +9,7 @@ use multivac::{Multivac, backend::Backend, settings::Settings};
 use sqlx::PgPool;
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Settings as they are with these variables and no others.
 #[track_caller]
