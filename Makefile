@@ -75,6 +75,7 @@ settings: ## Regenerate docs/settings.md after a change of a setting
 schemathesis: ## Fuzz a running server from its OpenAPI description
 	$(CARGO) build --locked -p rates
 	RATES__BATCHES__PER_MINUTE_BY_KEY=100000 RATES__BATCHES__PER_MINUTE_BY_ADDRESS=100000 \
+	RATES__API__WRONG_KEYS_PER_MINUTE=100000 \
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: clients-test

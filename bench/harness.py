@@ -18,6 +18,7 @@ VENV = ROOT / ".run/bench"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CONNECTIONS = 16
+BROWSER = ("Accept-Encoding: gzip, deflate, br, zstd",)
 PORTS = {"orig_code": "CNGGZ", "dest_code": "EETLL"}
 REGIONS = {"orig_code": "asia", "dest_code": "europe"}
 
@@ -76,16 +77,17 @@ def rates(port, cpus="0,1", name="rates", log="warn", cache=True):
         [RATES, "serve"], port, cpus,
         {
             "DATABASE_URL": database(name), "PORT": str(port), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": log,
+            "RATES__SERVER__LAME_DUCK_SECONDS": "0",
             **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}),
         },
     )
 
 
-def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1):
+def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1, headers=()):
     """Requests per second, and p50 and p99 in milliseconds."""
     out = subprocess.run(
         ["taskset", "-c", cpus, "wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds or SECONDS:g}s", "--latency",
-         f"http://127.0.0.1:{server.port}{uri}"],
+         *(f"-H{header}" for header in headers), f"http://127.0.0.1:{server.port}{uri}"],
         text=True, check=True, stdout=subprocess.PIPE,
     ).stdout
     if "Non-2xx" in out:

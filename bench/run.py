@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from harness import (
-    CONNECTIONS, CONSTANT, PORTS, RATES, REGIONS, ROOT, ROUNDS, SECONDS, VENV, Server, Table, database,
+    BROWSER, CONNECTIONS, CONSTANT, PORTS, RATES, REGIONS, ROOT, ROUNDS, SECONDS, VENV, Server, Table, database,
     interleaved, path, pgbench, psql, rates, wrk,
 )
 
@@ -98,7 +98,7 @@ def loading(table):
 def ready_in_ms():
     """From the start of the process to the first 200 of /readyz, asked every millisecond."""
     started = time.monotonic()
-    environment = {**os.environ, "DATABASE_URL": database("rates"), "PORT": "8112", "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": "warn"}
+    environment = {**os.environ, "DATABASE_URL": database("rates"), "PORT": "8112", "RATES__SERVER__METRICS_PORT": "0", "RATES__SERVER__LAME_DUCK_SECONDS": "0", "RUST_LOG": "warn"}
     process = subprocess.Popen([RATES, "serve"], env=environment, stdout=subprocess.DEVNULL)
     try:
         while True:
@@ -124,6 +124,13 @@ def main():
             ours, with_log, bare = interleaved(*(lambda server=server: wrk(server, path(PORTS), "1") for server in (warm, logged, constant)))
         table.speed("1. warm port pair, log at warn ÷ bare axum with a constant body", ours, bare, 0.85)
         table.speed("1. warm port pair, log at info ÷ bare axum with a constant body", with_log, bare, 0.5)
+
+    with rates(8115) as warm:
+        for last, what in (("2021-01-31", "a month"), ("2021-12-31", "a year"), ("2030-12-31", "ten years")):
+            uri = path(PORTS, "2021-01-01", last)
+            warm.get(uri)
+            browser, plain = interleaved(lambda uri=uri: wrk(warm, uri, headers=BROWSER), lambda uri=uri: wrk(warm, uri))
+            table.speed(f"1. warm port pair as browsers ask, compressed ÷ the same without compression, {what}", browser, plain, 0.8)
 
     with rates(8104, cache=False) as cold, rates(8105, name="scaled", cache=False) as scaled, rates(8113, name="month", cache=False) as month:
         for connections in (CONNECTIONS, 4 * CONNECTIONS):

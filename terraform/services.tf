@@ -35,6 +35,8 @@ locals {
       PORT                                                 = tostring(service.port)
       "${service.prefix}__SERVER__REQUEST_TIMEOUT_SECONDS" = tostring(local.request_timeout)
       "${service.prefix}__SERVER__DRAIN_SECONDS"           = tostring(local.drain)
+      # The load balancer sends nothing more when SIGTERM comes.
+      "${service.prefix}__SERVER__LAME_DUCK_SECONDS" = "0"
       # Trust the client address from the load balancer, and nothing before it.
       "${service.prefix}__SERVER__TRUSTED_PROXIES" = "1"
     } : {},

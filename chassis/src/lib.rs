@@ -7,6 +7,7 @@
 pub mod accept;
 mod body;
 mod command_line;
+pub mod compression;
 mod configuration;
 pub mod edge;
 #[cfg(feature = "embedded")]

@@ -1,7 +1,5 @@
 //! What the API descriptions of all services share: the version, and the body of errors.
 
-use std::sync::Arc;
-
 use axum::{Router, routing::get};
 use http::{StatusCode, header};
 use utoipa::{
@@ -9,7 +7,10 @@ use utoipa::{
     openapi::{Content, OpenApi, PathItem, Ref, RefOr, Response, path::Operation},
 };
 
-use crate::problem::{FieldError, MEDIA_TYPE, ProblemBody};
+use crate::{
+    compression::CompressibleBody,
+    problem::{FieldError, MEDIA_TYPE, ProblemBody},
+};
 
 /// Completes a description that was derived from handlers: sets the version, and a problem as the body of every error
 /// response without one.
@@ -40,8 +41,8 @@ pub fn to_json(api: &OpenApi) -> String {
 
 /// `GET /openapi.json`; the text is rendered once.
 pub(crate) fn router(api: &OpenApi) -> Router {
-    let text: Arc<str> = to_json(api).into();
-    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string());
+    let text = CompressibleBody::from(to_json(api));
+    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text.clone());
     Router::new().route("/openapi.json", get(document))
 }
 

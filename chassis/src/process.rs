@@ -2,9 +2,9 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::registry::Registry;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 use utoipa::openapi::OpenApi;
 
@@ -17,18 +17,19 @@ use crate::{
     logfile::LogWriter,
     metrics::{self, RequestMetrics},
     openapi,
-    server::Listeners,
+    server::{Listeners, Server},
     settings::{Loaded, ShellSettings},
     stop::{Signals, Stop},
     tasks::Tasks,
     telemetry,
 };
 
-/// What a task that was cut off may still take, to give back what it holds.
-const GIVING_BACK: Duration = Duration::from_secs(1);
+/// What may be taken at the very end: by tasks that were cut off to give back what they hold, else to close what was
+/// used.
+const ENDING: Duration = Duration::from_secs(2);
 
-/// What the end may take once nothing runs any more.
-const CLOSING: Duration = Duration::from_secs(2);
+/// What sending the last traces may take.
+const LAST_TRACES: Duration = Duration::from_secs(1);
 
 /// Runs a service until it is stopped.
 pub(crate) async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
@@ -65,7 +66,7 @@ async fn start<S: Service>(configuration: &Configuration<S>, role: Role) -> Resu
         failure.exit
     });
     // In this order: what telemetry still has to say goes to the files.
-    drop(telemetry);
+    let _ = timeout(LAST_TRACES, tokio::task::spawn_blocking(|| drop(telemetry))).await;
     drop((app_log, access_log));
     Ok(exit)
 }
@@ -108,33 +109,82 @@ async fn run<S: Service>(
         failure = server.ended() => Err(failure),
         failure = tasks.ended() => Err(failure),
     };
-    match &ended {
-        Ok(signal) => tracing::info!(signal, connections = server.connections(), "stopping"),
-        Err(failure) => tracing::error!("stopping: {failure}"),
-    }
-    stop.begin();
-    let graceful = tokio::select! {
-        // First whether all has ended, so that a stop within its time is not taken for one that was cut.
-        biased;
-        ((), ()) = async { tokio::join!(server.drain(), tasks.finish()) } => true,
-        () = sleep(shell.server.drain()) => false,
-        _ = signals.stop() => false,
+    let lame_duck = match &ended {
+        Ok(signal) => {
+            tracing::info!(signal, connections = server.connections(), "stopping");
+            // Ctrl-C comes from a person who waits for the end.
+            if role == Role::Serve && *signal == "SIGTERM" {
+                shell.server.lame_duck()
+            } else {
+                Duration::ZERO
+            }
+        }
+        Err(failure) => {
+            tracing::error!("stopping: {failure}");
+            Duration::ZERO
+        }
     };
-    if !graceful {
-        tracing::warn!(connections = server.connections(), "cutting off what has not ended");
-        stop.force();
-        let _ = timeout(GIVING_BACK, tasks.finish()).await;
-    }
-    server.close();
-    // What was cut off may still use what would be closed here.
-    if graceful {
-        let _ = timeout(CLOSING, join_all(closing)).await;
-    }
+    let is_finished =
+        Ending { server, tasks, closing, stop, signals }.run(lame_duck, shell.server.drain()).await;
     tracing::info!("stopped");
-    match ended {
-        Err(failure) => Ok(failure.exit),
-        Ok(_) if graceful => Ok(Exit::Success),
-        Ok(_) => Ok(Exit::Temporary),
+    Ok(match ended {
+        Err(failure) => failure.exit,
+        Ok(_) if is_finished => Exit::Success,
+        Ok(_) => Exit::Temporary,
+    })
+}
+
+/// What a stop has to end.
+struct Ending {
+    server: Server,
+    tasks: Tasks,
+    closing: Vec<BoxFuture<'static, ()>>,
+    stop: Stop,
+    signals: Signals,
+}
+
+impl Ending {
+    /// Ends everything: within `lame_duck`, `drain` and [`ENDING`] together, or at once on another signal. Returns
+    /// whether all of it was finished, and nothing cut off.
+    async fn run(mut self, lame_duck: Duration, drain: Duration) -> bool {
+        let deadline = Instant::now() + lame_duck + drain;
+        self.stop.begin();
+        let requests = async {
+            self.server.leave();
+            sleep(lame_duck).await;
+            self.server.drain().await;
+            self.stop.end_requests();
+        };
+        let is_finished = tokio::select! {
+            // First whether all has ended, so that a stop within its time is not taken for one that was cut.
+            biased;
+            ((), ()) = async { tokio::join!(requests, self.tasks.finish()) } => true,
+            () = sleep_until(deadline) => false,
+            _ = self.signals.stop() => false,
+        };
+        let last = async {
+            if is_finished {
+                join_all(self.closing).await;
+            } else {
+                // What is cut off may still use what would be closed.
+                let (connections, requests) = (self.server.connections(), self.server.requests());
+                let tasks = self.tasks.len();
+                tracing::warn!(connections, requests, tasks, "cutting off what has not ended");
+                self.stop.force();
+                self.tasks.finish().await;
+            }
+        };
+        let is_closed = tokio::select! {
+            biased;
+            () = last => true,
+            () = sleep(ENDING) => false,
+            _ = self.signals.stop() => false,
+        };
+        if is_finished && !is_closed {
+            tracing::warn!("cutting off what has not closed");
+        }
+        self.server.close();
+        is_finished && is_closed
     }
 }
 

@@ -101,8 +101,8 @@ impl Parts {
         self
     }
 
-    /// The same with a task that runs beside the API. It must end soon after [`Stop::begun`], at once after
-    /// [`Stop::forced`], and not before: the process fails if it does.
+    /// The same with a task that runs beside the API. It must end soon after [`Stop::begun`] (or, if requests depend on
+    /// it, [`Stop::requests_ended`]), at once after [`Stop::forced`], and not before: the process fails if it does.
     #[must_use]
     pub fn task(mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Self {
         self.tasks.push((name, Box::pin(task)));

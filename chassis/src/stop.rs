@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     begun: CancellationToken,
+    served: CancellationToken,
     forced: CancellationToken,
 }
 
@@ -21,10 +22,21 @@ impl Stop {
     /// Asks everything to give up what is not done: the time to end is over.
     pub fn force(&self) {
         self.begun.cancel();
+        self.served.cancel();
         self.forced.cancel();
     }
 
-    /// Waits until nothing new should begin.
+    /// Says that no more requests come.
+    pub(crate) fn end_requests(&self) {
+        self.served.cancel();
+    }
+
+    /// Waits until no more requests come, which may be long after the stop has begun: for what requests depend on.
+    pub async fn requests_ended(&self) {
+        self.served.cancelled().await;
+    }
+
+    /// Waits until nothing new should begin. Requests still come.
     pub async fn begun(&self) {
         self.begun.cancelled().await;
     }

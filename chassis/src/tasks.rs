@@ -29,6 +29,11 @@ impl Tasks {
         }
     }
 
+    /// How many have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Waits until all have ended.
     pub(crate) async fn finish(&mut self) {
         while self.0.join_next().await.is_some() {}

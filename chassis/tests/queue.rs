@@ -7,6 +7,7 @@ use std::{
 
 use chassis::{
     Stop,
+    postgres::Pool,
     worker::{Failed, GivenUp, Handler, Job, Queue, Workers},
 };
 use prometheus_client::registry::Registry;
@@ -69,7 +70,7 @@ struct Fixture {
     queue: Queue,
     pool: PgPool,
     /// Those of the workers.
-    connections: PgPool,
+    connections: Pool,
 }
 
 impl Fixture {
@@ -78,6 +79,7 @@ impl Fixture {
         pool.execute("create table done (job bigint not null)").await.unwrap();
         let options = pool.connect_options().as_ref().clone();
         let connections = PgPoolOptions::new().max_connections(16).connect_lazy_with(options);
+        let connections = Pool::of(connections, Duration::from_secs(20));
         Self { queue: Queue::new("test", connections.clone()), pool, connections }
     }
 
@@ -168,7 +170,7 @@ async fn a_job_is_done_once_it_is_committed_and_its_worker_is_woken(pool: PgPool
     fixture.put(json!({"name": "second"})).await;
     fixture.wait_until(DONE, 2).await;
     assert!(started.elapsed() < Duration::from_millis(700), "woken, after {:?}", started.elapsed());
-    let other = Queue::new("other", fixture.pool.clone());
+    let other = Queue::new("other", fixture.connections.clone());
     other.put(&fixture.pool, &json!({"name": "of another queue"})).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1200)).await;
     let expected = ["handle first 1", "committed first 1", "handle second 1", "committed second 1"];

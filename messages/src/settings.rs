@@ -4,7 +4,6 @@ use std::{fs, path::PathBuf};
 
 use chassis::{
     Exit, Failure,
-    embedded::FileSettings,
     exit::OrFail,
     settings::{Fault, Flat, List, ShellSettings, is_set},
 };
@@ -20,7 +19,7 @@ pub struct Settings {
     /// Limits of requests.
     pub api: ApiSettings,
     /// The embedded store.
-    pub store: FileSettings,
+    pub store: StoreSettings,
     /// The store in Redis.
     pub redis: RedisSettings,
 }
@@ -43,6 +42,16 @@ pub struct TlsSettings {
 pub struct ApiSettings {
     /// The longest message.
     pub message_limit_bytes: usize,
+}
+
+/// The embedded store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Its file.
+    pub file: PathBuf,
+    /// Memory for parts of the file.
+    pub cache_bytes: usize,
 }
 
 /// The store in Redis.

@@ -7,9 +7,9 @@ use chassis::{
     embedded::EmbeddedFile,
     exit::OrFail,
     jobs::{FileQueue, PostgresQueue, Queue},
-    postgres,
+    postgres::{self, Pool},
 };
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::migrate::Migrator;
 
 use crate::{
     settings::Settings,
@@ -36,7 +36,7 @@ pub struct Backend {
     pub store: Arc<dyn Store>,
     /// Whether both are in a file, which this process alone can use.
     pub is_file: bool,
-    pools: Vec<PgPool>,
+    pools: Vec<Pool>,
 }
 
 impl Backend {
@@ -47,9 +47,9 @@ impl Backend {
             return Self::open_file(settings);
         }
         let database = &settings.database;
-        let pool = |name, size| -> Result<PgPool, Failure> {
+        let pool = |name, size| -> Result<Pool, Failure> {
             let options = database.primary().map_err(postgres::failure_of)?.application_name(name);
-            Ok(postgres::pool(database, options, size, database.statement_timeout_seconds))
+            Ok(Pool::new(database, options, size, database.statement_timeout_seconds))
         };
         let store = pool("multivac", database.pool_size)?;
         postgres::check_schema(&store, database, &MIGRATOR, "multivac").await?;

@@ -6,10 +6,9 @@ use chassis::{
     Problem,
     embedded::{EmbeddedFile, FileError},
     jobs::{Answer, Handler, Job},
-    postgres,
+    postgres::Pool,
 };
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
-use sqlx::PgPool;
 
 /// Keeps data by the id of the job that brought it. What a call reports has happened for good.
 pub trait Store: Send + Sync {
@@ -37,7 +36,7 @@ impl Handler for Storing {
 /// The table `multivac.data` (see `migrations/`). A row that was deleted stays for a week without its document, so that
 /// a job that is repeated does not bring it back.
 #[derive(Debug)]
-pub struct PostgresStore(pub PgPool);
+pub struct PostgresStore(pub Pool);
 
 impl Store for PostgresStore {
     fn put<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()> {
@@ -65,7 +64,7 @@ impl Store for PostgresStore {
         };
         Box::pin(async move {
             let read = || sqlx::query_scalar(select).bind(id).fetch_optional(&self.0);
-            Ok(postgres::retry(&self.0, read).await?)
+            Ok(self.0.retry(read).await?)
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use chassis::compression::CompressibleBody;
 use divan::{Bencher, black_box};
 use rates::{
     lanes::{
@@ -87,7 +88,7 @@ fn find_in_cache(bencher: Bencher) {
     let key = query.key(&Form::Json).at(7);
     let settings = CacheSettings { size_bytes: 1 << 20, control: String::new(), stale_seconds: 0.0 };
     let cache = AnswerCache::new(&settings, Arc::default());
-    let body = json::write(&query, &lane(&query)).into();
+    let body = CompressibleBody::from(json::write(&query, &lane(&query)));
     cache.put(&key, &CachedAnswer { body, etag: key.etag(), version: 7 });
     assert!(cache.get(&key).is_some());
     bencher.bench(|| cache.get(black_box(&key)));

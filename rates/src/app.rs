@@ -13,12 +13,12 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{QUEUE, outcomes::Outcomes},
+    batches::{QUEUE, outcomes::Outcomes, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
-    suppliers::limits::WriteLimits,
+    suppliers::limits::{WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -41,8 +41,14 @@ pub struct AppState {
     pub batches: BatchSettings,
     /// Rate limits of writes.
     pub limits: WriteLimits,
+    /// How many wrong keys an address may send.
+    pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
+    /// The uploads that run.
+    pub uploads: UploadSlots,
+    /// Where uploads are kept until they have ended.
+    pub pieces: PieceStore,
     /// The queue of batches.
     pub queue: Queue,
 }
@@ -70,9 +76,12 @@ impl App {
         Self(Arc::new(AppState {
             lanes,
             queue: Queue::new(QUEUE, database.primary.clone()),
+            uploads: UploadSlots::new(batches),
+            pieces: PieceStore::new(database.primary.clone()),
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
+            wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             batches: batches.clone(),
         }))
@@ -87,12 +96,19 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
+        self.lanes.reader.expensive.register(registry);
     }
 
-    /// The check of `/readyz`: the database answers and has the schema that this program needs.
+    /// The check of `/readyz`: the database has the schema that this program needs, and answers as it does to readers.
     pub async fn ready(&self) -> Result<(), String> {
-        let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR);
-        match timeout(READY_TIMEOUT, pending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        let check = async {
+            let pending = postgres::pending_migrations(&self.database.primary, &MIGRATOR).await?;
+            if pending.is_empty() {
+                self.lanes.reader.probe().await?;
+            }
+            Ok::<_, Arc<sqlx::Error>>(pending)
+        };
+        match timeout(READY_TIMEOUT, check).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
             Ok(pending) if pending.is_empty() => Ok(()),
             Ok(pending) => Err(format!("{} migrations are pending; run `rates migrate`", pending.len())),
             Err(error) => {
@@ -118,11 +134,13 @@ impl Collector for Instruments {
             ("cache_bytes", "Bytes of answers in the cache", cache.size() as i64),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
+            ("uploads", "Uploads of batches that run", app.uploads.running() as i64),
             (
                 "database_up",
-                "1 if the last use of the primary worked, else 0",
+                "1 if the last read of the primary worked, else 0",
                 i64::from(app.database.health.is_up()),
             ),
+            ("replicas_up", "Read replicas that answer", app.lanes.reader.replicas_up() as i64),
             (
                 "database_listening",
                 "1 while notifications of data changes arrive",
@@ -130,7 +148,7 @@ impl Collector for Instruments {
             ),
         ];
         // The version is the time of the last change in microseconds. Until it is known there is no age.
-        let age = app.lanes.freshness.last_known().map(|(version, _)| {
+        let age = app.lanes.freshness.last_known().map(|version| {
             let age = chrono::Utc::now().timestamp() - version / 1_000_000;
             ("data_age_seconds", "Time since prices or places last changed", age)
         });

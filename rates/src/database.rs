@@ -1,12 +1,13 @@
 //! The pools of the primary and of its replicas, and the schema.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chassis::{
     Failure,
-    postgres::{self, DatabaseSettings, Health},
+    postgres::{self, DatabaseSettings, Health, Pool, PooledConnection, Primary},
 };
-use sqlx::{PgPool, Postgres, migrate::Migrator, pool::PoolConnection};
+use futures_util::future::join_all;
+use sqlx::{PgPool, migrate::Migrator};
 
 use crate::settings::BatchSettings;
 
@@ -21,11 +22,13 @@ pub static MIGRATOR: Migrator = {
 #[derive(Debug)]
 pub struct Database {
     /// For writes, and for reads that must not lag.
-    pub primary: PgPool,
+    pub primary: Pool,
     /// Also to the primary, for batches: long transactions, some of which last as long as the client sends.
-    pub batches: PgPool,
+    pub batches: Pool,
     /// For reads of lanes.
-    pub replicas: Vec<PgPool>,
+    pub replicas: Vec<Pool>,
+    /// Finds the primary again after a failover.
+    pub server: Arc<Primary>,
     /// Whether the primary can be reached.
     pub health: Arc<Health>,
 }
@@ -33,20 +36,23 @@ pub struct Database {
 impl Database {
     /// Creates pools that connect when they are first used, so that a server can start before its database.
     pub fn new(settings: &DatabaseSettings, batches: &BatchSettings) -> Result<Self, Failure> {
-        let primary = settings.primary().map_err(postgres::failure_of)?;
+        let servers = settings.primaries().map_err(postgres::failure_of)?;
         let replicas = settings.replicas().map_err(postgres::failure_of)?;
         let reads = |options: sqlx::postgres::PgConnectOptions| {
             let options = options.application_name("rates").options(SAME_PLAN);
-            postgres::pool(settings, options, settings.pool_size, settings.statement_timeout_seconds)
+            Pool::new(settings, options, settings.pool_size, settings.statement_timeout_seconds)
         };
+        let batches = Pool::new(
+            settings,
+            servers[0].clone().application_name("rates batches"),
+            batches.pool_size,
+            batches.statement_timeout_seconds,
+        );
+        let primary = reads(servers[0].clone());
         Ok(Self {
-            batches: postgres::pool(
-                settings,
-                primary.clone().application_name("rates batches"),
-                batches.pool_size,
-                batches.statement_timeout_seconds,
-            ),
-            primary: reads(primary),
+            server: Arc::new(Primary::new(servers, vec![primary.clone(), batches.clone()])),
+            primary,
+            batches,
             replicas: replicas.into_iter().map(reads).collect(),
             health: Arc::default(),
         })
@@ -55,32 +61,32 @@ impl Database {
     /// A database with one pool, for tests.
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
-        Self { batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
+        let primary = Pool::of(primary, TEST_LIMIT);
+        let server = Arc::new(Primary::new(vec![(*primary.options()).clone()], Vec::new()));
+        Self { server, batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
     }
 
     /// The same with these replicas.
     #[must_use]
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
+        let replicas = replicas.into_iter().map(|replica| Pool::of(replica, TEST_LIMIT)).collect();
         Self { replicas, ..self }
     }
 
     /// A connection for one batch, closed afterwards. The next batch must not get a connection that is still in COPY or
     /// in a long statement because its client disconnected. A new connection costs little compared with a batch.
-    pub(crate) async fn for_batch(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let mut connection = self.batches.acquire().await?;
-        connection.close_on_drop();
-        Ok(connection)
+    pub(crate) async fn for_batch(&self) -> Result<PooledConnection, sqlx::Error> {
+        self.batches.acquire().await
     }
 
     /// Closes the connections.
     pub(crate) async fn close(&self) {
-        self.primary.close().await;
-        self.batches.close().await;
-        for replica in &self.replicas {
-            replica.close().await;
-        }
+        join_all(self.replicas.iter().chain([&self.primary, &self.batches]).map(Pool::close)).await;
     }
 }
+
+/// The limit of a use of a connection in tests, which have no settings for it.
+const TEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Plans the reads of requests only once: there is one way to scan a primary key, and planning each statement takes
 /// PostgreSQL as long as the scan.

@@ -46,16 +46,19 @@ impl Service for Rates {
         // `rates work` processes batches even if `serve` is configured not to.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
+        let cleaning = app.clone().clean_uploads(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
                 let stop = stop.clone();
                 async move {
                     tokio::select! {
                         () = lanes.listen() => {}
-                        () = stop.begun() => {}
+                        // Until then requests rely on it for the newest version of the data.
+                        () = stop.requests_ended() => {}
                     }
                 }
             })
+            .task("cleaning of uploads", cleaning)
             .task("batch workers", workers.run(count, stop))
             .closing(async move { closing.database.close().await }))
     }

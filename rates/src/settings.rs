@@ -35,6 +35,12 @@ pub struct ApiSettings {
     pub page_limit: usize,
     /// Whether reads need a key.
     pub reads_need_key: bool,
+    /// Wrong keys in a minute from one address.
+    pub wrong_keys_per_minute: NonZeroU32,
+    /// How many expensive reads may run at a time.
+    pub expensive_reads: usize,
+    /// How long another one waits before it is refused, in seconds.
+    pub expensive_wait_seconds: f64,
 }
 
 /// The cache of answers.
@@ -55,6 +61,14 @@ pub struct CacheSettings {
 pub struct BatchSettings {
     /// Database connections for batches.
     pub pool_size: u32,
+    /// How many uploads may run at a time.
+    pub uploads: usize,
+    /// How many of one supplier.
+    pub uploads_by_supplier: usize,
+    /// The least rate of an upload.
+    pub upload_bytes_per_second: u32,
+    /// The time over which the rate is an average, in seconds.
+    pub upload_period_seconds: f64,
     /// How long a statement of a batch may take, in seconds.
     pub statement_timeout_seconds: f64,
     /// The largest content, unzipped.
@@ -95,6 +109,13 @@ impl ServiceSettings for Settings {
         let Self { api, cache, batches, .. } = self;
         check((1..=100_000).contains(&api.max_days), "api.max_days", "must be from 1 to 100000");
         check((1..=10_000).contains(&api.page_limit), "api.page_limit", "must be from 1 to 10000");
+        // Of one connection there is no share to give away.
+        let most = (self.database.pool_size as usize / 2).max(1);
+        let share_is_right = (1..=most).contains(&api.expensive_reads);
+        let fault = format!("must be from 1 to half of database.pool_size ({most})");
+        check(share_is_right, "api.expensive_reads", &fault);
+        let wait_is_right = (0.0..=60.0).contains(&api.expensive_wait_seconds);
+        check(wait_is_right, "api.expensive_wait_seconds", "must be from 0 to 60");
         let is_header = http::HeaderValue::from_str(&cache.control).is_ok();
         check(is_header, "cache.control", "is not a header value");
         let stale_is_right = (0.0..=86_400.0).contains(&cache.stale_seconds);
@@ -106,6 +127,12 @@ impl ServiceSettings for Settings {
         ] {
             check((1.0..=86_400.0).contains(&seconds), setting, "must be from 1 to 86400");
         }
+        check((1..=10_000).contains(&batches.uploads), "batches.uploads", "must be from 1 to 10000");
+        let share_is_right = (1..=batches.uploads).contains(&batches.uploads_by_supplier);
+        let fault = format!("must be from 1 to batches.uploads ({})", batches.uploads);
+        check(share_is_right, "batches.uploads_by_supplier", &fault);
+        let period_is_right = (0.1..=3600.0).contains(&batches.upload_period_seconds);
+        check(period_is_right, "batches.upload_period_seconds", "must be from 0.1 to 3600");
         let size_is_right = (1..=1 << 34).contains(&batches.body_limit_bytes);
         check(size_is_right, "batches.body_limit_bytes", "must be from 1 to 16 GiB");
         // Each worker holds a connection while it works; one at least must be left for uploads.
@@ -165,10 +192,17 @@ mod tests {
             ("RATES__TELEMETRY__LOG_FORMAT", "xml", "telemetry.log_format"),
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
+            ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
+            ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),
+            ("RATES__API__EXPENSIVE_READS", "6", "api.expensive_reads"),
+            ("RATES__API__EXPENSIVE_WAIT_SECONDS", "-1", "api.expensive_wait_seconds"),
             ("RATES__CACHE__CONTROL", "a\nb", "cache.control"),
             ("RATES__CACHE__STALE_SECONDS", "-1", "cache.stale_seconds"),
             ("DB_APP_USER", "app", "database.app_password"),
             ("RATES__BATCHES__POOL_SIZE", "0", "batches.pool_size"),
+            ("RATES__BATCHES__UPLOADS", "0", "batches.uploads"),
+            ("RATES__BATCHES__UPLOADS_BY_SUPPLIER", "17", "batches.uploads_by_supplier"),
+            ("RATES__BATCHES__UPLOAD_PERIOD_SECONDS", "0", "batches.upload_period_seconds"),
             ("RATES__BATCHES__WORKERS", "4", "batches.workers"),
             ("RATES__BATCHES__PER_MINUTE_BY_KEY", "0", "batches.per_minute_by_key"),
             ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),

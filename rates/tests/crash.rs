@@ -96,6 +96,8 @@ impl Cluster {
             .env("RATES__SERVER__METRICS_PORT", "0")
             .env("RATES__BATCHES__PER_MINUTE_BY_KEY", "100000")
             .env("RATES__BATCHES__PER_MINUTE_BY_ADDRESS", "100000")
+            // All suppliers of this test are one.
+            .env("RATES__BATCHES__UPLOADS_BY_SUPPLIER", "16")
             .env("RATES__BATCHES__MAX_ATTEMPTS", "1000");
         command
     }

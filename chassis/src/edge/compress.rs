@@ -1,44 +1,114 @@
 //! Compression, where the client asks for it and it pays.
 
-use std::convert::Infallible;
-
-use axum::{body::Body, extract::Request, response::Response};
-use futures_util::FutureExt;
-use http::{HeaderValue, header};
-use tower::ServiceExt;
-use tower_http::compression::{
-    Compression, Predicate,
-    predicate::{DefaultPredicate, SizeAbove},
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    response::Response,
 };
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::{Instant, timeout_at};
 
-/// In bytes. A smaller answer goes in one packet with its head, compressed or not.
-const COMPRESSED_ABOVE: u64 = 1024;
+use crate::compression::{Coding, CompressibleBody, SMALL};
 
-/// The response as this `Accept-Encoding` would have it.
-pub(super) fn response(response: Response, encodings: HeaderValue) -> Response {
-    let mut request = Request::default();
-    request.headers_mut().insert(header::ACCEPT_ENCODING, encodings);
-    let mut response = Some(response);
-    let answer = tower::service_fn(move |_: Request| {
-        let response = response.take().expect("called once");
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let pays = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_ABOVE));
-    let compressed = Compression::new(answer).compress_when(pays).oneshot(request).now_or_never();
-    match compressed.expect("the layer waits for nothing but its service") {
-        Ok(response) => weaken_etag(response.map(Body::new)),
-        Err(never) => match never {},
-    }
+/// In bytes. A larger body that is not kept is sent as it is: compressing it would take its client's time and others'
+/// memory.
+const LARGEST: u64 = 8 * 1024 * 1024;
+
+/// A response in the form that its client prefers.
+pub(super) enum Form {
+    /// It is there.
+    Ready(Response),
+    /// It is being compressed.
+    Later(BoxFuture<'static, Response>),
 }
 
-/// A strong `ETag` names exact bytes, and a compressed body has others.
-fn weaken_etag(mut response: Response) -> Response {
-    if response.headers().contains_key(header::CONTENT_ENCODING)
-        && let Some(tag) = response.headers().get(header::ETAG)
+/// The response as a client that prefers this coding would have it. If it cannot be compressed until `deadline`, it is
+/// sent as it is.
+pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline: Instant) -> Form {
+    let kept = response.extensions_mut().remove::<CompressibleBody>();
+    let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
+    if !is_not_modified && !pays(&response, kept.is_some()) {
+        return Form::Ready(response);
+    }
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let Some(coding) = coding else {
+        return Form::Ready(response);
+    };
+    if is_not_modified {
+        // The tag of the answer that the client has, which was compressed.
+        weaken_etag(&mut response);
+        return Form::Ready(response);
+    }
+    if let Some(form) = kept.as_ref().and_then(|body| body.made(coding)) {
+        return Form::Ready(compressed(response, coding, form.clone()));
+    }
+    let later = async move {
+        let making = if let Some(body) = kept {
+            async move { body.make(coding).await }.boxed()
+        } else {
+            let (head, body) = response.into_parts();
+            let reading = timeout_at(deadline, axum::body::to_bytes(body, usize::MAX)).await;
+            let plain = match reading.map_err(axum::Error::new).flatten() {
+                Ok(plain) => plain,
+                // Not the body that was promised: the connection has to end here.
+                Err(error) => return Response::from_parts(head, failed(error)),
+            };
+            response = Response::from_parts(head, Body::from(plain.clone()));
+            coding.compress(plain).boxed()
+        };
+        let form = timeout_at(deadline, making).await.ok().flatten();
+        compressed(response, coding, form)
+    };
+    Form::Later(later.boxed())
+}
+
+/// A body that fails with this error.
+fn failed(error: axum::Error) -> Body {
+    Body::from_stream(futures_util::stream::once(std::future::ready(Err::<Bytes, _>(error))))
+}
+
+/// Whether compressing the response pays.
+fn pays(response: &Response, is_kept: bool) -> bool {
+    let (headers, size) = (response.headers(), response.body().size_hint().exact().unwrap_or(0));
+    let is_text = headers.get(header::CONTENT_TYPE).is_some_and(|media_type| is_text(media_type.as_bytes()));
+    let is_final = headers.contains_key(header::CONTENT_ENCODING)
+        || headers.contains_key(header::CONTENT_RANGE)
+        || headers.get(header::CACHE_CONTROL).is_some_and(forbids_transforming);
+    size > SMALL as u64 && (is_kept || size <= LARGEST) && is_text && !is_final
+}
+
+/// Text, and data that is written as text.
+fn is_text(media_type: &[u8]) -> bool {
+    let end = media_type.iter().position(|byte| *byte == b';').unwrap_or(media_type.len());
+    let media_type = media_type[..end].trim_ascii();
+    let is_data = |kind: &[u8]| media_type.ends_with(kind);
+    media_type.starts_with(b"text/") && media_type != b"text/event-stream"
+        || [&b"json"[..], b"xml", b"javascript", b"yaml"].into_iter().any(is_data)
+}
+
+fn forbids_transforming(cache_control: &HeaderValue) -> bool {
+    cache_control.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == "no-transform"))
+}
+
+/// The response with this form as its body; as it is if there is none.
+fn compressed(mut response: Response, coding: Coding, form: Option<Bytes>) -> Response {
+    let Some(form) = form else { return response };
+    *response.body_mut() = Body::from(form);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::ACCEPT_RANGES);
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    weaken_etag(&mut response);
+    response
+}
+
+/// A strong `ETag` names exact bytes, and a compressed body has others. A weak one names the same content in any form,
+/// which is what `If-None-Match` compares.
+fn weaken_etag(response: &mut Response) {
+    if let Some(tag) = response.headers().get(header::ETAG)
         && tag.as_bytes().starts_with(b"\"")
         && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
     {
         response.headers_mut().insert(header::ETAG, weak);
     }
-    response
 }

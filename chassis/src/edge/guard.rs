@@ -14,13 +14,16 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use futures_util::{FutureExt, future::CatchUnwind};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, CatchUnwind},
+};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tower::{Layer, Service};
 use tracing::{Instrument, instrument::Instrumented};
 
-use super::{Edge, client, endpoint::Endpoint, request::RequestInfo, trace};
+use super::{Edge, client, compress::Form, endpoint::Endpoint, request::RequestInfo, trace};
 use crate::Problem;
 
 /// Puts a [`Guard`] around every method of every route.
@@ -72,7 +75,7 @@ where
         if edge.traces {
             trace::continue_trace(&span, request.headers());
         }
-        let answer = if let Some(problem) = info.refusal(request.headers()) {
+        let answer = if let Some(problem) = info.refusal(&request) {
             Answer::Refused { response: Some(problem.into_response()) }
         } else {
             if !request.body().is_end_stream() {
@@ -108,6 +111,7 @@ pin_project! {
     enum Answer<F> {
         Refused { response: Option<Response> },
         Handled { #[pin] response: Instrumented<CatchUnwind<AssertUnwindSafe<F>>> },
+        Compressing { response: BoxFuture<'static, Response> },
     }
 }
 
@@ -115,8 +119,9 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = match this.answer.project() {
+        let mut this = self.project();
+        let response = match this.answer.as_mut().project() {
+            AnswerProjection::Compressing { response } => return response.as_mut().poll(context).map(Ok),
             AnswerProjection::Refused { response } => response.take().expect("polled once"),
             AnswerProjection::Handled { response } => match response.poll(context) {
                 Poll::Ready(Ok(Ok(response))) => response,
@@ -136,7 +141,14 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
             },
         };
         let info = this.info.take().expect("answered once");
-        Poll::Ready(Ok(info.finish(response)))
+        match info.finish(response) {
+            Form::Ready(response) => Poll::Ready(Ok(response)),
+            Form::Later(mut response) => {
+                let polled = response.as_mut().poll(context);
+                this.answer.set(Answer::Compressing { response });
+                polled.map(Ok)
+            }
+        }
     }
 }
 

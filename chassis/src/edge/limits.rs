@@ -1,8 +1,8 @@
-//! How much is too much: requests in flight, time, bytes of a body.
+//! How much is too much: requests in flight, time, bytes of a body. And a `Host` too few or too many.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header, uri::Authority};
 
 use super::Edge;
 use crate::Problem;
@@ -27,6 +27,26 @@ impl Limits {
                 .detail(format!("The body is larger than {} bytes.", self.body_bytes))
         })
     }
+}
+
+/// The refusal of a request over HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2). Whoever reads another one of
+/// two than a proxy did may be led past what the proxy checks.
+pub(super) fn refuse_host(version: Version, headers: &HeaderMap) -> Option<Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let detail = match (hosts.next(), hosts.next()) {
+        _ if version != Version::HTTP_11 => return None,
+        (Some(host), None) if is_host(host) => return None,
+        (Some(_), None) => "The header Host is not a host name or address, with or without a port.",
+        (Some(_), Some(_)) => "The header Host is there more than once; send it once.",
+        (None, _) => "The header Host is missing; HTTP/1.1 needs it.",
+    };
+    Some(Problem::new(StatusCode::BAD_REQUEST).detail(detail))
+}
+
+/// Empty is valid where the target has no authority.
+fn is_host(value: &HeaderValue) -> bool {
+    let host = value.as_bytes();
+    host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok()
 }
 
 /// Counts a request as in flight for as long as it lives.

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::Ready,
+    future::{Ready, ready},
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
@@ -16,11 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::future::RouteFuture,
 };
-use futures_util::future::Either;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either},
+};
 use http::Method;
 use tower::Service;
 
-use super::{Edge, client, endpoint::Endpoint, request::RequestInfo};
+use super::{Edge, client, compress::Form, endpoint::Endpoint, request::RequestInfo};
 
 /// Routes with the edge around them; cheap to clone.
 #[derive(Clone)]
@@ -37,7 +40,7 @@ impl Edged {
         Self { routes, ready }
     }
 
-    fn ready_answer(&self, request: &mut Request) -> Option<Response> {
+    fn ready_answer(&self, request: &mut Request) -> Option<Form> {
         let (edge, endpoint) = self.ready.as_ref()?;
         let (path, answer) = edge.options.ready.as_ref()?;
         if request.method() != Method::GET || request.uri().path() != *path {
@@ -48,7 +51,7 @@ impl Edged {
         let response = std::panic::catch_unwind(AssertUnwindSafe(|| answer(request))).ok()??;
         client::apply_forwarded(request, edge.trusted_proxies);
         let mut info = RequestInfo::new(request, edge, endpoint, started);
-        let Some(refusal) = info.refusal(request.headers()) else {
+        let Some(refusal) = info.refusal(request) else {
             return Some(info.finish(response));
         };
         info.keep_details(request);
@@ -56,13 +59,15 @@ impl Edged {
     }
 }
 
+type Answered = Result<Response, Infallible>;
+
 impl<B> Service<http::Request<B>> for Edged
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, RouteFuture<Infallible>>;
+    type Future = Either<Either<Ready<Answered>, BoxFuture<'static, Answered>>, RouteFuture<Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -71,7 +76,8 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
         match self.ready_answer(&mut request) {
-            Some(response) => Either::Left(std::future::ready(Ok(response))),
+            Some(Form::Ready(response)) => Either::Left(Either::Left(ready(Ok(response)))),
+            Some(Form::Later(response)) => Either::Left(Either::Right(response.map(Ok).boxed())),
             None => Either::Right(self.routes.call(request)),
         }
     }

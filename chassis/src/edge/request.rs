@@ -3,17 +3,21 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{extract::Request, response::Response};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::{
-    ClientAddress, Edge, access, compress,
+    ClientAddress, Edge, access,
+    compress::{self, Form},
     endpoint::Endpoint,
     headers,
-    limits::InFlight,
+    limits::{self, InFlight},
     log::{RequestLine, UNANSWERED},
-    problems, streaming, trace,
+    problems,
+    streaming::{self, Sending},
+    trace,
 };
-use crate::Problem;
+use crate::{Problem, compression::Coding};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,7 +30,7 @@ pub(super) struct RequestInfo {
     trace_id: Option<String>,
     is_https: bool,
     details: Option<Details>,
-    encodings: Option<HeaderValue>,
+    coding: Option<Coding>,
     access: Option<access::Entry>,
     in_flight: InFlight,
 }
@@ -56,7 +60,9 @@ impl RequestInfo {
             trace_id: trace::trace_id(headers).map(str::to_owned),
             is_https: headers::is_https(headers),
             details: None,
-            encodings: headers.get(header::ACCEPT_ENCODING).cloned(),
+            coding: Coding::preferred(
+                headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()),
+            ),
             access: edge.access_log.as_ref().map(|_| access()),
             in_flight: InFlight::enter(edge),
         }
@@ -92,13 +98,15 @@ impl RequestInfo {
     }
 
     /// Why the request does not even reach its handler.
-    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<Problem> {
+    pub(super) fn refusal(&self, request: &Request) -> Option<Problem> {
         let too_many = if self.endpoint.is_health { None } else { self.in_flight.refuse() };
-        too_many.or_else(|| self.endpoint.limits.refuse_body(headers))
+        too_many
+            .or_else(|| limits::refuse_host(request.version(), request.headers()))
+            .or_else(|| self.endpoint.limits.refuse_body(request.headers()))
     }
 
     /// The response as it goes out; measured and logged.
-    pub(super) fn finish(self, response: Response) -> Response {
+    pub(super) fn finish(self, response: Response) -> Form {
         let accept = self.details.as_ref().and_then(|details| details.accept.as_ref());
         let (mut response, problem) =
             problems::complete(response, &self.id, accept, self.in_flight.edge.options.detail_member);
@@ -106,10 +114,16 @@ impl RequestInfo {
         headers::add(response.headers_mut(), self.is_https);
         let deadline = self.deadline();
         response.headers_mut().insert(REQUEST_ID, self.id);
-        if let Some(encodings) = self.encodings {
-            response = compress::response(response, encodings);
+        let status = response.status();
+        match compress::response(response, self.coding, deadline) {
+            Form::Ready(response) => {
+                Form::Ready(streaming::guard(response, self.in_flight, self.access, deadline))
+            }
+            Form::Later(response) => {
+                let sending = Sending::new(self.in_flight, self.access, status, deadline);
+                Form::Later(async move { sending.guard(response.await) }.boxed())
+            }
         }
-        streaming::guard(response, self.in_flight, self.access, deadline)
     }
 
     /// A request that ends without an answer, mostly since its client has left; measured and logged.

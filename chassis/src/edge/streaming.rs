@@ -1,5 +1,5 @@
 //! What lasts until a body has been sent. A body of known length is handed over whole, so everything ends with its
-//! head; one of unknown length (streamed, compressed) stays in flight, within its time, until its end.
+//! head; one of unknown length (streamed) stays in flight, within its time, until its end.
 
 use std::{
     pin::Pin,
@@ -11,6 +11,7 @@ use axum::{
     body::{Body, HttpBody},
     response::Response,
 };
+use http::StatusCode;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{access, limits::InFlight};
@@ -23,26 +24,46 @@ pub(super) fn guard(
     access: Option<access::Entry>,
     deadline: Instant,
 ) -> Response {
-    let access = access.map(|entry| entry.answered(response.status()));
     if is_whole(response.body()) {
         if let (Some(entry), Some(log)) = (access, &in_flight.edge.access_log) {
-            log.put(&entry.line(response.body().size_hint().exact().unwrap_or(0)));
+            let line = entry.answered(response.status());
+            log.put(&line.line(response.body().size_hint().exact().unwrap_or(0)));
         }
         return response;
     }
-    let streaming = Streaming { in_flight, late: Box::pin(sleep_until(deadline)), access, bytes: 0 };
-    response.map(|body| Body::new(GuardedBody::new(body, Some(streaming))))
+    Sending::new(in_flight, access, response.status(), deadline).guard(response)
 }
 
 /// An answer that is being sent.
-struct Streaming {
+pub(super) struct Sending {
     in_flight: InFlight,
     late: Pin<Box<Sleep>>,
     access: Option<access::Entry>,
     bytes: u64,
 }
 
-impl WhileSending for Streaming {
+impl Sending {
+    pub(super) fn new(
+        in_flight: InFlight,
+        access: Option<access::Entry>,
+        status: StatusCode,
+        deadline: Instant,
+    ) -> Self {
+        let access = access.map(|entry| entry.answered(status));
+        Self { in_flight, late: Box::pin(sleep_until(deadline)), access, bytes: 0 }
+    }
+
+    /// Lasts until the response has been sent.
+    pub(super) fn guard(mut self, response: Response) -> Response {
+        if is_whole(response.body()) {
+            self.bytes = response.body().size_hint().exact().unwrap_or(0);
+            return response;
+        }
+        response.map(|body| Body::new(GuardedBody::new(body, Some(self))))
+    }
+}
+
+impl WhileSending for Sending {
     fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.late.as_mut().poll(context)
     }
@@ -52,7 +73,7 @@ impl WhileSending for Streaming {
     }
 }
 
-impl Drop for Streaming {
+impl Drop for Sending {
     fn drop(&mut self) {
         let edge = Arc::clone(&self.in_flight.edge);
         if let (Some(entry), Some(log)) = (self.access.take(), &edge.access_log) {

@@ -9,11 +9,12 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{Answer, Depth, Handler, Job, ListedJob, Queue, WorkOptions, leases::reason};
 use crate::{
     Stop,
+    postgres::Pool,
     worker::{self, Failed, StoredJob, Workers},
 };
 
@@ -21,15 +22,15 @@ use crate::{
 #[derive(Debug)]
 pub struct PostgresQueue {
     queue: worker::Queue,
-    pool: PgPool,
+    pool: Pool,
     /// Each job keeps one of these while it is in work.
-    connections: PgPool,
+    connections: Pool,
 }
 
 impl PostgresQueue {
     /// The queue of this name. `pool` is for short statements; workers hold `connections`.
     #[must_use]
-    pub fn new(name: &'static str, pool: PgPool, connections: PgPool) -> Self {
+    pub fn new(name: &'static str, pool: Pool, connections: Pool) -> Self {
         Self { queue: worker::Queue::new(name, pool.clone()), pool, connections }
     }
 }
@@ -98,7 +99,7 @@ impl Queue for PostgresQueue {
 /// Does each job by itself, while its row is locked.
 struct Adapter {
     handler: Arc<dyn Handler>,
-    pool: PgPool,
+    pool: Pool,
     /// Jobs whose last attempt met an outage, which is not their fault.
     outages: Mutex<HashSet<i64>>,
 }

@@ -1,6 +1,6 @@
 //! Which failures of the database mean "later" and which mean "never".
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use sqlx::postgres::PgDatabaseError;
 
@@ -21,6 +21,17 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             matches!(&code[..2], "08" | "53" | "57" | "28" | "3D") || code == "40001" || code == "25006"
         }),
+        _ => false,
+    }
+}
+
+/// Whether the connection had ended before it was used. Not a use that was given up, which would only take as long again.
+pub(super) fn connection_died(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
+        sqlx::Error::WorkerCrashed => true,
+        // Operator intervention: the server told this connection to end.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
         _ => false,
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection, PgConnection, PgExecutor, PgPool,
+    Connection, PgConnection, PgExecutor,
     migrate::{MigrateError, Migrator},
 };
 
-use super::{DatabaseSettings, connect, is_outage};
+use super::{DatabaseSettings, Pool, connect, is_outage};
 use crate::{Exit, Failure};
 
 /// The migrations that the database lacks, in order. It may have newer ones, or a release could not be rolled back.
@@ -42,7 +42,7 @@ async fn applied_migrations(executor: impl PgExecutor<'_>) -> Result<BTreeSet<i6
 /// that is unreachable is no reason to refuse: `/readyz` tells when it is back. A database or role that does not exist
 /// is, since waiting does not help; and one that should be migrated now.
 pub async fn check_schema(
-    pool: &PgPool,
+    pool: &Pool,
     settings: &DatabaseSettings,
     migrator: &Migrator,
     service: &str,

@@ -2,9 +2,11 @@
 
 mod error;
 mod health;
+mod heartbeat;
+mod hosts;
 mod migrate;
 mod pool;
-mod retry;
+mod primary;
 mod settings;
 
 #[cfg(test)]
@@ -12,7 +14,8 @@ mod tests;
 
 pub use error::is_outage;
 pub use health::Health;
+pub use heartbeat::Heartbeat;
 pub use migrate::{check_schema, migrate, pending_migrations};
-pub use pool::{connect, failure_of, pool};
-pub use retry::retry;
+pub use pool::{Pool, PooledConnection};
+pub use primary::{Primary, connect, failure_of};
 pub use settings::{DEFAULTS, DatabaseSettings, FLAT};

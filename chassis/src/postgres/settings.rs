@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::hosts;
 use crate::settings::{Fault, Flat, List, ShellSettings, is_set};
 
 /// The defaults, for [`crate::settings::Settings::DEFAULTS`].
@@ -99,12 +100,20 @@ impl DatabaseSettings {
         is_set(&self.url) || !self.name.is_empty()
     }
 
-    /// How to connect to the server that takes writes.
+    /// How to connect to the server that takes writes, where there are several to the first.
     pub fn primary(&self) -> Result<PgConnectOptions, Fault> {
+        Ok(self.primaries()?.remove(0))
+    }
+
+    /// How to connect to each server that may be the one that takes writes; at least one.
+    pub fn primaries(&self) -> Result<Vec<PgConnectOptions>, Fault> {
         if is_set(&self.url) {
-            return self.parse_url("database.url", self.url.expose_secret());
+            let setting = "database.url";
+            let urls = hosts::one_url_each(self.url.expose_secret()).map_err(|fault| (setting, fault))?;
+            return urls.iter().map(|url| self.parse_url(setting, url)).collect();
         }
-        Ok(self.with_tls(self.with_credentials()?))
+        let options = self.with_tls(self.with_credentials()?);
+        Ok(self.host.split(',').map(|host| options.clone().host(host.trim())).collect())
     }
 
     /// How to connect to each read replica.
@@ -113,13 +122,11 @@ impl DatabaseSettings {
         let by_host = self.read_hosts.0.iter().map(|host| {
             let primary = self.primary()?;
             // A socket wins over a host, and cannot be removed from the options.
-            match primary.get_socket() {
-                None => Ok(primary.host(host)),
-                Some(_) => {
-                    let fault = "needs a database.url that names a host; set database.read_urls instead";
-                    Err(("database.read_hosts", fault.to_owned()))
-                }
+            if primary.get_socket().is_none() {
+                return Ok(primary.host(host));
             }
+            let fault = "needs a database.url that names a host; set database.read_urls instead";
+            Err(("database.read_hosts", fault.to_owned()))
         });
         by_url.map(|url| self.parse_url("database.read_urls", url)).chain(by_host).collect()
     }
@@ -142,11 +149,8 @@ impl DatabaseSettings {
     }
 
     fn with_credentials(&self) -> Result<PgConnectOptions, Fault> {
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&self.host)
-            .port(self.port)
-            .database(&self.name)
-            .username(&self.user);
+        let mut options =
+            PgConnectOptions::new_without_pgpass().port(self.port).database(&self.name).username(&self.user);
         if is_set(&self.password) {
             options = options.password(self.password.expose_secret());
         } else if !self.password_file.is_empty() {

@@ -1,7 +1,7 @@
 use std::fs;
 
 use serde::Deserialize;
-use sqlx::{ConnectOptions, PgPool, migrate::Migrator};
+use sqlx::{ConnectOptions, PgPool, migrate::Migrator, postgres::PgConnectOptions};
 
 use super::*;
 use crate::settings::{self, Fault, Flat, Settings, ShellSettings};
@@ -38,10 +38,7 @@ fn read_hosts_take_all_but_the_host_from_the_primary() {
     for primary in [&by_url[..], &by_parts] {
         let settings = load(&[primary, &[("DB_READ_HOSTS", "one, /run/two")]].concat()).unwrap();
         let replicas = settings.replicas().unwrap();
-        assert_eq!(
-            replicas.iter().map(|replica| replica.get_host()).collect::<Vec<_>>(),
-            ["one", "/run/two"]
-        );
+        assert_eq!(replicas.iter().map(PgConnectOptions::get_host).collect::<Vec<_>>(), ["one", "/run/two"]);
         for replica in replicas {
             assert_eq!((replica.get_port(), replica.get_username()), (6432, "me"));
             assert_eq!(replica.get_database(), Some("rates"));
@@ -69,7 +66,7 @@ async fn migrations_at_start_may_take_longer_than_a_statement_of_a_request(datab
         ("EXAMPLE__DATABASE__STATEMENT_TIMEOUT_SECONDS", "0.2"),
     ])
     .unwrap();
-    let requests = pool(&settings, settings.primary().unwrap(), 1, settings.statement_timeout_seconds);
+    let requests = Pool::new(&settings, settings.primary().unwrap(), 1, settings.statement_timeout_seconds);
     check_schema(&requests, &settings, &migrator, "example").await.unwrap();
     assert!(pending_migrations(&database, &migrator).await.unwrap().is_empty());
     requests.close().await;

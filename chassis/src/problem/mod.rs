@@ -21,6 +21,10 @@ use crate::exit;
 /// The media type of every error body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// The most wrong parameters that an error names. Without a limit, a query string of many short faults would be answered
+/// with ten times its size.
+const LISTED_PARAMETERS: usize = 20;
+
 /// An error as the client will see it, with the cause that only the log will.
 ///
 /// The response it turns into carries it as an extension, so that the [edge](crate::edge) can add the request id and
@@ -56,13 +60,20 @@ impl Problem {
         }))
     }
 
-    /// 400 naming each wrong parameter.
+    /// 400 naming each wrong parameter; of very many, the first.
     #[must_use]
-    pub fn invalid_parameters(errors: Vec<FieldError>) -> Self {
+    pub fn invalid_parameters(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [one] => one.detail.clone(),
+            many if many.len() > LISTED_PARAMETERS => format!(
+                "{} parameters are wrong; `errors` names {LISTED_PARAMETERS}, and there are {} more.",
+                many.len(),
+                many.len() - LISTED_PARAMETERS
+            ),
             many => format!("{} parameters are wrong; `errors` names each.", many.len()),
         };
+        errors.truncate(LISTED_PARAMETERS);
+
         Self::new(StatusCode::BAD_REQUEST)
             .kind("invalid-parameters", "Invalid parameters")
             .detail(detail)

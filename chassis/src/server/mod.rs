@@ -2,32 +2,30 @@
 
 mod connection;
 mod healthcheck;
+mod port;
 mod tls;
 
 use std::{
     future::pending,
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
 };
 
-use axum::{Router, ServiceExt, extract::Request};
-use axum_server::{Handle, tls_rustls::RustlsAcceptor};
+use axum::Router;
+use axum_server::{accept::DefaultAcceptor, tls_rustls::RustlsAcceptor};
 use prometheus_client::registry::Registry;
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 
 pub(crate) use healthcheck::healthcheck;
+use port::Port;
 use tls::Tls;
 
-use crate::{
-    Exit, Failure, Role,
-    edge::{ClientAddress, Edged},
-    exit::OrFail,
-    settings::ServerSettings,
-};
-use connection::ConnectionAcceptor;
+use crate::{Exit, Failure, Role, edge::Edged, exit::OrFail, settings::ServerSettings};
+use connection::Timeouts;
 
 /// Both ports, bound but not served yet: a port that is taken is an error, and not half a service.
 pub(crate) struct Listeners {
@@ -67,66 +65,56 @@ impl Listeners {
     ) -> io::Result<Server> {
         let metrics_address = self.private.local_addr()?;
         let hangup = signal(SignalKind::hangup())?;
-        let (handle, private_handle) = (Handle::new(), Handle::new());
+        let timeouts = Timeouts { idle: settings.idle(), write: settings.write_timeout() };
+        let public_port = Port::new();
         let mut public_server = None;
         if let Some(listener) = self.public {
             let address = listener.local_addr()?;
             let scheme = if self.tls.is_some() { "https" } else { "http" };
             tracing::info!(%address, %metrics_address, "listening on {scheme}://{address}");
-            let tls = self.tls.clone();
-            public_server = Some(serve_public(listener, settings, tls, public, handle.clone())?);
+            let port = public_port.clone();
+            public_server = Some(match &self.tls {
+                Some(tls) => {
+                    let acceptor = RustlsAcceptor::new(tls.config.clone());
+                    tokio::spawn(port.serve(listener, acceptor, public, timeouts))
+                }
+                None => tokio::spawn(port.serve(listener, DefaultAcceptor::new(), public, timeouts)),
+            });
         } else {
             tracing::info!(%metrics_address, "working");
         }
-        let private_server = tokio::spawn(
-            axum_server::from_tcp(self.private)?
-                .handle(private_handle.clone())
-                .serve(private.into_make_service()),
-        );
+        let private_port = Port::new();
+        let private_server =
+            tokio::spawn(private_port.clone().serve(self.private, DefaultAcceptor::new(), private, timeouts));
         let reloading = tokio::spawn(async move {
             match self.tls {
                 Some(tls) => tls.keep_fresh(hangup).await,
                 None => pending().await,
             }
         });
-        Ok(Server { handle, private_handle, public: public_server, private: Some(private_server), reloading })
+        Ok(Server {
+            public_port,
+            private_port,
+            public: public_server,
+            private: Some(private_server),
+            reloading,
+        })
     }
 }
 
 fn bind(host: IpAddr, port: u16, setting: &str) -> Result<TcpListener, Failure> {
     let address = SocketAddr::new(host, port);
-    TcpListener::bind(address)
+    port::listen(address)
         .or_fail(Exit::Failure, || format!("cannot listen on {address}; choose another {setting}"))
-}
-
-fn serve_public(
-    listener: TcpListener,
-    settings: &ServerSettings,
-    tls: Option<Tls>,
-    public: Edged,
-    handle: Handle<SocketAddr>,
-) -> io::Result<JoinHandle<io::Result<()>>> {
-    let idle = settings.idle();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
-    // [`ConnectionAcceptor`] limits the time for a head, at less cost.
-    server.http_builder().http1().header_read_timeout(None);
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<ClientAddress>(public);
-    Ok(match tls {
-        Some(tls) => {
-            let inner = RustlsAcceptor::new(tls.config);
-            tokio::spawn(server.map(|_| ConnectionAcceptor { inner, idle }).serve(service))
-        }
-        None => tokio::spawn(server.map(|inner| ConnectionAcceptor { inner, idle }).serve(service)),
-    })
 }
 
 /// A running server.
 pub(crate) struct Server {
-    handle: Handle<SocketAddr>,
-    private_handle: Handle<SocketAddr>,
+    public_port: Port,
+    private_port: Port,
     /// None where it is not served, or has ended.
-    public: Option<JoinHandle<io::Result<()>>>,
-    private: Option<JoinHandle<io::Result<()>>>,
+    public: Option<JoinHandle<()>>,
+    private: Option<JoinHandle<()>>,
     reloading: JoinHandle<()>,
 }
 
@@ -139,35 +127,45 @@ impl Server {
         }
     }
 
-    /// Accepts nothing new, and waits until all connections have ended.
+    /// Asks clients of the public port to close their connections, and still accepts new ones.
+    pub(crate) fn leave(&self) {
+        self.public_port.leave();
+    }
+
+    /// Closes the public port, and waits until all requests are answered and all connections have ended.
     pub(crate) async fn drain(&mut self) {
-        self.handle.graceful_shutdown(None);
+        self.public_port.close();
         if let Some(public) = &mut self.public {
             let _ = public.await;
             self.public = None;
         }
+        self.public_port.drain().await;
     }
 
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
-        self.handle.connection_count()
+        self.public_port.connections()
+    }
+
+    /// How many requests are in flight.
+    pub(crate) fn requests(&self) -> usize {
+        self.public_port.requests()
     }
 
     /// Ends everything that is left.
     pub(crate) fn close(self) {
-        self.handle.shutdown();
-        self.private_handle.shutdown();
+        self.public_port.cut();
+        self.private_port.cut();
         self.reloading.abort();
     }
 }
 
-async fn end_of(server: &mut Option<JoinHandle<io::Result<()>>>, what: &str) -> Failure {
+async fn end_of(server: &mut Option<JoinHandle<()>>, what: &str) -> Failure {
     let Some(running) = server else { return pending().await };
     let ended = running.await;
     *server = None;
     match ended {
-        Ok(Ok(())) => Failure::new(Exit::Failure, format!("{what} ended by itself")),
-        Ok(Err(error)) => Failure::new(Exit::Failure, format!("{what} failed: {error}")),
+        Ok(()) => Failure::new(Exit::Failure, format!("{what} ended by itself")),
         Err(died) => Failure::new(Exit::Failure, format!("{what} died: {died}")),
     }
 }

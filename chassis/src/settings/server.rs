@@ -24,10 +24,14 @@ pub struct ServerSettings {
     pub tls_key_file: PathBuf,
     /// A slower request is answered 503, in seconds.
     pub request_timeout_seconds: f64,
-    /// After SIGTERM, requests in flight have this time to end, in seconds.
+    /// After SIGTERM, connections are accepted for this time, in seconds.
+    pub lame_duck_seconds: f64,
+    /// After that, requests in flight have this time to end, in seconds.
     pub drain_seconds: f64,
     /// A connection without a request is closed after this time, in seconds.
     pub idle_seconds: f64,
+    /// A connection whose client takes nothing of an answer is closed after this time, in seconds.
+    pub write_timeout_seconds: f64,
     /// More requests in flight are refused.
     pub concurrency: usize,
     /// The largest request body, in bytes.
@@ -44,6 +48,9 @@ impl ServerSettings {
         if !(self.request_timeout_seconds > 0.0 && self.request_timeout_seconds <= 3600.0) {
             faults.push(("server.request_timeout_seconds", "must be above 0 and at most 3600".to_owned()));
         }
+        if !(self.lame_duck_seconds >= 0.0 && self.lame_duck_seconds <= 3600.0) {
+            faults.push(("server.lame_duck_seconds", "must be at least 0 and at most 3600".to_owned()));
+        }
         if !(self.drain_seconds > self.request_timeout_seconds && self.drain_seconds <= 7200.0) {
             let least = self.request_timeout_seconds;
             let fault = format!(
@@ -54,6 +61,9 @@ impl ServerSettings {
         }
         if !(self.idle_seconds > 0.0 && self.idle_seconds <= 86_400.0) {
             faults.push(("server.idle_seconds", "must be above 0 and at most 86400".to_owned()));
+        }
+        if !(self.write_timeout_seconds > 0.0 && self.write_timeout_seconds <= 3600.0) {
+            faults.push(("server.write_timeout_seconds", "must be above 0 and at most 3600".to_owned()));
         }
         if self.concurrency == 0 {
             faults.push(("server.concurrency", "must be above 0".to_owned()));
@@ -79,6 +89,14 @@ impl ServerSettings {
 
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.request_timeout_seconds)
+    }
+
+    pub(crate) fn lame_duck(&self) -> Duration {
+        Duration::from_secs_f64(self.lame_duck_seconds)
+    }
+
+    pub(crate) fn write_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.write_timeout_seconds)
     }
 
     pub(crate) fn drain(&self) -> Duration {

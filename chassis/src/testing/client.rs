@@ -1,6 +1,7 @@
 //! Requests without a socket.
 
 use axum::{body::Body, extract::Request, response::Response};
+use http::{HeaderValue, header};
 use prometheus_client::registry::Registry;
 use tower::ServiceExt;
 
@@ -74,7 +75,9 @@ impl Client {
     }
 
     /// Sends a request and leaves the reading of the body to the caller.
-    pub async fn open(&self, request: Request) -> Response {
+    pub async fn open(&self, mut request: Request) -> Response {
+        // As every client over HTTP/1.1 does.
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("test"));
         let Ok(response) = self.routes.clone().oneshot(request).await;
         response
     }

@@ -12,11 +12,13 @@ mod answer;
 mod client;
 pub mod http1;
 mod process;
+mod proxy;
 pub mod redis;
 
 pub use answer::Answer;
 pub use client::Client;
 pub use process::{Ended, Process, command, run};
+pub use proxy::{Proxy, Way};
 
 use crate::{Service, settings::Loaded};
 

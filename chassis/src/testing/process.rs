@@ -23,6 +23,8 @@ pub fn command(binary: &str, service: &str, variables: &[(&str, &str)]) -> Comma
         .env("PORT", "0")
         .env(format!("{upper}__SERVER__METRICS_PORT"), "0")
         .env(format!("{upper}__SERVER__HOST"), "127.0.0.1")
+        // No load balancer has to notice that it stops.
+        .env(format!("{upper}__SERVER__LAME_DUCK_SECONDS"), "0")
         // Not the checkout, which may hold somebody's configuration.
         .current_dir(std::env::temp_dir())
         .envs(variables.iter().copied());

@@ -11,21 +11,25 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::sleep;
 
 pub use inspect::StoredJob;
 pub use metrics::Depth;
 pub(crate) use metrics::QueueMetrics;
+use queue::Backend;
 pub use queue::{Job, Queue};
 
-use crate::{Stop, exit::chain};
+use crate::{Stop, exit::chain, postgres::Pool};
 
 /// A job of another process is found within this time; those of this one wake a worker.
 pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 /// How often the depth of the queue is measured.
 pub(crate) const MEASURE: Duration = Duration::from_secs(5);
+
+/// How often a worker asks whether the server still has the connection of its job.
+const LOOK_AT_BACKEND: Duration = Duration::from_secs(5);
 
 /// The longest pause before a job is tried again.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -85,8 +89,9 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Workers<H> {
     /// What they take from.
     pub queue: Queue,
-    /// Where they get a connection for each job. A job may take long: not the pool of requests.
-    pub connections: PgPool,
+    /// Where they get a connection for each job, which is given up after the limit of this pool. A job may take long: not
+    /// the pool of requests.
+    pub connections: Pool,
     /// What they do.
     pub handler: Arc<H>,
     /// How often a job is tried before it is given up.
@@ -146,21 +151,32 @@ impl<H: Handler> Workers<H> {
         }
         let mut connection = self.connections.acquire().await?;
         let Some((job, backend)) = self.queue.take(&mut connection).await? else { return Ok(false) };
-        let done = tokio::select! {
-            done = self.attempt(&job, &mut connection) => done,
+        tokio::select! {
+            done = connection.limited(|connection| self.attempt(&job, connection)) => done,
+            error = self.lost(backend) => Err(error),
             () = stop.forced() => {
-                connection.close_on_drop();
+                drop(connection);
                 self.queue.give_back(&job, backend).await?;
                 self.handler.returned(&job).await;
                 tracing::info!(job = job.id, "stopping: the job waits for the next worker");
                 Ok(false)
             }
-        };
-        if done.is_err() {
-            // It may be left in the middle of a statement, and must not meet the next job.
-            connection.close_on_drop();
         }
-        done
+    }
+
+    /// Waits until the connection of a job is lost. The job itself may not notice: a network that drops packets reports
+    /// nothing. The server closes its end after some seconds, and the job is due again.
+    async fn lost(&self, backend: Backend) -> sqlx::Error {
+        let mut failures = 0;
+        loop {
+            sleep(LOOK_AT_BACKEND).await;
+            match self.queue.has_backend(backend).await {
+                Ok(true) => failures = 0,
+                Ok(false) => return sqlx::Error::WorkerCrashed,
+                Err(error) if failures > 0 => return error,
+                Err(_) => failures += 1,
+            }
+        }
     }
 
     async fn attempt(&self, job: &Job, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use tokio::sync::Notify;
 
 use super::metrics::{Depth, QueueMetrics};
-use crate::postgres::retry;
+use crate::postgres::Pool;
 
 /// A job that a worker has taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub struct Queue(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: &'static str,
-    pool: PgPool,
+    pool: Pool,
     added: Notify,
     pub(super) metrics: QueueMetrics,
 }
@@ -39,7 +39,7 @@ struct Inner {
 impl Queue {
     /// The queue of this name. `pool` is used for short statements only.
     #[must_use]
-    pub fn new(name: &'static str, pool: PgPool) -> Self {
+    pub fn new(name: &'static str, pool: Pool) -> Self {
         Self(Arc::new(Inner { name, pool, added: Notify::new(), metrics: QueueMetrics::default() }))
     }
 
@@ -72,7 +72,7 @@ impl Queue {
         self.0.name
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.0.pool
     }
 
@@ -85,7 +85,7 @@ impl Queue {
             .bind(self.0.name)
             .fetch_one(&self.0.pool)
         };
-        retry(&self.0.pool, any).await
+        self.0.pool.retry(any).await
     }
 
     /// How many jobs wait, and for how many seconds the oldest one has.
@@ -100,7 +100,7 @@ impl Queue {
             .bind(self.0.name)
             .fetch_one(&self.0.pool)
         };
-        let (waiting, oldest_seconds, dead) = retry(&self.0.pool, depth).await?;
+        let (waiting, oldest_seconds, dead) = self.0.pool.retry(depth).await?;
         Ok(Depth { waiting, oldest_seconds, dead })
     }
 
@@ -110,7 +110,7 @@ impl Queue {
     /// caller locks it ([`Self::lock`]). Until it has, the job is not due, so that no other worker takes it in between.
     pub(super) async fn take(
         &self,
-        connection: &mut PgConnection,
+        executor: impl PgExecutor<'_>,
     ) -> Result<Option<(Job, Backend)>, sqlx::Error> {
         let row: Option<(i64, String, i32, i32)> = sqlx::query_as(
             "update public.jobs set attempts = attempts + 1, due_at = now() + interval '5 seconds'
@@ -124,7 +124,7 @@ impl Queue {
              returning id, payload::text, attempts, pg_backend_pid()",
         )
         .bind(self.0.name)
-        .fetch_optional(connection)
+        .fetch_optional(executor)
         .await?;
         Ok(row.map(|(id, payload, attempts, backend)| {
             // What the column holds is JSON.
@@ -178,6 +178,14 @@ impl Queue {
             .execute(&self.0.pool)
             .await?;
         Ok(())
+    }
+
+    /// Whether the server still has this connection.
+    pub(super) async fn has_backend(&self, Backend(backend): Backend) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("select exists (select from pg_stat_activity where pid = $1)")
+            .bind(backend)
+            .fetch_one(&self.0.pool)
+            .await
     }
 
     /// Gives a job back as it was: its worker must stop, and did not fail at it.

@@ -12,6 +12,7 @@ use crate::support::{Instance, TAG, request};
 fn at_hand(request: &Request) -> Option<Response> {
     match request.uri().query() {
         None => Some("at hand".into_response()),
+        Some("long") => Some("at hand ".repeat(1000).into_response()),
         Some("panic") => panic!("while it looks"),
         Some(_) => None,
     }
@@ -58,4 +59,15 @@ async fn what_is_not_at_hand_is_routed() {
     let other_origins = Instance::with(options(), &[("SAMPLE__SERVER__CORS_ORIGINS", origin)]);
     let answer = other_origins.send(request("GET", "/short", &[("origin", origin)])).await;
     assert_eq!(answer.header("access-control-allow-origin"), origin);
+}
+
+#[tokio::test]
+async fn a_ready_answer_is_compressed() {
+    let service = Instance::with(options(), &[]);
+    let asked = request("GET", "/short?long", &[("accept-encoding", "zstd")]);
+    let answer = service.send(asked).await.expect(200);
+    assert_eq!(answer.header("content-encoding"), "zstd");
+    assert_eq!(zstd::decode_all(answer.body.as_slice()).unwrap(), "at hand ".repeat(1000).as_bytes());
+    assert_eq!(answer.header("etag"), "", "it was routed");
+    assert_eq!(service.in_flight().await, 0);
 }

@@ -6,11 +6,12 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::header,
+    http::{StatusCode, header},
     routing::{get, post},
 };
 use chassis::{
     Configuration, Context, Exit, Failure, NoCommand, Parts, Problem, Service,
+    compression::CompressibleBody,
     edge::{EdgeOptions, Limits},
     health::Readiness,
     problem::FieldError,
@@ -123,9 +124,33 @@ fn routes(waiting: Arc<Notify>, go_on: Arc<Notify>, receiver: mpsc::UnboundedRec
         let errors = ["a", "b"].map(|field| FieldError::new(field, "missing", format!("{field} is missing")));
         Problem::invalid_parameters(errors.into())
     };
+    let many_faults = || {
+        let fault = |number| FieldError::new(format!("field {number}"), "missing", "it is missing");
+        Problem::invalid_parameters((0..100).map(fault).collect())
+    };
+    let text = [(header::CONTENT_TYPE, "text/plain")];
+    let kept = CompressibleBody::from("many words ".repeat(1000));
+    let typed = |media_type: &'static str| {
+        get(async move || ([(header::CONTENT_TYPE, media_type), (header::ETAG, TAG)], "x".repeat(2000)))
+    };
     Router::new()
         .route("/text", get(async || ([(header::ETAG, TAG)], "many words ".repeat(1000))))
         .route("/short", get(async || ([(header::ETAG, TAG)], "few words ".repeat(50))))
+        .route("/long", get(async || ([(header::ETAG, TAG)], "many words ".repeat(2000))))
+        .route("/kept", get(async move || ([(header::ETAG, TAG)], text, kept.clone())))
+        .route("/picture", typed("image/png"))
+        .route(
+            "/coded",
+            get(async || ([(header::CONTENT_ENCODING, "x"), (header::ETAG, TAG)], "x".repeat(2000))),
+        )
+        .route(
+            "/final",
+            get(async || {
+                ([(header::CACHE_CONTROL, "private, no-transform"), (header::ETAG, TAG)], "x".repeat(2000))
+            }),
+        )
+        .route("/not-modified", get(async || (StatusCode::NOT_MODIFIED, [(header::ETAG, TAG)])))
+        .route("/many-faults", get(async move || many_faults()))
         .route("/panic", get(async || -> () { panic!("the secret of {}", "the handler") }))
         .route("/slow", get(std::future::pending::<()>))
         .route("/patient", get(async || tokio::time::sleep(Duration::from_millis(1200)).await))

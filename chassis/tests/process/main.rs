@@ -1,7 +1,11 @@
 //! A process of a service: how it ends, and the commands that every service has.
 
+mod stop;
+
 use std::{
     fs,
+    io::Write,
+    net::TcpStream,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -146,6 +150,28 @@ fn a_log_that_is_no_terminal_has_no_colours() {
     let port = taken.local_addr().unwrap().port().to_string();
     let log = run(&["serve"], &[("PORT", &port), ("SAMPLE__TELEMETRY__LOG_FORMAT", "text")]).expect(1);
     assert!(log.contains("cannot listen on") && !log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn http_1_1_needs_exactly_one_valid_host() {
+    let process = Process::start(sample(&[]));
+    for (version, hosts, expected) in [
+        ("1.1", "host: example.com:80\r\n", "200"),
+        ("1.1", "host: [::1]\r\n", "200"),
+        ("1.1", "host:\r\n", "200"),
+        ("1.1", "", "400"),
+        ("1.1", "host: a\r\nhost: a\r\n", "400"),
+        ("1.1", "host: a\r\nhost: b\r\n", "400"),
+        ("1.1", "host: user@a\r\n", "400"),
+        ("1.1", "host: a b\r\n", "400"),
+        ("1.0", "", "200"),
+    ] {
+        let mut stream = TcpStream::connect(&process.address).unwrap();
+        write!(stream, "GET / HTTP/{version}\r\n{hosts}connection: close\r\n\r\n").unwrap();
+        let answer = read(stream);
+        assert!(answer.starts_with(&format!("HTTP/{version} {expected}")), "{hosts:?}: {answer}");
+        assert_eq!(answer.contains("application/problem+json"), expected == "400", "{hosts:?}: {answer}");
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 struct Sample;
 
+/// In bytes: more than the buffers of a connection take.
+const LARGE: usize = 16 << 20;
+
 #[derive(Clone, Deserialize)]
 struct SampleSettings {
     task: TaskSettings,
@@ -29,8 +32,9 @@ struct TaskSettings {
 }
 
 impl Settings for SampleSettings {
-    const DEFAULTS: &'static [&'static str] =
-        &["[server]\nport = 3001\n[task]\n# How the task ends: stop, early, panic or late.\nend = 'stop'\n"];
+    const DEFAULTS: &'static [&'static str] = &[
+        "[server]\nport = 3001\n[task]\n# How the task ends: stop, early, panic or late; with `open`, what should be closed at the end hangs.\nend = 'stop'\n",
+    ];
     const FLAT: &'static [&'static [Flat]] = &[&[Flat::new("SAMPLE_TASK_END", "task.end")]];
 
     fn faults(&self, _: &ShellSettings) -> Vec<Fault> {
@@ -71,14 +75,31 @@ impl Service for Sample {
             }
             tracing::info!(serves = role == Role::Serve, "the task has ended");
         };
+        let hangs = context.settings.task.end == "open";
+        let large = Bytes::from(vec![b'x'; LARGE]);
+        let many = large.clone();
         let pieces = || futures_util::stream::pending::<Result<Bytes, Infallible>>();
         let routes = Router::new()
             .route("/", get(async || "hello"))
+            .route("/large", get(async move || large.clone()))
+            .route(
+                "/large-stream",
+                get(async move || {
+                    let pieces =
+                        futures_util::stream::iter((0..10).map(move |_| Ok::<_, Infallible>(many.clone())));
+                    Body::from_stream(pieces)
+                }),
+            )
             .route("/hanging", get(std::future::pending::<()>))
             .route("/hanging-body", get(async move || Body::from_stream(pieces())));
         Ok(Parts::new(routes, Readiness::new(Duration::from_secs(1), async || Ok(())))
             .task("task", task)
-            .closing(async { tracing::info!("closed") }))
+            .closing(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                tracing::info!("closed");
+            }))
     }
 
     async fn run(command: Command, configuration: &Configuration<Self>) -> Result<Exit, Failure> {

@@ -5,6 +5,7 @@ mod support;
 
 mod commands;
 mod crash;
+mod full_disk;
 mod logs;
 mod server;
 mod tls;

@@ -1,14 +1,14 @@
 //! The content of queued batches, and their progress.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
 /// Reserves a number for new content.
-pub(crate) async fn next_content(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"select nextval('batch_contents') as "id!""#).fetch_one(connection).await
+pub(super) async fn next_content(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select nextval('batch_contents') as "id!""#).fetch_one(executor).await
 }
 
 pub(crate) async fn put_piece(
-    connection: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     content: i64,
     number: i32,
     piece: &[u8],
@@ -19,7 +19,7 @@ pub(crate) async fn put_piece(
         number,
         piece
     )
-    .execute(connection)
+    .execute(executor)
     .await?;
     Ok(())
 }
@@ -39,10 +39,29 @@ pub(crate) async fn piece(
     .await
 }
 
-/// Deletes the content of a batch that is no longer queued.
-pub(crate) async fn delete_pieces(connection: &mut PgConnection, content: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from batch_pieces where content_id = $1", content).execute(connection).await?;
+/// Deletes the content of a batch that is no longer queued, or never was.
+pub(crate) async fn delete_pieces(executor: impl PgExecutor<'_>, content: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from batch_pieces where content_id = $1", content).execute(executor).await?;
     Ok(())
+}
+
+/// Deletes content older than this, in seconds, that no job names; returns the number of its pieces. It was left behind by
+/// an instance that was killed, or lost the database, during an upload.
+pub(super) async fn delete_abandoned(
+    executor: impl PgExecutor<'_>,
+    queue: &str,
+    seconds: f64,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "delete from batch_pieces p
+         where stored_at < now() - make_interval(secs => $2)
+           and not exists (select from jobs j where j.queue = $1 and (j.payload ->> 'content')::bigint = p.content_id)",
+        queue,
+        seconds
+    )
+    .execute(executor)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// Records, outside the job's transaction, that a worker has started a batch.

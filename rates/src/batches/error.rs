@@ -3,7 +3,10 @@
 use chassis::Problem;
 use http::StatusCode;
 
-use super::parse::{Content, ReadError};
+use super::{
+    pace::TooSlow,
+    parse::{Content, ReadError},
+};
 
 /// Why a batch was not stored.
 #[derive(Debug)]
@@ -36,6 +39,11 @@ impl From<BatchError> for Problem {
                     "The content is larger than {limit} bytes, without compression; split it into several batches."
                 ))
             }
+            BatchError::Read(ReadError::Interrupted(source)) if source.is::<TooSlow>() => {
+                Self::new(StatusCode::REQUEST_TIMEOUT)
+                    .kind("upload-too-slow", "Upload too slow")
+                    .detail(source.to_string())
+            }
             BatchError::Read(ReadError::Interrupted(source)) => {
                 Self::new(StatusCode::BAD_REQUEST).detail("The upload ended before it was complete.").cause(source)
             }
@@ -62,6 +70,11 @@ fn unacceptable(content: Content) -> Problem {
     let listed = content.faults.len();
     let detail = match content.total_faults {
         1 => "The content has a fault; nothing was stored.".to_owned(),
+        total if content.stopped => format!(
+            "The content has so many faults that it was read only to row {}: {total}, of which `errors` lists the first \
+             {listed}; nothing was stored.",
+            content.rows
+        ),
         total if total > listed as u64 => {
             format!(
                 "The content has {total} faults, of which `errors` lists the first {listed}; nothing was stored."
@@ -74,5 +87,6 @@ fn unacceptable(content: Content) -> Problem {
         .detail(detail)
         .errors(content.faults)
         .member("total", content.total_faults)
+        .member("stopped", content.stopped)
         .member("rows", content.rows)
 }

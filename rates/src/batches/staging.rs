@@ -27,17 +27,21 @@ pub(crate) struct Extent {
     pub(crate) lanes: i64,
 }
 
-/// Creates the table and takes rows in COPY's text format: number, `orig_code`, `dest_code`, `day`, `price`; faulty
-/// values are null.
-pub(crate) async fn copy_in(
-    connection: &mut PgConnection,
-) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
+/// Creates the table.
+pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
         "create temporary table staged_prices
          (row_number bigint, orig_code text, dest_code text, day date, price integer) on commit drop",
     )
     .execute(&mut *connection)
     .await?;
+    Ok(())
+}
+
+/// Takes rows in COPY's text format: number, `orig_code`, `dest_code`, `day`, `price`; faulty values are null.
+pub(crate) async fn copy_in(
+    connection: &mut PgConnection,
+) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
     connection.copy_in_raw("copy pg_temp.staged_prices from stdin").await
 }
 

@@ -17,9 +17,9 @@ use sqlx::{PgConnection, postgres::PgCopyIn};
 use tokio::{sync::mpsc, task};
 
 use super::{
-    content,
     error::BatchError,
     parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
+    spool::Spool,
     staging,
 };
 
@@ -29,7 +29,7 @@ const WAITING_PIECES: usize = 4;
 /// Content for a worker is stored in pieces of this size.
 const STORED_PIECE: usize = 1 << 20;
 
-type Cause = Box<dyn Error + Send + Sync>;
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Content that arrives in pieces.
 pub(crate) struct Upload<S> {
@@ -53,15 +53,9 @@ where
         format: Format,
         rows_read: Arc<AtomicU64>,
     ) -> Result<Content, BatchError> {
+        staging::create(&mut *transaction).await?;
         let mut copy = staging::copy_in(&mut *transaction).await?;
-        let (texts, reading) = self.read_on_thread(
-            move |input, limit, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
-                parse::read(format, input, limit, &mut |text, rows| {
-                    rows_read.store(rows, Ordering::Relaxed);
-                    sink(text)
-                })
-            },
-        );
+        let (texts, reading) = self.parse_on_thread(format, rows_read);
         let (content, copied) = tokio::join!(reading, copy_all(&mut copy, texts));
         copied?;
         let mut content = match content {
@@ -79,16 +73,38 @@ where
         Ok(content)
     }
 
-    /// Stores the content unparsed, in pieces under this number.
-    pub(crate) async fn store(
+    /// Parses the content and spools its rows, for [`stage_spooled`].
+    pub(crate) async fn spool_rows(
         self,
-        transaction: &mut PgConnection,
-        number: i64,
-    ) -> Result<Digest, BatchError> {
+        format: Format,
+        spool: &mut Spool<'_>,
+    ) -> Result<Content, BatchError> {
+        let (texts, reading) = self.parse_on_thread(format, Arc::default());
+        let (content, spooled) = tokio::join!(reading, spool.fill(texts));
+        spooled?;
+        Ok(content?)
+    }
+
+    /// Spools the content unparsed.
+    pub(crate) async fn spool_content(self, spool: &mut Spool<'_>) -> Result<Digest, BatchError> {
         let (pieces, reading) = self.read_on_thread(cut_into_pieces);
-        let (digest, stored) = tokio::join!(reading, store_all(transaction, number, pieces));
-        stored?;
+        let (digest, spooled) = tokio::join!(reading, spool.fill(pieces));
+        spooled?;
         Ok(digest?)
+    }
+
+    /// Parses on a thread; the receiver gets the rows.
+    fn parse_on_thread(
+        self,
+        format: Format,
+        rows_read: Arc<AtomicU64>,
+    ) -> (mpsc::Receiver<Vec<u8>>, impl Future<Output = Result<Content, ReadError>>) {
+        self.read_on_thread(move |input, limit, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
+            parse::read(format, input, limit, &mut |text, rows| {
+                rows_read.store(rows, Ordering::Relaxed);
+                sink(text)
+            })
+        })
     }
 
     /// Runs `read` on a thread. The receiver gets what `read` hands to its sink; the future feeds the content to `read`
@@ -119,8 +135,9 @@ where
                 left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
                 // When the thread needs no more, the rest is still received: many clients read the answer only after
                 // they have sent everything.
+                let is_end = piece.is_err();
                 is_wanted = is_wanted && input_sender.send(piece).await.is_ok();
-                if left == 0 && !is_wanted {
+                if is_end || (left == 0 && !is_wanted) {
                     break;
                 }
             }
@@ -142,17 +159,21 @@ async fn copy_all(
     Ok(())
 }
 
-async fn store_all(
+/// Stages spooled rows in this transaction, and adds the ports that do not exist to the faults of the content.
+pub(crate) async fn stage_spooled(
     transaction: &mut PgConnection,
-    content: i64,
-    mut pieces: mpsc::Receiver<Vec<u8>>,
+    spool: &Spool<'_>,
+    content: &mut Content,
 ) -> Result<(), sqlx::Error> {
-    let mut number = 0;
-    while let Some(piece) = pieces.recv().await {
-        number += 1;
-        content::put_piece(transaction, content, number, &piece).await?;
+    staging::create(&mut *transaction).await?;
+    let mut index = 0;
+    while let Some(piece) = spool.piece(&mut *transaction, index).await? {
+        let mut copy = staging::copy_in(&mut *transaction).await?;
+        copy.send(piece).await?;
+        copy.finish().await?;
+        index += 1;
     }
-    Ok(())
+    add_unknown_ports(transaction, content).await
 }
 
 fn cut_into_pieces(

@@ -111,7 +111,7 @@ impl BatchHandler {
     ) -> Result<(), sqlx::Error> {
         let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
         sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
-        content::delete_pieces(transaction, queued.content).await?;
+        content::delete_pieces(&mut *transaction, queued.content).await?;
         tracing::info!(
             batch = queued.batch,
             reason = problem.reason().as_deref(),
@@ -136,7 +136,7 @@ impl Handler for BatchHandler {
         };
         match outcome {
             Ok(batch) => {
-                content::delete_pieces(transaction, queued.content).await?;
+                content::delete_pieces(&mut *transaction, queued.content).await?;
                 Ok(Ok(batch))
             }
             Err(BatchError::Database(error)) => Err(error.into()),

@@ -3,13 +3,15 @@
 
 use std::sync::LazyLock;
 
+use chassis::compression::CompressibleBody;
+
 use crate::lanes::query::fnv1a;
 
 /// A file of the page.
 pub(crate) struct Asset {
     name: String,
     pub(crate) media_type: &'static str,
-    pub(crate) content: &'static [u8],
+    pub(crate) content: CompressibleBody,
 }
 
 /// The files of the page.
@@ -29,7 +31,11 @@ impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
         // FNV-1a is enough to distinguish versions; collisions need not be hard to find.
         let hash = fnv1a(content);
-        Self { name: format!("{name}.{hash:016x}.{extension}"), media_type, content }
+        Self {
+            name: format!("{name}.{hash:016x}.{extension}"),
+            media_type,
+            content: CompressibleBody::from(content),
+        }
     }
 
     fn path(&self) -> String {

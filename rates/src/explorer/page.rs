@@ -2,8 +2,7 @@
 //! links, bookmarks and the back button work, and the page works without its script.
 
 use askama::Template;
-use axum::body::Bytes;
-use chassis::{Problem, problem::FieldError};
+use chassis::{Problem, compression::CompressibleBody, problem::FieldError};
 use chrono::{Months, NaiveDate};
 
 use super::{
@@ -91,7 +90,7 @@ impl Outage for NoPage {
 }
 
 /// The page of this query string, from the cache or rendered now.
-pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(Bytes, Source), NoPage> {
+pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(CompressibleBody, Source), NoPage> {
     let Some(key) = key(query) else {
         let newest_known = service.freshness.current().unwrap_or(0);
         let (html, _) = make(service, query, newest_known).await?;

@@ -1,9 +1,10 @@
 //! The headers of an answer: its format, its tag, and where it came from.
 
 use axum::{
-    body::{Body, Bytes},
-    response::Response,
+    body::Bytes,
+    response::{IntoResponse, Response},
 };
+use chassis::compression::CompressibleBody;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::lanes::cache::Source;
@@ -35,12 +36,12 @@ pub(crate) fn vary_by_accept(mut response: Response) -> Response {
 
 /// A response with this body and what caches must know of it. A stale one is not to be kept.
 pub(crate) fn cached(
-    body: Bytes,
+    body: CompressibleBody,
     etag: Option<HeaderValue>,
     source: Source,
     cache_control: &HeaderValue,
 ) -> Response {
-    let mut response = Response::new(Body::from(body));
+    let mut response = body.into_response();
     *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let headers = response.headers_mut();
     if let Some(etag) = etag {
@@ -68,7 +69,7 @@ pub(crate) fn cached(
 
 /// The response to a client that has the answer of this tag already.
 pub(crate) fn not_modified(etag: HeaderValue, source: Source, cache_control: &HeaderValue) -> Response {
-    let mut response = cached(Bytes::new(), Some(etag), source, cache_control);
+    let mut response = cached(CompressibleBody::from(Bytes::new()), Some(etag), source, cache_control);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }

@@ -12,7 +12,7 @@ use chassis::{
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use utoipa::{IntoParams, ToSchema};
 
 use super::list_query::ListQuery;
@@ -117,6 +117,7 @@ pub(crate) struct BatchPath {
         (status = 200, description = "A page of batches", body = BatchPage),
         (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 503, description = "The database is unreachable"),
     ),
 )]
@@ -133,8 +134,7 @@ pub(crate) async fn list_batches(
     // One more than fits on the page shows whether there is another page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
     let pool = &app.database.primary;
-    let mut batches =
-        chassis::postgres::retry(pool, || sql::list(pool, &supplier.name, before, wanted)).await?;
+    let mut batches = pool.retry(|| sql::list(pool, &supplier.name, before, wanted)).await?;
     let has_more = batches.len() > limit;
     batches.truncate(limit);
     let next = batches.last().filter(|_| has_more).map(|last| {
@@ -151,6 +151,7 @@ pub(crate) async fn list_batches(
         (status = 200, description = "The batch", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
+        (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 403, description = "The batch belongs to another supplier"),
         (status = 404, description = "There is no such batch"),
         (status = 503, description = "The database is unreachable"),
@@ -206,15 +207,18 @@ pub(crate) async fn withdraw_batch(
 
 async fn withdraw(app: &App, id: i64) -> Result<Option<Batch>, sqlx::Error> {
     let mut connection = app.database.for_batch().await?;
-    let mut transaction = connection.begin().await?;
-    let batch = sql::withdraw(&mut transaction, id).await?;
-    transaction.commit().await?;
-    Ok(batch)
+    let withdraw = async |connection: &mut PgConnection| {
+        let mut transaction = connection.begin().await?;
+        let batch = sql::withdraw(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(batch)
+    };
+    connection.limited(withdraw).await
 }
 
 async fn find_own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Problem> {
     let pool = &app.database.primary;
-    let batch = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
+    let batch = pool.retry(|| sql::find(pool, id)).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
     if batch.supplier != supplier.name {
         return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch belongs to another supplier."));

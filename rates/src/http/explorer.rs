@@ -5,8 +5,8 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
-use chassis::{Problem, extract::Path};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use chassis::{Problem, edge::ClientAddress, extract::Path};
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -47,10 +47,11 @@ pub(crate) struct Greeting {
 pub(crate) async fn greet(
     State(app): State<App>,
     RawQuery(query): RawQuery,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let response = if answer::preferred(&headers, &[answer::JSON, answer::HTML]) == answer::HTML {
-        suppliers::check_reader(&app, &headers).await?;
+        suppliers::check_reader(&app, ClientAddress::of(&extensions), &headers).await?;
         get_page(&app.lanes, &query.unwrap_or_default()).await?
     } else {
         Json(Greeting { message: "Hello world!" }).into_response()
@@ -82,5 +83,5 @@ pub(crate) async fn get_asset(Path(name): Path<String>) -> Result<Response, Prob
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
     ];
-    Ok((headers, asset.content).into_response())
+    Ok((headers, asset.content.clone()).into_response())
 }

@@ -38,7 +38,7 @@ impl<'a> ListQuery<'a> {
             seen.push(*name);
             match *name {
                 "q" if value.chars().count() <= 200 => {
-                    list.q = Some(value).filter(|value| !value.trim().is_empty())
+                    list.q = Some(value).filter(|value| !value.trim().is_empty());
                 }
                 "q" => faults.push(FieldError::new("q", "too_long", "q is longer than 200 characters")),
                 "region" => list.region = Some(value),

@@ -1,6 +1,7 @@
 //! The description of the API, and `/docs/`, which shows it.
 
 use axum::{Router, middleware, response::Response};
+use chassis::compression;
 use http::{HeaderValue, header};
 use utoipa::{
     Modify, OpenApi,
@@ -75,10 +76,9 @@ pub(crate) fn documentation() -> Router {
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
          connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     );
-    Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json"))).layer(
-        middleware::map_response(async |mut response: Response| {
-            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-            response
-        }),
-    )
+    let files = Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json")));
+    compression::keep_answers(files).layer(middleware::map_response(async |mut response: Response| {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
+        response
+    }))
 }

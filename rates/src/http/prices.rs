@@ -1,10 +1,10 @@
 //! `POST /prices`.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{
     Json,
-    body::{Body, BodyDataStream},
+    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -22,10 +22,11 @@ use super::{
 use crate::{
     app::App,
     batches::{
-        BatchError, Upload, next_content,
-        parse::Digest,
+        BatchError, Upload, pace,
+        parse::{Content, Digest},
+        spool::Spool,
         sql::{self, Batch, BatchState, Identity},
-        store_staged,
+        stage_spooled, store_staged,
         worker::QueuedBatch,
     },
     suppliers::Supplier,
@@ -66,9 +67,12 @@ pub(crate) struct PriceFile(Vec<u8>);
 pub(crate) struct UnacceptablePrices {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// The number of all faults; `errors` lists the first hundred.
+    /// The number of all faults in the rows that were read; `errors` lists the first hundred.
     #[schema(examples(150))]
     total: u64,
+    /// Whether there were so many faults that the rest was not read.
+    #[schema(examples(false))]
+    stopped: bool,
     /// The number of rows that were read.
     #[schema(examples(100_000))]
     rows: u64,
@@ -92,12 +96,13 @@ pub(crate) struct UnacceptablePrices {
         (status = 202, description = "The content is queued; the batch at `Location` shows its progress", body = BatchBody),
         (status = 400, description = "The upload ended early, or a header is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 408, description = "The upload was too slow"),
         (status = 409, description = "The `Idempotency-Key` was already used for different content"),
         (status = 413, description = "The content is too large; split it"),
         (status = 415, description = "The media type or the encoding is not supported"),
         (status = 422, description = "The content has faults; nothing was stored", body = UnacceptablePrices, content_type = "application/problem+json"),
-        (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
-        (status = 503, description = "The database is unreachable"),
+        (status = 429, description = "Too many writes or wrong keys, or too many uploads of this supplier at once; `Retry-After` says when to try again"),
+        (status = 503, description = "Too many uploads at once, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn post_prices(
@@ -106,6 +111,7 @@ pub(crate) async fn post_prices(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let _slot = app.uploads.enter(&supplier.name)?;
     let answer = take_batch(&app, &supplier, &headers, body).await;
     match &answer {
         Ok(response) if response.status() == StatusCode::CREATED => app.outcomes.count_done(),
@@ -129,21 +135,33 @@ async fn take_batch(
     body: Body,
 ) -> Result<Response, Problem> {
     let request = Request { app, supplier, headers: UploadHeaders::parse(headers)? };
+    let period = Duration::from_secs_f64(app.batches.upload_period_seconds);
     let upload = Upload {
-        pieces: body.into_data_stream(),
+        pieces: pace::paced(body.into_data_stream(), app.batches.upload_bytes_per_second, period),
         gzip: request.headers.gzip,
         limit: app.batches.body_limit_bytes as u64,
     };
-    let mut connection = app.database.for_batch().await?;
-    let mut transaction = connection.begin().await?;
-    let outcome = if request.headers.respond_async {
-        request.queue(&mut transaction, upload).await?
+    // All of it is there before a connection is taken for the batch: the client may send for as long as it may.
+    let mut spool = Spool::new(&app.pieces);
+    let received = if request.headers.respond_async {
+        let digest = upload.spool_content(&mut spool).await?;
+        Received::Content { digest, number: spool.store_all().await? }
     } else {
-        request.store(&mut transaction, upload).await?
+        Received::Rows(upload.spool_rows(request.headers.format, &mut spool).await?)
+    };
+    let mut connection = app.database.for_batch().await?;
+    let mut transaction = connection.unlimited().begin().await?;
+    let outcome = match received {
+        Received::Content { digest, number } => request.queue(&mut transaction, digest, number).await?,
+        Received::Rows(content) => request.store(&mut transaction, content, &spool).await?,
     };
     if matches!(outcome, Outcome::Repeated(_)) {
         transaction.rollback().await?;
     } else {
+        if matches!(outcome, Outcome::Queued(_)) {
+            // Before the commit, which may happen without an answer.
+            spool.keep();
+        }
         transaction.commit().await.map_err(BatchError::Database)?;
     }
     match &outcome {
@@ -155,14 +173,23 @@ async fn take_batch(
     Ok(outcome.into_response())
 }
 
+/// What a client has sent, in a spool.
+enum Received {
+    /// Rows, to be stored while the client waits.
+    Rows(Content),
+    /// Content under this number, for a worker.
+    Content { digest: Digest, number: i64 },
+}
+
 impl Request<'_> {
     /// Checks and stores the prices while the client waits.
     async fn store(
         &self,
         transaction: &mut PgConnection,
-        upload: Upload<BodyDataStream>,
+        mut content: Content,
+        spool: &Spool<'_>,
     ) -> Result<Outcome, Problem> {
-        let content = upload.stage(&mut *transaction, self.headers.format, Arc::default()).await?;
+        stage_spooled(&mut *transaction, spool, &mut content).await?;
         self.supplier.check_key(&mut *transaction).await?;
         // Before the search for an earlier batch: content with faults cannot repeat one that was stored, because a port
         // cannot be deleted while prices name it.
@@ -176,14 +203,13 @@ impl Request<'_> {
         Ok(Outcome::Stored(stored.map_err(BatchError::Database)?))
     }
 
-    /// Stores the content as it is, for a worker to process in the background.
+    /// Leaves the stored content to a worker, to process it in the background.
     async fn queue(
         &self,
         transaction: &mut PgConnection,
-        upload: Upload<BodyDataStream>,
+        digest: Digest,
+        content: i64,
     ) -> Result<Outcome, Problem> {
-        let content = next_content(&mut *transaction).await?;
-        let digest = upload.store(&mut *transaction, content).await?;
         self.supplier.check_key(&mut *transaction).await?;
         if let Some(first) = self.find_first(&mut *transaction, digest).await? {
             return Ok(Outcome::Repeated(first));

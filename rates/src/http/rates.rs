@@ -78,7 +78,7 @@ pub(crate) struct DailyRate {
         )),
         (status = 304, description = "Your copy is still current"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, by requests for percentiles or pictures too, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
@@ -97,7 +97,7 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
     responses(
         (status = 200, description = "A row for each day of the range", body = String, content_type = "text/csv; charset=utf-8; header=present"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, by requests for percentiles or pictures too, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
@@ -114,7 +114,7 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
     responses(
         (status = 200, description = "The picture", body = String, content_type = "image/svg+xml"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
-        (status = 503, description = "Overloaded, or the database is unreachable; `Retry-After` says when to try again"),
+        (status = 503, description = "Overloaded, by requests for percentiles or pictures too, or the database is unreachable; `Retry-After` says when to try again"),
     ),
 )]
 pub(crate) async fn get_svg(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {

@@ -4,6 +4,8 @@
 //! requests use another key, and nothing has to be invalidated. Entries that are no longer used are evicted first.
 
 use std::{
+    collections::VecDeque,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
@@ -11,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Bytes;
-use chassis::Problem;
+use chassis::{Problem, compression::CompressibleBody};
 use http::{HeaderValue, StatusCode};
 use quick_cache::{Weighter, sync::Cache as QuickCache};
+use tokio::sync::Notify;
 
 use super::query::AnswerKey;
 use crate::settings::CacheSettings;
@@ -26,8 +28,8 @@ const STALE_AFTER: Duration = Duration::from_millis(250);
 /// A finished answer.
 #[derive(Debug, Clone)]
 pub struct CachedAnswer {
-    /// The body as sent.
-    pub body: Bytes,
+    /// The body.
+    pub body: CompressibleBody,
     /// A strong tag: equal tags mean equal bytes.
     pub etag: HeaderValue,
     /// The version of its data.
@@ -70,7 +72,13 @@ pub struct Freshness {
     version: AtomicI64,
     listening: AtomicU8,
     listened_until: Mutex<Option<Instant>>,
+    ended: Notify,
+    /// The versions before this one, oldest first, each with the time when this instance heard of a newer one.
+    superseded: Mutex<VecDeque<(i64, Instant)>>,
 }
+
+/// How many superseded versions are remembered: those of some 20 minutes with six changes a second.
+const SUPERSEDED: usize = 8192;
 
 /// Whether notifications of changes arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,17 +108,43 @@ impl Freshness {
         }
     }
 
-    /// The last known version, and for how long it may have been outdated; none if no version was ever known.
+    /// The last known version; none if no version was ever known.
     #[must_use]
-    pub fn last_known(&self) -> Option<(i64, Duration)> {
-        let version = self.version.load(Ordering::Acquire);
-        let until = *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner);
-        (version > 0).then(|| (version, until.map_or(Duration::ZERO, |until| until.elapsed())))
+    pub fn last_known(&self) -> Option<i64> {
+        Some(self.newest()).filter(|version| *version > 0)
+    }
+
+    /// For how long data of this version may have been outdated; none if that is not known.
+    #[must_use]
+    pub fn outdated(&self, version: i64) -> Option<Duration> {
+        if version == self.newest() {
+            let until = *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner);
+            return Some(until.map_or(Duration::ZERO, |until| until.elapsed()));
+        }
+        let superseded = self.superseded.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = superseded.partition_point(|(earlier, _)| *earlier < version);
+        // If older ones were forgotten, this version may be older still.
+        let is_known = next > 0 || superseded.len() < SUPERSEDED;
+        superseded.get(next).filter(|_| is_known).map(|(_, since)| since.elapsed())
     }
 
     /// Records a committed version. Versions only grow, so an older one changes nothing.
     pub fn observe(&self, version: i64) {
-        self.version.fetch_max(version, Ordering::AcqRel);
+        let before = self.version.fetch_max(version, Ordering::AcqRel);
+        if before < version {
+            self.supersede(before);
+        }
+    }
+
+    fn supersede(&self, version: i64) {
+        let mut superseded = self.superseded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two that are recorded at once, the newer one may come first.
+        if superseded.back().is_none_or(|(last, _)| *last < version) {
+            if superseded.len() == SUPERSEDED {
+                superseded.pop_front();
+            }
+            superseded.push_back((version, Instant::now()));
+        }
     }
 
     /// The newest version, up to date or not; 0 if none was ever known.
@@ -123,8 +157,14 @@ impl Freshness {
     /// The version may be lower, because the database may have been restored to an earlier state. But if this instance
     /// has observed another one meanwhile, such as that of a write that it acknowledged, the version only grows.
     pub(super) fn begin(&self, before: i64, version: i64) {
-        if self.version.compare_exchange(before, version, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.observe(version);
+        match self.version.compare_exchange(before, version, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) if before < version => self.supersede(before),
+            // Restored to an earlier state: nothing is known of what was cached before.
+            Ok(_) if before > version => {
+                self.superseded.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+            Ok(_) => {}
+            Err(_) => self.observe(version),
         }
         self.listening.store(1, Ordering::Release);
         *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -135,7 +175,20 @@ impl Freshness {
         let before = self.listening();
         self.listening.store(if now == Listening::Away { 2 } else { 0 }, Ordering::Release);
         self.listened_until.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.ended.notify_waiters();
         before
+    }
+
+    /// Waits until notifications do not arrive.
+    async fn ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if self.listening() != Listening::Live {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Treats the version as not up to date, as when the connection is lost.
@@ -151,7 +204,7 @@ impl Weighter<Vec<u8>, CachedAnswer> for ByBytes {
     fn weight(&self, key: &Vec<u8>, answer: &CachedAnswer) -> u64 {
         // The overhead of an entry: table slot, two allocations and their headers.
         const OVERHEAD: usize = 256;
-        (key.len() + answer.body.len() + answer.etag.len() + OVERHEAD) as u64
+        (key.len() + answer.body.weight() + answer.etag.len() + OVERHEAD) as u64
     }
 }
 
@@ -160,6 +213,9 @@ impl Weighter<Vec<u8>, CachedAnswer> for ByBytes {
 pub struct AnswerCache {
     /// None if it is turned off.
     answers: Option<QuickCache<Vec<u8>, CachedAnswer, ByBytes>>,
+    /// The version of the newest answer to a question, by the hash of its key: while the database is unreachable, that
+    /// answer may stand in, even if the data has changed since. Two questions with one hash cost one of them its answer.
+    newest_versions: QuickCache<u64, i64>,
     freshness: Arc<Freshness>,
     /// How long stale answers may be served while the database is unreachable, in seconds.
     stale_seconds: f64,
@@ -175,7 +231,14 @@ impl AnswerCache {
         // An answer for a month has some 2 kB.
         let entries = usize::try_from(size / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
         let answers = (size > 0).then(|| QuickCache::with_weighter(entries, size, ByBytes));
-        Self { answers, freshness, stale_seconds: settings.stale_seconds, misses: AtomicU64::new(0) }
+        let newest_versions = QuickCache::new(if size > 0 { entries } else { 1 });
+        Self {
+            answers,
+            newest_versions,
+            freshness,
+            stale_seconds: settings.stale_seconds,
+            misses: AtomicU64::new(0),
+        }
     }
 
     /// The answer with this key, if it is cached and up to date.
@@ -220,11 +283,15 @@ impl AnswerCache {
             self.misses.fetch_add(1, Ordering::Relaxed);
             let (body, version) = make(newest_known).await?;
             // Without the spare capacity, which the cache would hold but not count.
-            let body = Bytes::from(body.into_boxed_slice());
+            let body = CompressibleBody::from(body.into_boxed_slice());
             Ok::<_, E>(CachedAnswer { body, etag: key.at(version).etag(), version })
         };
         if let Some(version) = self.freshness.current() {
-            return match self.get_or_make(key, version, make(version)).await {
+            let answer = tokio::select! {
+                answer = self.get_or_make(key, version, make(version)) => answer,
+                stale = self.stale_in_outage(key) => return Ok(stale),
+            };
+            return match answer {
                 Err(error) if error.is_outage() => self.find_stale(key).ok_or(error),
                 answer => Ok((answer?, Source::Miss)),
             };
@@ -266,6 +333,7 @@ impl AnswerCache {
                 if answer.version >= version {
                     // Fails only if the entry was removed meanwhile; the answer is still correct.
                     let _ = guard.insert(answer.clone());
+                    self.newest_versions.insert(key.hash(), answer.version);
                 }
                 Ok(answer)
             }
@@ -274,10 +342,20 @@ impl AnswerCache {
 
     /// The last known answer with this key, if it is not too old to be served.
     fn find_stale(&self, key: &AnswerKey) -> Option<(CachedAnswer, Source)> {
-        let (version, outdated) = self.freshness.last_known()?;
+        let version = self.newest_versions.get(&key.hash())?;
+        let outdated = self.freshness.outdated(version)?;
         let allowed = outdated.as_secs_f64() < self.stale_seconds;
         let answer = allowed.then(|| self.get(&key.at(version))).flatten()?;
         Some((answer, Source::Stale { seconds: outdated.as_secs() }))
+    }
+
+    /// Waits for an outage, then returns the stale answer; never ends if there is none.
+    async fn stale_in_outage(&self, key: &AnswerKey) -> (CachedAnswer, Source) {
+        self.freshness.ended().await;
+        match self.find_stale(key) {
+            Some(stale) => stale,
+            None => std::future::pending().await,
+        }
     }
 
     /// The answer with this key, version included.
@@ -290,6 +368,7 @@ impl AnswerCache {
     pub fn put(&self, key: &AnswerKey, answer: &CachedAnswer) {
         if let Some(answers) = self.answers.as_ref().filter(|_| answer.version > 0) {
             answers.insert(key.as_slice().to_vec(), answer.clone());
+            self.newest_versions.insert(key.hash(), answer.version);
         }
     }
 
@@ -326,7 +405,7 @@ mod tests {
         assert_eq!(freshness.current(), Some(9));
         freshness.forget();
         assert_eq!(freshness.current(), None);
-        assert_eq!(freshness.last_known().unwrap().0, 9);
+        assert_eq!(freshness.last_known(), Some(9));
         freshness.begin(freshness.newest(), 5);
         assert_eq!(freshness.current(), Some(5), "a restored database may be older");
     }
@@ -343,12 +422,33 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_since_when_a_version_is_outdated() {
+        let freshness = Freshness::default();
+        freshness.begin(0, 7);
+        assert_eq!(freshness.outdated(7), Some(Duration::ZERO));
+        freshness.observe(9);
+        std::thread::sleep(Duration::from_millis(5));
+        freshness.observe(20);
+        let (of_7, of_8, of_9) = (freshness.outdated(7), freshness.outdated(8), freshness.outdated(9));
+        assert!(of_7.unwrap() >= Duration::from_millis(5), "{of_7:?}");
+        assert!(of_8.unwrap() < of_7.unwrap(), "8 was replaced by 20 at the latest: {of_8:?}");
+        assert!(of_9.unwrap() < of_7.unwrap(), "{of_9:?}");
+        freshness.begin(20, 3);
+        assert_eq!(freshness.outdated(9), None, "a restored database says nothing of it");
+        for version in 21..30_000 {
+            freshness.observe(version);
+        }
+        assert_eq!(freshness.outdated(25), None, "forgotten");
+        assert!(freshness.outdated(29_990).is_some());
+    }
+
+    #[test]
     fn an_instance_that_never_listened_does_not_call_old_answers_new() {
         let freshness = Freshness::default();
         freshness.end(Listening::Away);
         freshness.observe(7);
         std::thread::sleep(Duration::from_millis(5));
         freshness.end(Listening::Away);
-        assert!(freshness.last_known().unwrap().1 >= Duration::from_millis(5));
+        assert!(freshness.outdated(7).unwrap() >= Duration::from_millis(5));
     }
 }

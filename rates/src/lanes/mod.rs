@@ -3,6 +3,7 @@
 pub mod cache;
 pub(crate) mod chart;
 pub(crate) mod csv;
+pub(crate) mod expensive;
 pub mod json;
 pub(crate) mod listener;
 pub mod places;
@@ -12,10 +13,12 @@ pub mod sql;
 
 use std::sync::Arc;
 
-use chassis::{Problem, postgres::Health};
+use chassis::{
+    Problem,
+    postgres::{Health, Pool, Primary},
+};
 use chrono::NaiveDate;
 use http::HeaderValue;
-use sqlx::PgPool;
 
 use self::{
     cache::{AnswerCache, Freshness},
@@ -37,7 +40,7 @@ pub struct LanesState {
     /// Finished answers.
     pub cache: AnswerCache,
     /// Reads the lanes of answers that are not cached.
-    pub reader: LaneReader,
+    pub reader: Arc<LaneReader>,
     /// The places.
     pub places: Arc<Places>,
     /// The newest known version of the data.
@@ -46,7 +49,8 @@ pub struct LanesState {
     pub max_days: u32,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
-    primary: PgPool,
+    primary: Pool,
+    server: Arc<Primary>,
     health: Arc<Health>,
 }
 
@@ -66,7 +70,7 @@ impl Lanes {
         let places = Arc::new(Places::new(database, Arc::clone(&freshness)));
         Self(Arc::new(LanesState {
             cache: AnswerCache::new(cache, Arc::clone(&freshness)),
-            reader: LaneReader::new(database, Arc::clone(&freshness), Arc::clone(&places)),
+            reader: Arc::new(LaneReader::new(database, api, Arc::clone(&freshness), Arc::clone(&places))),
             places,
             freshness,
             max_days: api.max_days,
@@ -74,13 +78,17 @@ impl Lanes {
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
             primary: database.primary.clone(),
+            server: Arc::clone(&database.server),
             health: Arc::clone(&database.health),
         }))
     }
 
     /// Listens for changes of the data; does not return.
     pub async fn listen(&self) {
-        listener::listen(&self.freshness, &self.health, &self.primary).await;
+        tokio::join!(
+            listener::listen(&self.freshness, &self.health, &self.server, &self.primary),
+            self.reader.watch_replicas()
+        );
     }
 
     /// The newest day with prices of each of these lanes that has any; see [`sql::newest_days`].
@@ -90,7 +98,7 @@ impl Lanes {
         destinations: &[&str],
     ) -> Result<Vec<(String, String, NaiveDate)>, Problem> {
         let read = || sql::newest_days(&self.primary, origins, destinations);
-        let days = chassis::postgres::retry(&self.primary, read).await;
+        let days = self.primary.retry(read).await;
         days.map_err(|error| self.health.problem(error))
     }
 }

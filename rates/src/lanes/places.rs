@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use chassis::{Problem, postgres::Health};
-use sqlx::PgPool;
+use chassis::{
+    Problem,
+    postgres::{Health, Pool},
+};
 
 use super::{
     cache::Freshness,
@@ -45,7 +47,7 @@ impl UnknownPlace {
 /// The places, read again when they have changed.
 #[derive(Debug)]
 pub struct Places {
-    pool: PgPool,
+    pool: Pool,
     health: Arc<Health>,
     freshness: Arc<Freshness>,
     catalogues: CatalogueStore,
@@ -64,7 +66,7 @@ impl Places {
             return Ok(catalogue);
         }
         let read = || sql::current_version(&self.pool);
-        let version = chassis::postgres::retry(&self.pool, read).await;
+        let version = self.pool.retry(read).await;
         let version = version.map_err(|error| self.health.problem(error))?;
         self.freshness.observe(version.version);
         self.at(version).await

@@ -13,8 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{Problem, postgres::Health};
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use chassis::{
+    Problem,
+    postgres::{Health, Heartbeat, Pool, PooledConnection},
+};
+use futures_util::future::join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
@@ -22,11 +25,12 @@ use tokio::{
 
 use super::{
     cache::Freshness,
+    expensive::ExpensiveReads,
     places::{Places, UnknownPlace},
     query::{RatesQuery, Role, Statistics},
     sql::{self, Lane, LaneRange},
 };
-use crate::database::Database;
+use crate::{database::Database, settings::ApiSettings};
 
 /// Concurrent statements, as long as they are fast. With one, PostgreSQL would idle while answers are written; with
 /// many, each would serve only one request.
@@ -69,13 +73,22 @@ pub struct LaneReader {
     health: Arc<Health>,
     freshness: Arc<Freshness>,
     places: Arc<Places>,
+    /// Admits reads that are not shared.
+    pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
-    pub(crate) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
+    pub(crate) fn new(
+        database: &Database,
+        api: &ApiSettings,
+        freshness: Arc<Freshness>,
+        places: Arc<Places>,
+    ) -> Self {
+        let reader = |pool| PoolReader::new(pool, api.expensive_reads);
         Self {
-            primary: PoolReader::new(database.primary.clone()),
-            replicas: database.replicas.iter().cloned().map(PoolReader::new).collect(),
+            expensive: ExpensiveReads::new(api),
+            primary: reader(database.primary.clone()),
+            replicas: database.replicas.iter().cloned().map(reader).collect(),
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
             freshness,
@@ -84,24 +97,50 @@ impl LaneReader {
     }
 
     /// The lane of a query, from a state of the data no older than `newest_known`.
-    pub async fn read(&self, query: &RatesQuery<'_>, newest_known: i64) -> Result<Lane, ReadError> {
+    pub async fn read(
+        self: &Arc<Self>,
+        query: &RatesQuery<'_>,
+        newest_known: i64,
+    ) -> Result<Lane, ReadError> {
         let mut lanes = self.read_all(std::slice::from_ref(query), newest_known).await?;
         Ok(lanes.remove(0))
     }
 
     /// The lanes of several queries, all from one state of the data. Percentiles are read for a single lane only.
     pub async fn read_all(
-        &self,
+        self: &Arc<Self>,
         queries: &[RatesQuery<'_>],
         newest_known: i64,
     ) -> Result<Vec<Lane>, ReadError> {
-        let lanes = self.read_anywhere(queries, newest_known).await;
+        let lanes = if ExpensiveReads::include(queries) {
+            self.read_expensive(queries, newest_known).await?
+        } else {
+            self.read_anywhere(queries, newest_known).await
+        };
         let lanes = lanes.map_err(|error| self.health.problem(error))?;
         // A lane that has prices has both its places.
         if lanes.iter().any(|lane| lane.days.is_empty()) {
             self.check_places(queries, &lanes).await?;
         }
         Ok(lanes)
+    }
+
+    /// Reads once the reads of this kind that run leave room for one more.
+    async fn read_expensive(
+        self: &Arc<Self>,
+        queries: &[RatesQuery<'_>],
+        newest_known: i64,
+    ) -> Result<Result<Vec<Lane>, Arc<sqlx::Error>>, Problem> {
+        let permit = self.expensive.admit().await?;
+        let reader = Arc::clone(self);
+        let queries: Vec<RatesQuery<'static>> = queries.iter().map(RatesQuery::to_static).collect();
+        // A separate task: when the client disconnects, its statement still runs, and so still counts.
+        let reading = tokio::spawn(async move {
+            let lanes = reader.read_anywhere(&queries, newest_known).await;
+            drop(permit);
+            lanes
+        });
+        Ok(reading.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed))))
     }
 
     async fn read_anywhere(
@@ -113,13 +152,16 @@ impl LaneReader {
         if newest_known > 0
             && let Some(replica) = self.next_replica()
         {
-            match replica.read(queries).await {
-                Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
-                Ok(_) => {}
-                Err(error) if chassis::postgres::is_outage(&error) => {
-                    tracing::warn!(error = %error, "a read replica failed; the primary answers");
-                }
-                Err(error) => return Err(error),
+            tokio::select! {
+                lanes = replica.read(queries) => match lanes {
+                    Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
+                    Ok(_) => {}
+                    Err(error) if chassis::postgres::is_outage(&error) => {
+                        tracing::warn!(error = %error, "a read replica failed; the primary answers");
+                    }
+                    Err(error) => return Err(error),
+                },
+                () = replica.0.heartbeat.is_down() => {}
             }
         }
         let lanes = self.primary.read(queries).await?;
@@ -129,8 +171,25 @@ impl LaneReader {
     }
 
     fn next_replica(&self) -> Option<&PoolReader> {
+        let up = || self.replicas.iter().filter(|replica| replica.0.heartbeat.is_up());
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.replicas.get(turn.checked_rem(self.replicas.len())?)
+        up().nth(turn.checked_rem(up().count())?)
+    }
+
+    /// Learns which replicas answer; does not return.
+    pub(super) async fn watch_replicas(&self) {
+        join_all(self.replicas.iter().map(|replica| replica.0.heartbeat.beat(&replica.0.pool))).await;
+    }
+
+    /// How many replicas answer.
+    #[must_use]
+    pub fn replicas_up(&self) -> usize {
+        self.replicas.iter().filter(|replica| replica.0.heartbeat.is_up()).count()
+    }
+
+    /// Reads from the primary as requests do, and waits behind them as they do.
+    pub(crate) async fn probe(&self) -> Result<(), Arc<sqlx::Error>> {
+        self.primary.read_shared(LaneRange::default()).await.map(drop)
     }
 
     async fn check_places(&self, queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Result<(), ReadError> {
@@ -153,7 +212,9 @@ struct PoolReader(Arc<SharedReader>);
 
 #[derive(Debug)]
 struct SharedReader {
-    pool: PgPool,
+    pool: Pool,
+    /// Of a replica.
+    heartbeat: Heartbeat,
     waiting: Mutex<VecDeque<WaitingRead>>,
     turns: Arc<Semaphore>,
     /// Further turns, for when the statements of the others are slow.
@@ -168,13 +229,14 @@ struct WaitingRead {
 }
 
 impl PoolReader {
-    fn new(pool: PgPool) -> Self {
-        let connections = pool.options().get_max_connections() as usize;
-        // Leaves a quarter of the connections for everything else.
-        let most = (connections - connections / 4).max(1);
+    fn new(pool: Pool, expensive_reads: usize) -> Self {
+        let connections = pool.max_size() as usize;
+        // Leaves a quarter of the connections for everything else, beside those of expensive reads.
+        let most = (connections - connections / 4).saturating_sub(expensive_reads).max(1);
         let quick = most.min(QUICK_STATEMENTS);
         Self(Arc::new(SharedReader {
             pool,
+            heartbeat: Heartbeat::default(),
             waiting: Mutex::default(),
             turns: Arc::new(Semaphore::new(quick)),
             more_turns: Arc::new(Semaphore::new(most - quick)),
@@ -183,7 +245,9 @@ impl PoolReader {
 
     async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
         match queries {
-            [query] if query.statistics == Statistics::Mean => Ok(vec![self.read_mean(query).await?]),
+            [query] if query.statistics == Statistics::Mean => {
+                Ok(vec![self.read_shared(LaneRange::from(query)).await?])
+            }
             // Boxed; otherwise every answer's future would be as large as these need.
             queries => Box::pin(self.read_alone(queries)).await.map_err(Arc::new),
         }
@@ -193,17 +257,20 @@ impl PoolReader {
     async fn read_alone(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
         let pool = &self.0.pool;
         if let [query] = queries {
-            let read = || sql::read_lane_with_percentiles(pool, query);
-            return Ok(vec![chassis::postgres::retry(pool, read).await?]);
+            let read = async || {
+                let mut connection = pool.acquire().await?;
+                connection.limited(|connection| sql::read_lane_with_percentiles(connection, query)).await
+            };
+            return Ok(vec![pool.retry(read).await?]);
         }
         let ranges: Vec<LaneRange> = queries.iter().map(LaneRange::from).collect();
-        chassis::postgres::retry(pool, || sql::read_lanes(pool, &ranges)).await
+        pool.retry(|| sql::read_lanes(pool, &ranges)).await
     }
 
     /// Reads by a shared statement that begins after this call, so that it sees every earlier commit.
-    async fn read_mean(&self, query: &RatesQuery<'_>) -> Result<Lane, Arc<sqlx::Error>> {
+    async fn read_shared(&self, range: LaneRange) -> Result<Lane, Arc<sqlx::Error>> {
         let (reply, mut answered) = oneshot::channel();
-        self.waiting().push_back(WaitingRead { range: LaneRange::from(query), reply });
+        self.waiting().push_back(WaitingRead { range, reply });
         let mut answer = None;
         if !self.start_turn(&self.0.turns) {
             answer = timeout(PATIENCE, &mut answered).await.ok();
@@ -279,7 +346,7 @@ impl PoolReader {
             reads.into_iter().map(|read| (read.range, read.reply)).unzip();
         let pool = &self.0.pool;
         // Sending fails if the client has disconnected.
-        match chassis::postgres::retry(pool, || connection.read_lanes(pool, &ranges)).await {
+        match pool.retry(|| connection.read_lanes(pool, &ranges)).await {
             Ok(lanes) => {
                 for (reply, lane) in replies.into_iter().zip(lanes) {
                     let _ = reply.send(Ok(lane));
@@ -300,24 +367,24 @@ impl PoolReader {
 #[derive(Default)]
 struct TurnConnection {
     /// With the time when it was taken from the pool. None while a statement runs, and after a failed one.
-    free: Mutex<Option<(PoolConnection<Postgres>, Instant)>>,
+    free: Mutex<Option<(PooledConnection, Instant)>>,
 }
 
 impl TurnConnection {
-    async fn read_lanes(&self, pool: &PgPool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
+    async fn read_lanes(&self, pool: &Pool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,
             None => (pool.acquire().await?, Instant::now()),
         };
-        let lanes = sql::read_lanes(&mut *connection, ranges).await?;
+        let lanes = sql::read_lanes(&mut connection, ranges).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }
         Ok(lanes)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, Option<(PoolConnection<Postgres>, Instant)>> {
+    fn free(&self) -> std::sync::MutexGuard<'_, Option<(PooledConnection, Instant)>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! The days of a lane, and the statements that read them.
 
 use chrono::NaiveDate;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{Connection, PgConnection, PgExecutor};
 
 use super::query::{Order, RatesQuery};
 
@@ -125,7 +125,7 @@ impl Percentiles {
 }
 
 /// The part of a query that [`read_lanes`] needs, kept while the request waits for a statement.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LaneRange {
     origin: String,
     destination: String,
@@ -210,11 +210,11 @@ pub(crate) async fn read_lanes(
 ///
 /// Planned for each request, because a generic plan is far slower between continents.
 pub(crate) async fn read_lane_with_percentiles(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     query: &RatesQuery<'_>,
 ) -> Result<Lane, sqlx::Error> {
     let begin = "begin read only; set local plan_cache_mode = force_custom_plan";
-    let mut transaction = pool.begin_with(begin).await?;
+    let mut transaction = connection.begin_with(begin).await?;
     let rows = sqlx::query!(
         r#"
         select v.version, v.places_version, r.day as "day?", r.price_sum as "price_sum?",

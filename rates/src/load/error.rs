@@ -35,6 +35,12 @@ impl fmt::Display for LoadError {
                 let listed = content.faults.len();
                 match content.total_faults {
                     1 => f.write_str("the file has a fault"),
+                    total if content.stopped => write!(
+                        f,
+                        "the file has so many faults that it was read only to row {}: {total}; these are the first \
+                         {listed}",
+                        content.rows
+                    ),
                     total if total > listed as u64 => {
                         write!(f, "the file has {total} faults; these are the first {listed}")
                     }

@@ -1,6 +1,6 @@
 //! The SQL of ports and regions.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use super::Port;
 use crate::lanes::sql::{self, DataVersion};
@@ -15,8 +15,10 @@ pub(crate) struct RegionRow {
 
 /// Reads all ports by code and all regions by slug, with their version, from one snapshot. Places are few: every port
 /// of UN/LOCODE would be some 20,000.
-pub(crate) async fn read_all(pool: &PgPool) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
-    let mut transaction = pool.begin_with("begin isolation level repeatable read read only").await?;
+pub(crate) async fn read_all(
+    connection: &mut PgConnection,
+) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
+    let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
     let version = sql::current_version(&mut *transaction).await?;
     let ports =
         sqlx::query_as!(Port, r#"select code, name, parent_slug from ports order by code collate "C""#)

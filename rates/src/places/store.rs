@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgPool;
+use chassis::postgres::Pool;
 
 use super::{Catalogue, sql};
 use crate::lanes::sql::DataVersion;
@@ -24,7 +24,7 @@ pub(crate) struct CatalogueStore {
 
 impl CatalogueStore {
     /// Returns a catalogue that is valid for this version of the data or a newer one.
-    pub(crate) async fn at(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
+    pub(crate) async fn at(&self, pool: &Pool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
         if let Some(catalogue) = self.find(wanted) {
             return Ok(catalogue);
         }
@@ -49,12 +49,13 @@ impl CatalogueStore {
         Some(Arc::clone(&newest.catalogue))
     }
 
-    async fn read(&self, pool: &PgPool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
+    async fn read(&self, pool: &Pool, wanted: DataVersion) -> Result<Arc<Catalogue>, sqlx::Error> {
         let _turn = self.read_turn.lock().await;
         if let Some(catalogue) = self.find(wanted) {
             return Ok(catalogue);
         }
-        let (version, ports, regions) = chassis::postgres::retry(pool, || sql::read_all(pool)).await?;
+        let (version, ports, regions) =
+            pool.retry(async || pool.acquire().await?.limited(sql::read_all).await).await?;
         let catalogue = Arc::new(Catalogue::new(version.places_version, ports, &regions));
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) =
             Newest { version: version.version, catalogue: Arc::clone(&catalogue) };

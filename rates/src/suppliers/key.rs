@@ -28,8 +28,10 @@ impl Secret {
 
 /// Splits a key into its number and its secret.
 pub(super) fn parse(key: &str) -> Option<(i64, Secret)> {
-    let (id, secret) = key.strip_prefix(PREFIX)?.split_once('_')?;
-    Some((id.parse().ok()?, Secret(secret.to_owned())))
+    let (number, secret) = key.strip_prefix(PREFIX)?.split_once('_')?;
+    let id: i64 = number.parse().ok()?;
+    // A key has one spelling: `+1` and `01` are numbers to Rust, but no numbers that a key was made with.
+    (id.to_string() == number).then(|| (id, Secret(secret.to_owned())))
 }
 
 #[cfg(test)]
@@ -42,7 +44,17 @@ mod tests {
         let (id, secret) = parse(&one.key(17)).unwrap();
         assert_eq!((id, secret.hash()), (17, one.hash()));
         assert_ne!(one.hash(), two.hash());
-        for wrong in ["", "rates_", "rates_x_1", "rates_1", "1_2"] {
+        for wrong in [
+            "",
+            "rates_",
+            "rates_x_1",
+            "rates_1",
+            "1_2",
+            "rates_01_x",
+            "rates_+1_x",
+            "rates_-0_x",
+            "rates_ 1_x",
+        ] {
             assert!(parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -1,9 +1,12 @@
-//! Rate limits on writes: by key, and by address, which also slows down guessing keys.
+//! Rate limits: of writes by key and by address, and of wrong keys by address.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use chassis::Problem;
@@ -15,6 +18,8 @@ use http::StatusCode;
 
 /// With more keys or addresses than this, those whose burst is full again are dropped.
 const MAX_ENTRIES: usize = 10_000;
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The limits on writes.
 #[derive(Debug)]
@@ -40,15 +45,64 @@ impl WriteLimits {
 
     /// Counts a write from this address; 429 when there were too many.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
-        // A subscriber has 2^64 IPv6 addresses, so the network is counted.
-        let address = match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
+        check(&self.by_address, &network(address), "from this address")
+    }
+}
+
+/// A subscriber has 2^64 IPv6 addresses, so the network is counted.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+/// Limits how many wrong keys an address may send, so that guessing keys is slow. After too many, no key from there is
+/// looked at, the right one neither, until some time has passed.
+///
+/// A rate limiter of its own (GCRA), because that of `governor` cannot be asked without being charged, and right keys
+/// are not charged.
+#[derive(Debug)]
+pub struct WrongKeyLimit {
+    /// By network: when all its wrong keys will be forgotten.
+    forgotten_at: Mutex<HashMap<IpAddr, Instant>>,
+    /// The time after which one wrong key is forgotten.
+    interval: Duration,
+}
+
+impl WrongKeyLimit {
+    /// Allows this many wrong keys per minute; all of them may come at once.
+    #[must_use]
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        Self { forgotten_at: Mutex::default(), interval: MINUTE / per_minute.get() }
+    }
+
+    /// 429 if this address has sent too many wrong keys.
+    pub fn check(&self, address: IpAddr) -> Result<(), Problem> {
+        let addresses = self.forgotten_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(forgotten_at) = addresses.get(&network(address)) else {
+            return Ok(());
         };
-        check(&self.by_address, &address, "from this address")
+        let left = forgotten_at.saturating_duration_since(Instant::now());
+        // One more must fit into the minute.
+        match (left + self.interval).checked_sub(MINUTE) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(too_many("Too many wrong keys from this address", wait)),
+        }
+    }
+
+    /// Counts a wrong key from this address.
+    pub fn count(&self, address: IpAddr) {
+        let now = Instant::now();
+        let mut addresses = self.forgotten_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if addresses.len() > MAX_ENTRIES {
+            addresses.retain(|_, forgotten_at| *forgotten_at > now);
+        }
+        let forgotten_at = addresses.entry(network(address)).or_insert(now);
+        *forgotten_at = (*forgotten_at).max(now) + self.interval;
     }
 }
 
@@ -62,11 +116,15 @@ fn check<K: Clone + Hash + Eq>(
     }
     limiter.check_key(client).map_err(|not_until| {
         let wait = not_until.wait_time_from(DefaultClock::default().now());
-        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-        Problem::new(StatusCode::TOO_MANY_REQUESTS)
-            .detail(format!("Too many writes {name}; try again in {seconds} s."))
-            .retry_after(seconds)
+        too_many(&format!("Too many writes {name}"), wait)
     })
+}
+
+fn too_many(what: &str, wait: Duration) -> Problem {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS)
+        .detail(format!("{what}; try again in {seconds} s."))
+        .retry_after(seconds)
 }
 
 #[cfg(test)]
@@ -87,5 +145,27 @@ mod tests {
         assert!(limits.check_address("2001:db8::2".parse().unwrap()).is_err(), "the same network");
         assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap()).is_ok());
         assert!(limits.check_address("10.0.0.1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn wrong_keys_are_counted_by_network_and_forgotten_with_time() {
+        // One is forgotten every ten milliseconds.
+        let limit = WrongKeyLimit::new(NonZeroU32::new(6000).unwrap());
+        let [one, same, other] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
+        for _ in 0..6000 {
+            assert!(limit.check(one).is_ok());
+            limit.count(one);
+        }
+        // Some were forgotten meanwhile, so count until the limit is reached.
+        while limit.check(same).is_ok() {
+            limit.count(same);
+        }
+        assert!(limit.check(other).is_ok());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while limit.check(one).is_err() {
+            assert!(Instant::now() < deadline, "nothing is forgotten");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -26,11 +26,22 @@ pub(crate) struct Supplier {
 
 impl Supplier {
     /// Finds the supplier by the key in the request. It queries the database each time, so that revoking a key takes
-    /// effect at once.
-    async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+    /// effect at once. Wrong keys are counted by the client's address, whatever the method; a request without any is no
+    /// guess.
+    async fn authenticate(app: &App, client: ClientAddress, headers: &HeaderMap) -> Result<Self, Problem> {
         let authorization = headers
             .get(header::AUTHORIZATION)
             .ok_or_else(|| unauthorized("A key is required; send the header Authorization: Bearer KEY."))?;
+
+        app.wrong_keys.check(client.0)?;
+        let supplier = Self::find(app, authorization).await;
+        if supplier.as_ref().is_err_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) {
+            app.wrong_keys.count(client.0);
+        }
+        supplier
+    }
+
+    async fn find(app: &App, authorization: &HeaderValue) -> Result<Self, Problem> {
         let (id, secret) = authorization
             .to_str()
             .ok()
@@ -41,7 +52,7 @@ impl Supplier {
                 unauthorized("The Authorization header has no key of this service; it must be: Bearer KEY.")
             })?;
         let pool = &app.database.primary;
-        let row = chassis::postgres::retry(pool, || sql::find(pool, id)).await?;
+        let row = pool.retry(|| sql::find(pool, id)).await?;
         // One message for all reasons, so that it does not reveal which numbers exist.
         let row = row
             .filter(|row| bool::from(row.secret_hash.ct_eq(&secret.hash())) && row.valid)
@@ -70,10 +81,11 @@ impl FromRequestParts<App> for Supplier {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let is_write = !matches!(parts.method, Method::GET | Method::HEAD);
+        let client = ClientAddress::of(&parts.extensions);
         if is_write {
-            app.limits.check_address(ClientAddress::of(&parts.extensions).0)?;
+            app.limits.check_address(client.0)?;
         }
-        let supplier = Self::authenticate(app, &parts.headers).await?;
+        let supplier = Self::authenticate(app, client, &parts.headers).await?;
         if is_write {
             app.limits.check_key(supplier.key)?;
         }
@@ -88,14 +100,18 @@ pub(crate) async fn require_key(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    Supplier::authenticate(&app, request.headers()).await?;
+    Supplier::authenticate(&app, ClientAddress::of(request.extensions()), request.headers()).await?;
     Ok(next.run(request).await)
 }
 
 /// The same for a route that is open but shows data to some clients only.
-pub(crate) async fn check_reader(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) async fn check_reader(
+    app: &App,
+    client: ClientAddress,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     if app.api.reads_need_key {
-        Supplier::authenticate(app, headers).await?;
+        Supplier::authenticate(app, client, headers).await?;
     }
     Ok(())
 }

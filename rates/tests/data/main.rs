@@ -8,6 +8,7 @@ mod cases;
 mod differential;
 mod load;
 mod migrations;
+mod outage;
 mod reader;
 mod replica;
 mod rollup;

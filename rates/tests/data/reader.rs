@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use futures_util::future::join_all;
+use http::Request;
 use rates::database::Database;
 use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::task::JoinHandle;
 
 use crate::support::Instance;
 
@@ -179,4 +182,77 @@ async fn slow_statements_do_not_stall_the_rest_while_the_pool_has_connections(po
     for answer in slow {
         answer.await.unwrap().expect(200);
     }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn expensive_reads_leave_connections_for_everything_else(pool: PgPool) {
+    let connections = 4;
+    let options = (*pool.connect_options()).clone();
+    let own = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .connect_with(options)
+        .await
+        .unwrap();
+    let settings = [("RATES__CACHE__SIZE_BYTES", "0"), ("RATES__API__EXPENSIVE_WAIT_SECONDS", "0.05")];
+    let instance = Instance::with(Database::of(own.clone()), &settings);
+    sqlx::raw_sql(
+        "insert into suppliers values ('acme');
+         insert into api_keys (supplier, secret_hash) values ('acme', sha256('one'))",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    // Percentiles need the table of prices, means do not: this keeps each expensive read for as long as it is open.
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table prices in access exclusive mode").execute(&mut *lock).await.unwrap();
+    let lane = |day: usize| {
+        format!("date_from=2021-01-01&date_to=2021-02-{:02}&orig_code=asia&dest_code=europe", 1 + day)
+    };
+    let uris = (0..8).map(|day| match day % 3 {
+        0 => format!("/rates?statistics=full&{}", lane(day)),
+        1 => format!("/rates.csv?statistics=full&{}", lane(day)),
+        _ => format!("/rates.svg?{}", lane(day)),
+    });
+    let ask = |uri: String| {
+        let client = instance.client.clone();
+        tokio::spawn(async move { client.get(&uri).await })
+    };
+    let mut asked: Vec<_> = uris.map(ask).collect();
+    let refused = async {
+        while asked.iter().filter(|answer| answer.is_finished()).count() < 6 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await.expect("all but two are refused soon");
+    // Clients that have left: their statements still run, so they still count.
+    for answer in asked.iter().filter(|answer| !answer.is_finished()) {
+        answer.abort();
+    }
+    let compared = format!("/rates.svg?{}&compare=europe:asia", lane(9));
+    for uri in [compared, format!("/rates?statistics=full&{}", lane(10))] {
+        let answer = instance.get(&uri).await.expect(503);
+        assert_eq!(answer.header("retry-after"), "1", "{answer}");
+    }
+    // More than there are connections, one after the other: each would wait for one until the time is over.
+    for day in 0..20 {
+        instance.get(&format!("/rates?{}", lane(day))).await.expect(200);
+    }
+    instance.get("/readyz").await.expect(200);
+    let request = Request::get("/batches").header("authorization", "Bearer rates_1_one");
+    instance.send(request.body(Body::empty()).unwrap()).await.expect(200);
+    let metrics = instance.metrics().await;
+    for line in ["rates_expensive_reads_admitted_total 2", "rates_expensive_reads_refused_total 8"] {
+        assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
+    }
+    lock.rollback().await.unwrap();
+    for answer in asked.drain(..).filter(JoinHandle::is_finished) {
+        if let Ok(answer) = answer.await {
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{answer}");
+        }
+    }
+    let uri = format!("/rates?statistics=full&{}", lane(11));
+    let admitted = async { while instance.get(&uri).await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(10), admitted).await.expect("the share is free again");
+    own.close().await;
 }

@@ -44,18 +44,33 @@ async fn head_answers_like_get_without_the_body(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn a_compressed_answer_has_a_weak_tag(pool: PgPool) {
-    let instance = Instance::new(&pool);
-    let uri = "/rates?date_from=2021-01-01&date_to=2021-03-02&orig_code=CNGGZ&dest_code=EETLL";
-    let plain = instance.get(uri).await.expect(200);
-    let request = Request::get(uri).header("accept-encoding", "gzip").body(Body::empty()).unwrap();
-    let packed = instance.send(request).await.expect(200);
-    assert_eq!(packed.header("content-encoding"), "gzip");
-    assert!(packed.body.len() * 4 < plain.body.len(), "{} of {}", packed.body.len(), plain.body.len());
-    assert_eq!(packed.header("etag"), format!("W/{}", plain.header("etag")));
-    let request =
-        Request::get(uri).header("if-none-match", packed.header("etag")).body(Body::empty()).unwrap();
-    instance.send(request).await.expect(304);
+async fn an_answer_is_compressed_as_the_client_prefers_and_revalidated_in_every_form(pool: PgPool) {
+    for size in ["1000000", "0"] {
+        let instance = Instance::with(Database::of(pool.clone()), &[("RATES__CACHE__SIZE_BYTES", size)]);
+        let instance = instance.listening().await;
+        for path in ["/rates", "/rates.csv", "/rates.svg"] {
+            let uri =
+                format!("{path}?date_from=2021-01-01&date_to=2021-03-02&orig_code=CNGGZ&dest_code=EETLL");
+            let plain = instance.get(&uri).await.expect(200);
+            for (encodings, coding) in
+                [("gzip, deflate, br, zstd", "br"), ("zstd", "zstd"), ("gzip", "gzip"), ("gzip", "gzip")]
+            {
+                let ask = async |name: &str, value: &str| {
+                    let request = Request::get(&uri).header("accept-encoding", encodings).header(name, value);
+                    instance.send(request.body(Body::empty()).unwrap()).await
+                };
+                let packed = ask("x-request-id", "1").await.expect(200);
+                assert_eq!(packed.header("content-encoding"), coding, "{uri}");
+                assert!(packed.body.len() * 3 < plain.body.len(), "{} of {uri}", packed.body.len());
+                assert_eq!(packed.header("etag"), format!("W/{}", plain.header("etag")));
+                for tag in [packed.header("etag"), plain.header("etag")] {
+                    let same = ask("if-none-match", tag).await.expect(304);
+                    assert_eq!(same.header("etag"), packed.header("etag"), "{coding} of {uri}");
+                    assert!(same.headers.get_all("vary").iter().any(|vary| vary == "accept-encoding"));
+                }
+            }
+        }
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]

@@ -1,5 +1,5 @@
-//! A module for each file of handlers in `src/http`, by the same name; `suppliers` for keys, and `every_route` for what
-//! all routes share.
+//! A module for each file of handlers in `src/http`, by the same name; `suppliers` for keys, `uploads` for how content
+//! arrives, and `every_route` for what all routes share.
 
 mod supplier_client;
 #[path = "../support/mod.rs"]
@@ -13,3 +13,4 @@ mod places;
 mod prices;
 mod rates;
 mod suppliers;
+mod uploads;

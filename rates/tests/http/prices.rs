@@ -166,6 +166,27 @@ async fn all_faults_are_counted_and_the_first_hundred_listed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn reading_stops_after_very_many_faults(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    // Some 60 kB of gzip, which were read for seconds.
+    let times = 500_000;
+    let csv = format!("orig_code,dest_code,day,price\n{}", "CNSGH,NLRTM,x,1\n".repeat(times));
+    let object = r#"{"orig_code":"CNSGH","dest_code":"NLRTM","day":"x","price":1}"#;
+    let json = format!("[{}]", vec![object; times].join(","));
+    for (content_type, text) in [(CSV, csv), (NDJSON, format!("{object}\n").repeat(times)), (JSON, json)] {
+        let headers = [("content-encoding", "gzip")];
+        let answer = instance.post_with(content_type, gzip(&text), &headers).await.expect(422);
+        let body = answer.json();
+        assert_eq!(body["errors"].as_array().unwrap().len(), 100, "{content_type}");
+        let counts = (&body["total"], &body["rows"], &body["stopped"]);
+        assert_eq!(counts, (&json!(1000), &json!(1000), &json!(true)), "{content_type}");
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains("only to row 1000"), "{detail}");
+    }
+    assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn a_repeated_request_is_answered_with_the_first_result(pool: PgPool) {
     let instance = Instance::new(&pool);
     let key = [("idempotency-key", "january")];
@@ -194,7 +215,8 @@ async fn a_repeated_request_is_answered_with_the_first_result(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn one_of_several_equal_requests_stores_the_batch(pool: PgPool) {
-    let instance = Instance::new(&pool);
+    let settings = [("RATES__BATCHES__UPLOADS_BY_SUPPLIER", "4")];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
     for headers in [&[("idempotency-key", "k")][..], &[]] {
         let text = format!("{ROWS}CNSGH,NLRTM,2021-01-05,{}\n", headers.len() + 1);
         let posts = (0..4).map(|_| instance.post_with(CSV, text.clone(), headers));

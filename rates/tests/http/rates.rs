@@ -123,6 +123,20 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn of_very_many_faults_the_first_are_listed(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let good = "date_from=2021-01-01&date_to=2021-01-02&orig_code=CNGGZ&dest_code=EETLL";
+    for (fault, times) in [("&compare=", 6_000), (&*format!("&compare={}", "x".repeat(60_000)), 1)] {
+        let answer = instance.get(&format!("/rates.svg?{good}{}", fault.repeat(times))).await;
+        assert!(answer.body.len() < 8_000, "{} bytes", answer.body.len());
+        let listed = vec![("compare", "malformed"); times.min(20)];
+        let body = answer.expect_problem(400, &listed);
+        let more = body["detail"].as_str().unwrap().contains("there are 5980 more");
+        assert_eq!(more, times > 1, "{body}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn a_misspelt_parameter_is_refused_and_a_foreign_one_ignored(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let good = format!("{DAYS}&orig_code=CNGGZ&dest_code=EETLL");

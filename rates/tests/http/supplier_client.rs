@@ -93,12 +93,14 @@ pub async fn work_off(instance: &Instance, pool: &PgPool) {
 pub async fn work_until(instance: &Instance, pool: &PgPool, waiting: &str) {
     let stop = Stop::default();
     let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
-    let worked = async {
+    let jobs_done = async {
         while count(pool, waiting).await > 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), worked).await.expect("the worker is done within a minute");
+    tokio::time::timeout(Duration::from_mins(1), jobs_done)
+        .await
+        .expect("the worker is done within a minute");
     stop.begin();
     worker.await.unwrap();
 }

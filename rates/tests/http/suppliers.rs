@@ -1,6 +1,7 @@
 //! Keys of suppliers, and what the role of the server may do for them.
 
-use axum::body::Body;
+use axum::{body::Body, extract::ConnectInfo};
+use chassis::edge::ClientAddress;
 use http::Request;
 use rates::database::Database;
 use sqlx::PgPool;
@@ -15,7 +16,15 @@ async fn only_valid_keys_are_accepted(pool: PgPool) {
     let instance = Instance::new(&pool);
     let batch = instance.post(CSV, ROWS).await.expect(201).json();
     let path = format!("/batches/{}", batch["id"]);
-    for key in ["", "nonsense", "rates_1_two", "rates_3_one", "rates_9999999999999999999999_one"] {
+    for key in [
+        "",
+        "nonsense",
+        "rates_1_two",
+        "rates_3_one",
+        "rates_9999999999999999999999_one",
+        "rates_01_one",
+        "rates_+1_one",
+    ] {
         let refused = instance.ask("GET", &path, key).await.expect(401);
         assert_eq!(refused.header("www-authenticate"), "Bearer", "{key}");
     }
@@ -34,6 +43,35 @@ async fn only_valid_keys_are_accepted(pool: PgPool) {
         instance.ask("GET", &path, "rates_1_one").await.expect(401);
     }
     assert_eq!(count_prices(&pool).await, 3);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn guesses_of_keys_are_limited_by_address_whatever_the_method(pool: PgPool) {
+    for (reads_need_key, path) in [("false", "/batches"), ("true", "/ports"), ("true", "/")] {
+        let settings =
+            [("RATES__API__WRONG_KEYS_PER_MINUTE", "3"), ("RATES__API__READS_NEED_KEY", reads_need_key)];
+        let instance = Instance::with(Database::of(pool.clone()), &settings);
+        let get = async |client: &str, key: &str| {
+            let mut request = Request::get(path)
+                .header("authorization", format!("Bearer {key}"))
+                .header("accept", "text/html")
+                .body(Body::empty())
+                .unwrap();
+            let address = ClientAddress(client.parse().unwrap());
+            request.extensions_mut().insert(ConnectInfo(address));
+            instance.send(request).await
+        };
+        for key in ["nonsense", "rates_1_two", "rates_3_one"] {
+            // Right keys are not counted.
+            get("10.0.0.1", "rates_1_one").await.expect(200);
+            get("10.0.0.1", key).await.expect(401);
+        }
+        let refused = get("10.0.0.1", "rates_1_two").await.expect(429);
+        let seconds: u32 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=21).contains(&seconds), "{path}: {seconds}");
+        get("10.0.0.1", "rates_1_one").await.expect(429);
+        get("10.0.0.2", "rates_1_one").await.expect(200);
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]

@@ -1,5 +1,5 @@
 use axum::body::Body;
-use axum_server::accept::DefaultAcceptor;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
@@ -10,7 +10,7 @@ const IDLE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 struct Slow;
 
-impl Service<[Duration; 2]> for Slow {
+impl Service<Request<[Duration; 2]>> for Slow {
     type Response = Response<Body>;
     type Error = io::Error;
     type Future = BoxFuture<'static, io::Result<Response<Body>>>;
@@ -19,7 +19,8 @@ impl Service<[Duration; 2]> for Slow {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, [head, body]: [Duration; 2]) -> Self::Future {
+    fn call(&mut self, request: Request<[Duration; 2]>) -> Self::Future {
+        let [head, body] = request.into_body();
         async move {
             tokio::time::sleep(head).await;
             let piece = async move {
@@ -32,16 +33,27 @@ impl Service<[Duration; 2]> for Slow {
     }
 }
 
-async fn connection() -> (Connection<DuplexStream>, Counted<Slow>, DuplexStream) {
+const WRITE: Duration = Duration::from_millis(300);
+
+struct Ends {
+    stream: Connection<DuplexStream>,
+    service: Counted<Slow>,
+    client: DuplexStream,
+    port: Arc<State>,
+}
+
+fn connection() -> Ends {
     let (client, server) = tokio::io::duplex(64);
-    let acceptor = ConnectionAcceptor { inner: DefaultAcceptor::new(), idle: IDLE };
-    let (stream, service) = acceptor.accept(server, Slow).await.unwrap();
-    (stream, service, client)
+    let port = Arc::new(State::new());
+    let activity = Arc::new(Activity::new(Arc::clone(&port)));
+    let stream = Connection::new(server, Arc::clone(&activity), Timeouts { idle: IDLE, write: WRITE });
+    let service = Counted::new(Slow, SocketAddr::from(([127, 0, 0, 1], 1)), activity);
+    Ends { stream, service, client, port }
 }
 
 #[tokio::test]
 async fn a_connection_that_asks_nothing_ends() {
-    let (mut stream, _service, _client) = connection().await;
+    let Ends { mut stream, client: _client, .. } = connection();
     let opened = Instant::now();
     let error = stream.read_u8().await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -50,7 +62,7 @@ async fn a_connection_that_asks_nothing_ends() {
 
 #[tokio::test]
 async fn a_head_that_trickles_in_does_not_prolong_it() {
-    let (mut stream, _service, mut client) = connection().await;
+    let Ends { mut stream, mut client, .. } = connection();
     let opened = Instant::now();
     let trickle = tokio::spawn(async move {
         while client.write_u8(b'x').await.is_ok() {
@@ -66,8 +78,8 @@ async fn a_head_that_trickles_in_does_not_prolong_it() {
 
 #[tokio::test]
 async fn a_long_answer_is_waited_for_and_the_time_counts_from_its_end() {
-    let (mut stream, mut service, _client) = connection().await;
-    let answer = service.call([3 * IDLE, Duration::ZERO]);
+    let Ends { mut stream, mut service, client: _client, .. } = connection();
+    let answer = service.call(Request::new([3 * IDLE, Duration::ZERO]));
     let answer = tokio::spawn(async move { drop(answer.await.unwrap()) });
     let opened = Instant::now();
     stream.read_u8().await.unwrap_err();
@@ -77,8 +89,8 @@ async fn a_long_answer_is_waited_for_and_the_time_counts_from_its_end() {
 
 #[tokio::test]
 async fn a_body_that_comes_slowly_keeps_the_connection_open() {
-    let (mut stream, mut service, _client) = connection().await;
-    let answer = service.call([Duration::ZERO, 3 * IDLE]).await.unwrap();
+    let Ends { mut stream, mut service, client: _client, .. } = connection();
+    let answer = service.call(Request::new([Duration::ZERO, 3 * IDLE])).await.unwrap();
     let opened = Instant::now();
     let sending = tokio::spawn(axum::body::to_bytes(Body::new(answer.into_body()), 10));
     stream.read_u8().await.unwrap_err();
@@ -88,7 +100,7 @@ async fn a_body_that_comes_slowly_keeps_the_connection_open() {
 
 #[tokio::test]
 async fn what_is_written_counts_as_an_answer() {
-    let (mut stream, _service, mut client) = connection().await;
+    let Ends { mut stream, mut client, .. } = connection();
     let opened = Instant::now();
     tokio::time::sleep(IDLE / 2).await;
     stream.write_u8(b'x').await.unwrap();
@@ -100,7 +112,7 @@ async fn what_is_written_counts_as_an_answer() {
 #[tokio::test]
 async fn a_list_of_any_size_is_written_in_its_order() {
     for length in [1, ONE_PIECE / 2, ONE_PIECE] {
-        let (mut stream, _service, mut client) = connection().await;
+        let Ends { mut stream, mut client, .. } = connection();
         let (head, body) = (vec![b'h'; length], vec![b'b'; length]);
         let sent = [head.clone(), body.clone()].concat();
         let reading = tokio::spawn(async move {
@@ -115,5 +127,45 @@ async fn a_list_of_any_size_is_written_in_its_order() {
             io::IoSlice::advance_slices(&mut left, written);
         }
         assert!(reading.await.unwrap() == sent, "of twice {length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_ends_it_and_one_that_reads_slowly_does_not() {
+    let Ends { mut stream, mut client, .. } = connection();
+    let slow = tokio::spawn(async move {
+        for _ in 0..6 {
+            tokio::time::sleep(WRITE / 3).await;
+            client.read_exact(&mut [0; 64]).await.unwrap();
+        }
+        client
+    });
+    stream.write_all(&[b'x'; 6 * 64]).await.unwrap();
+    // Filled again, so that nothing more can be written.
+    let _client = slow.await.unwrap();
+    stream.write_all(&[b'x'; 64]).await.unwrap();
+    let blocked = Instant::now();
+    let error = stream.write_u8(b'x').await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(blocked.elapsed() >= WRITE, "{:?}", blocked.elapsed());
+}
+
+#[tokio::test]
+async fn over_http_1_a_port_that_is_left_asks_to_close_the_connection() {
+    let Ends { mut service, port, .. } = connection();
+    for (version, is_leaving, expected) in [
+        (Version::HTTP_11, false, None),
+        (Version::HTTP_11, true, Some("close")),
+        (Version::HTTP_10, true, Some("close")),
+        (Version::HTTP_2, true, None),
+    ] {
+        if is_leaving {
+            port.leave();
+        }
+        let mut request = Request::new([Duration::ZERO; 2]);
+        *request.version_mut() = version;
+        let answer = service.call(request).await.unwrap();
+        let header = answer.headers().get(header::CONNECTION).map(|value| value.to_str().unwrap());
+        assert_eq!(header, expected, "{version:?}, leaving: {is_leaving}");
     }
 }

@@ -28,6 +28,8 @@ pub enum ReadError {
     Damaged(io::Error),
     /// A row is too long.
     RowTooLong,
+    /// There are so many faults that the rest need not be read.
+    TooManyFaults,
     /// The receiver of the rows is gone.
     Closed,
     /// The thread that read panicked.
@@ -41,6 +43,7 @@ impl fmt::Display for ReadError {
             Self::Interrupted(_) => f.write_str("the content ended before it was complete"),
             Self::Damaged(_) => f.write_str("the content cannot be decompressed"),
             Self::RowTooLong => write!(f, "a row is longer than {LONGEST_ROW} bytes"),
+            Self::TooManyFaults => f.write_str("the content has too many faults"),
             Self::Closed => f.write_str("the receiver of the rows is gone"),
             Self::Panicked(_) => f.write_str("the reader panicked"),
         }

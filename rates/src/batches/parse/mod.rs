@@ -1,5 +1,5 @@
-//! Reads prices as JSON, NDJSON and CSV, row by row. Every fault is reported: a bad row does not hide later ones.
-//! Reading stops only where the format itself breaks, as in JSON that is cut off or a damaged gzip.
+//! Reads prices as JSON, NDJSON and CSV, row by row. A bad row does not hide later ones: reading stops only where the
+//! format itself breaks, as in JSON that is cut off or a damaged gzip, or after very many faults.
 
 mod csv;
 mod format;
@@ -19,6 +19,9 @@ use rows::Rows;
 /// The maximum number of faults that are listed; further ones are only counted.
 pub const LISTED_FAULTS: usize = 100;
 
+/// Reading stops after this many faults: a few hundred kilobytes of gzip can hold millions.
+pub const MOST_FAULTS: u64 = 1000;
+
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
@@ -28,8 +31,10 @@ pub struct Content {
     pub digest: Digest,
     /// The first faults, by row.
     pub faults: Vec<FieldError>,
-    /// The number of all faults.
+    /// The number of all faults, so far as the content was read.
     pub total_faults: u64,
+    /// Whether there were so many faults that the rest was not read.
+    pub stopped: bool,
 }
 
 /// Reads all of `input` (not compressed) and passes the rows to `sink` in COPY's text format: the number of the row,
@@ -48,13 +53,15 @@ pub fn read(
         Format::Ndjson => json::read_lines(&mut buffered, &mut rows),
         Format::Csv => csv::read(&mut buffered, &mut rows),
     };
-    if let Err(error) = outcome {
+    if let Err(error) = outcome
+        && !rows.stopped()
+    {
         match ReadError::try_from(error) {
             Ok(error @ ReadError::RowTooLong) => rows.row_fault("content", "too_long", error.to_string()),
             Ok(error) => return Err(error),
             Err(malformed) => rows.row_fault("content", "malformed", malformed.to_string()),
         }
     }
-    let (rows, faults, total_faults) = rows.finish()?;
-    Ok(Content { rows, digest: input.digest(), faults, total_faults })
+    let (rows, faults, total_faults, stopped) = rows.finish()?;
+    Ok(Content { rows, digest: input.digest(), faults, total_faults, stopped })
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, rc::Rc};
 use chassis::problem::FieldError;
 
 use super::{
-    LISTED_FAULTS,
+    LISTED_FAULTS, MOST_FAULTS,
     meter::{BUFFER, Position, ReadError},
 };
 use crate::http::parameters::{Fault, PlaceName, parse_day, quoted};
@@ -87,6 +87,11 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether there are so many faults that the rest need not be read.
+    pub(super) fn stopped(&self) -> bool {
+        self.total_faults >= MOST_FAULTS
+    }
+
     /// Ends a row whose fields cannot be determined.
     pub(super) fn push_broken(
         &mut self,
@@ -122,6 +127,9 @@ impl<'a> Rows<'a> {
     fn end_row(&mut self) -> Result<(), ReadError> {
         self.count += 1;
         self.position.start_row();
+        if self.stopped() {
+            return Err(ReadError::TooManyFaults);
+        }
         if self.text.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -131,12 +139,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Passes on the last rows.
-    pub(super) fn finish(mut self) -> Result<(u64, Vec<FieldError>, u64), ReadError> {
+    pub(super) fn finish(mut self) -> Result<(u64, Vec<FieldError>, u64, bool), ReadError> {
         self.flush()?;
         if self.count == 0 && self.total_faults == 0 {
             self.content_fault("content", "missing", "the content has no prices");
         }
-        Ok((self.count, self.faults, self.total_faults))
+        let stopped = self.stopped();
+        Ok((self.count, self.faults, self.total_faults, stopped))
     }
 }
 

@@ -169,7 +169,9 @@ impl<'a> Push<'a> {
         let status = response.status();
         let wait =
             response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+            || status.is_server_error()
+        {
             return Err(PushError::Busy(status, wait.map(Duration::from_secs)));
         }
         let body = response.bytes().await.map_err(PushError::Lost)?;

@@ -94,6 +94,15 @@ pub struct WrongQuery<'a> {
 const ORIGIN: &[&str] = &["orig_code", "origin"];
 const DESTINATION: &[&str] = &["dest_code", "destination"];
 
+impl RatesQuery<'_> {
+    /// A copy that lasts longer than the request.
+    pub(crate) fn to_static(&self) -> RatesQuery<'static> {
+        let Self { from, to, order, statistics, .. } = *self;
+        let (origin, destination) = (self.origin.to_static(), self.destination.to_static());
+        RatesQuery { from, to, origin, destination, order, statistics }
+    }
+}
+
 impl<'a> RatesQuery<'a> {
     /// Reads a query string; `max_days` is the longest range, both ends included.
     pub fn parse(query: &'a str, max_days: u32) -> Result<Self, WrongQuery<'a>> {
@@ -255,6 +264,11 @@ impl AnswerKey {
     /// How many bytes can still be added.
     pub(crate) fn room(&self) -> usize {
         Self::CAPACITY - self.length
+    }
+
+    /// A hash of the query, whatever the version.
+    pub(super) fn hash(&self) -> u64 {
+        fnv1a(&self.bytes[Self::VERSION..self.length])
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

@@ -1,0 +1,323 @@
+//! Content codings: which one a client prefers, and bodies that keep their compressed forms.
+//!
+//! Compressing costs a hundred times what the rest of a cached answer does. So it is never done by the threads that
+//! answer, by few at a time, and for a body that is kept only once.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::available_parallelism,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::spawn_blocking,
+};
+
+use crate::{Problem, body::is_whole};
+
+/// In bytes. A smaller body goes in one packet with its head, compressed or not.
+pub(crate) const SMALL: usize = 1024;
+
+/// In bytes. Up to here a body that is not kept is compressed in place, in less time than another thread needs to wake.
+const IN_PLACE: usize = 8 * 1024;
+
+/// A way to compress. In the order of preference, where a client has none: of what is kept, brotli makes the least
+/// bytes; gzip is for clients that know nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Brotli,
+    Zstd,
+    Gzip,
+}
+
+impl Coding {
+    const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+
+    /// The name in `Accept-Encoding` and `Content-Encoding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// The one that these `Accept-Encoding` headers rank highest; none if they prefer the plain body.
+    pub(crate) fn preferred<'h>(headers: impl IntoIterator<Item = &'h str>) -> Option<Self> {
+        let mut weights = [None; Self::ALL.len()];
+        let (mut others, mut plain) = (None, None);
+        for item in headers.into_iter().flat_map(|header| header.split(',')) {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            let weight: f32 = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            if let Some(coding) = Self::ALL.into_iter().find(|coding| is(coding.name())) {
+                weights[coding as usize] = Some(weight);
+            } else if is("x-gzip") {
+                weights[Self::Gzip as usize] = Some(weight);
+            } else if is("identity") {
+                plain = Some(weight);
+            } else if is("*") {
+                others = Some(weight);
+            }
+        }
+        let mut best = (None, 0.0_f32);
+        for coding in Self::ALL {
+            let weight = weights[coding as usize].or(others).unwrap_or(0.0);
+            if weight > best.1 {
+                best = (Some(coding), weight);
+            }
+        }
+        // Without a weight of its own, the plain body is merely acceptable.
+        best.0.filter(|_| plain.is_none_or(|plain| plain <= best.1))
+    }
+
+    /// Compresses at little cost where the result is used once, and smaller where it is kept.
+    fn encode(self, plain: &[u8], is_kept: bool) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Brotli => {
+                // 2^22 bytes is the window that every decoder must have. With the quality, it decides the memory.
+                let (quality, window) = if is_kept { (5, 22) } else { (1, 18) };
+                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, quality, window);
+                encoder.write_all(plain)?;
+                Ok(encoder.into_inner())
+            }
+            Self::Zstd => zstd::bulk::compress(plain, if is_kept { 6 } else { 1 }),
+            Self::Gzip => {
+                let level = flate2::Compression::new(if is_kept { 6 } else { 1 });
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+                encoder.write_all(plain)?;
+                encoder.finish()
+            }
+        }
+    }
+
+    /// The same on a thread that answers nothing, after others; none if the result would not be smaller.
+    async fn encode_elsewhere(self, plain: Bytes, is_kept: bool) -> Option<Bytes> {
+        // So many at once: the rest of the processors is for answers.
+        static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+            let processors = available_parallelism().map_or(1, usize::from);
+            Arc::new(Semaphore::new((processors / 2).max(1)))
+        });
+        let place = Arc::clone(&PLACES).acquire_owned().await.ok()?;
+        let encoding = spawn_blocking(move || {
+            // Also if nobody waits any more, the place is taken until the work is done.
+            let _place = place;
+            self.encode(&plain, is_kept).ok().filter(|form| form.len() < plain.len())
+        });
+        // Without spare capacity, which would be held and not counted.
+        Some(Bytes::from(encoding.await.ok()??.into_boxed_slice()))
+    }
+
+    /// Compresses a body that is not kept; none if that would not make it smaller.
+    pub(crate) async fn compress(self, plain: Bytes) -> Option<Bytes> {
+        if plain.len() > IN_PLACE {
+            return self.encode_elsewhere(plain, false).await;
+        }
+        self.encode(&plain, false).ok().filter(|form| form.len() < plain.len()).map(Bytes::from)
+    }
+}
+
+/// A body that is kept for many answers, with its compressed forms, each made once when it is first wanted; cheap to
+/// clone. As a response it is sent in the form that the client prefers.
+#[derive(Debug, Clone)]
+pub struct CompressibleBody(Arc<Forms>);
+
+#[derive(Debug)]
+struct Forms {
+    plain: Bytes,
+    /// By coding. None in a cell: the form is too large to be worth keeping.
+    compressed: [OnceCell<Option<Bytes>>; Coding::ALL.len()],
+    /// What further forms may take, in bytes.
+    room: AtomicUsize,
+}
+
+impl CompressibleBody {
+    /// The bytes without compression.
+    #[must_use]
+    pub fn plain(&self) -> &Bytes {
+        &self.0.plain
+    }
+
+    /// The memory that it takes with all forms, in bytes. It does not change: the forms that are not made yet have
+    /// their room, half of the plain bytes and a little, and one that would need more is not made.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Forms>() + self.0.plain.len() + room(&self.0.plain)
+    }
+
+    /// The form if it has been made; the inner none if the plain body is to be sent.
+    pub(crate) fn made(&self, coding: Coding) -> Option<&Option<Bytes>> {
+        self.0.compressed[coding as usize].get()
+    }
+
+    /// The form, made now if need be; others that want it meanwhile wait for it. None if the plain body is to be sent.
+    pub(crate) async fn make(&self, coding: Coding) -> Option<Bytes> {
+        let make = async || {
+            let form = coding.encode_elsewhere(self.0.plain.clone(), true).await?;
+            let take = |room: usize| room.checked_sub(form.len());
+            self.0.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok().then_some(form)
+        };
+        self.0.compressed[coding as usize].get_or_init(make).await.clone()
+    }
+}
+
+/// The bytes that compressed forms of this body may take.
+fn room(plain: &Bytes) -> usize {
+    // A small body compresses to a larger part of it.
+    if plain.len() > SMALL { plain.len() / 2 + 256 } else { 0 }
+}
+
+impl<B: Into<Bytes>> From<B> for CompressibleBody {
+    fn from(plain: B) -> Self {
+        let plain = plain.into();
+        let room = AtomicUsize::new(room(&plain));
+        Self(Arc::new(Forms { plain, compressed: Default::default(), room }))
+    }
+}
+
+/// The edge sends the form that the client prefers.
+impl IntoResponse for CompressibleBody {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.0.plain.clone()));
+        if self.0.plain.len() > SMALL {
+            response.extensions_mut().insert(self);
+        }
+        response
+    }
+}
+
+/// Keeps each answer of these routes with its compressed forms, for files that are compiled in: the answer to a GET must
+/// depend on nothing but its path, and only as many paths as there are files may be answered 200.
+pub fn keep_answers(routes: Router) -> Router {
+    let kept = KeptAnswers::default();
+    routes.layer(middleware::from_fn_with_state(kept, keep_answer))
+}
+
+type KeptAnswers = Arc<Mutex<HashMap<String, (HeaderMap, CompressibleBody)>>>;
+
+async fn keep_answer(State(kept): State<KeptAnswers>, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    let path = request.uri().path().to_owned();
+    let found = kept.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+    if let Some(answer) = found {
+        return answer.into_response();
+    }
+    let response = next.run(request).await;
+    if response.status() != StatusCode::OK || !is_whole(response.body()) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let plain = match to_bytes(body, usize::MAX).await {
+        Ok(plain) => plain,
+        Err(error) => return Problem::internal(error).into_response(),
+    };
+    let answer = (head.headers, CompressibleBody::from(plain));
+    kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer.clone());
+    answer.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[test]
+    fn the_coding_is_the_one_that_the_client_ranks_highest() {
+        const BROTLI: Option<Coding> = Some(Coding::Brotli);
+        const ZSTD: Option<Coding> = Some(Coding::Zstd);
+        const GZIP: Option<Coding> = Some(Coding::Gzip);
+        for (header, expected) in [
+            ("gzip, deflate, br, zstd", BROTLI),
+            ("gzip, deflate, zstd", ZSTD),
+            ("gzip, deflate", GZIP),
+            ("GZip;Q=0.5", GZIP),
+            ("x-gzip", GZIP),
+            ("br;q=0.5, gzip;q=0.8, zstd;q=0.1", GZIP),
+            ("br;q=0, *", ZSTD),
+            ("*;q=0.1, gzip;q=0", BROTLI),
+            ("gzip;q=0.5, identity", None),
+            ("gzip;q=0.5, identity;q=0.5", GZIP),
+            ("gzip;q=0", None),
+            ("gzip;q=nonsense", None),
+            ("identity", None),
+            ("deflate", None),
+            ("", None),
+        ] {
+            assert_eq!(Coding::preferred([header]), expected, "{header:?}");
+        }
+        assert_eq!(Coding::preferred(["br;q=0.1", "zstd"]), ZSTD, "of two headers");
+    }
+
+    #[tokio::test]
+    async fn a_form_is_made_once_and_within_the_weight() {
+        let text = "what is said often ".repeat(1000);
+        let body = CompressibleBody::from(text.clone());
+        let weight = body.weight();
+        for coding in Coding::ALL {
+            assert!(body.made(coding).is_none(), "{coding:?}");
+            let (one, other) = tokio::join!(body.make(coding), body.make(coding));
+            let (one, other) = (one.unwrap(), other.unwrap());
+            assert_eq!(one.as_ptr(), other.as_ptr(), "{coding:?} was made twice");
+            assert!(one.len() < text.len() / 10, "{coding:?}: {} bytes", one.len());
+            assert_eq!(body.made(coding).unwrap().as_ref().unwrap(), &one);
+        }
+        assert_eq!(body.weight(), weight);
+
+        let noise: Vec<u8> = (0..20_000).map(|_| fastrand::u8(b'0'..b'p')).collect();
+        let body = CompressibleBody::from(noise);
+        for coding in Coding::ALL {
+            assert_eq!(body.make(coding).await, None, "{coding:?}: it would need more than its room");
+            assert_eq!(body.made(coding), Some(&None), "it is not tried again");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_asked_for_once_and_what_is_no_file_each_time() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let file = async |method: Method| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            ([("x-name", "file")], format!("{method} {}", "of a file ".repeat(1000)))
+        };
+        let missing = async || {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            StatusCode::NOT_FOUND
+        };
+        let routes = Router::new().route("/file", get(file).post(file)).route("/missing", get(missing));
+        let routes = keep_answers(routes);
+        let asked = async |method: Method, path: &str| {
+            let before = ASKED.load(Ordering::Relaxed);
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            (ASKED.load(Ordering::Relaxed) - before, response)
+        };
+        let (first, one) = asked(Method::GET, "/file").await;
+        let (second, other) = asked(Method::GET, "/file?again").await;
+        assert_eq!((first, second), (1, 0));
+        assert_eq!(one.headers(), other.headers());
+        let body = |response: &Response| response.extensions().get::<CompressibleBody>().unwrap().clone();
+        assert!(Arc::ptr_eq(&body(&one).0, &body(&other).0), "each answer has compressed forms of its own");
+        assert_eq!(asked(Method::POST, "/file").await.0, 1);
+        for _ in 0..2 {
+            assert_eq!(asked(Method::GET, "/missing").await.0, 1);
+        }
+    }
+}

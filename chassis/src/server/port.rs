@@ -1,0 +1,276 @@
+//! A port: accepts connections, serves them, and ends them in steps, so that a stop costs no client a request.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::response::Response;
+use axum_server::accept::Accept;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::connection::{Activity, Connection, Counted, Timeouts};
+
+/// How many connections may wait to be accepted; the kernel takes less where `net.core.somaxconn` is lower.
+const BACKLOG: u32 = 4096;
+
+/// At the end of a stop, a connection without a request so far has this time to send its first one: it may have been
+/// opened just before the port closed.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
+/// During a stop, a connection whose client has read nothing for this long is closed.
+pub(super) const UNREAD: Duration = Duration::from_secs(2);
+
+/// Pause after an error of `accept`, which is mostly one that stays for a while: no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The steps of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    /// No stop has begun.
+    Open,
+    /// Connections are still accepted. Answers over HTTP/1 ask the client to close the connection.
+    Leaving,
+    /// None are accepted. HTTP/2 clients are told to begin no more requests.
+    Closed,
+    /// No request is in flight; connections close.
+    Ending,
+    /// Everything is cut off.
+    Cut,
+}
+
+/// What the connections of a port share.
+pub(super) struct State {
+    phase: watch::Sender<Phase>,
+    /// Whether the phase is past `Open`. An atomic, since each answer looks at it.
+    leaving: AtomicBool,
+    /// Requests in flight, of all connections.
+    pub(super) requests: AtomicUsize,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: watch::Sender::new(Phase::Open),
+            leaving: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+        }
+    }
+
+    /// Asks clients to close their connections.
+    pub(super) fn leave(&self) {
+        self.enter(Phase::Leaving);
+    }
+
+    /// Enters this phase, if it is a later one.
+    fn enter(&self, phase: Phase) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.phase.send_if_modified(|now| {
+            let is_next = phase > *now;
+            if is_next {
+                *now = phase;
+            }
+            is_next
+        });
+    }
+
+    /// Whether clients should close their connections.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+}
+
+/// A port that accepts connections; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Port {
+    state: Arc<State>,
+    connections: TaskTracker,
+}
+
+impl Port {
+    pub(super) fn new() -> Self {
+        Self { state: Arc::new(State::new()), connections: TaskTracker::new() }
+    }
+
+    /// Serves what is accepted, until [`Self::close`].
+    pub(super) async fn serve<A, S>(self, listener: TcpListener, acceptor: A, service: S, timeouts: Timeouts)
+    where
+        A: Accept<
+                TcpStream,
+                (),
+                Service: Send + 'static,
+                Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+                Future: Send + 'static,
+            >,
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let mut phase = self.state.phase.subscribe();
+        let mut closed = pin!(async { drop(phase.wait_for(|phase| *phase >= Phase::Closed).await) });
+        let serve = |(stream, peer)| {
+            let accepted = acceptor.accept(stream, ());
+            let service = service.clone();
+            self.connections.spawn(serve_connection(
+                accepted,
+                service,
+                peer,
+                Arc::clone(&self.state),
+                timeouts,
+            ));
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut closed => break,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => serve(accepted),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(PAUSE).await;
+                    }
+                },
+            }
+        }
+        // Closing the listener would reset the connections that wait to be accepted.
+        if let Ok(listener) = listener.into_std() {
+            for (stream, peer) in std::iter::from_fn(|| listener.accept().ok()).take(BACKLOG as usize) {
+                let _ = stream.set_nonblocking(true);
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    serve((stream, peer));
+                }
+            }
+        }
+    }
+
+    /// Asks clients to close their connections, and still accepts new ones.
+    pub(super) fn leave(&self) {
+        self.state.leave();
+    }
+
+    /// Accepts nothing new; [`Self::serve`] returns.
+    pub(super) fn close(&self) {
+        self.state.enter(Phase::Closed);
+    }
+
+    /// Waits until all requests are answered, then closes the connections. Idle ones are closed last: over HTTP/1, a
+    /// client may send a request at the moment when its connection is closed.
+    pub(super) async fn drain(&self) {
+        while self.state.requests.load(Ordering::Relaxed) > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        self.state.enter(Phase::Ending);
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many requests are in flight.
+    pub(super) fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// Cuts off everything.
+    pub(super) fn cut(&self) {
+        self.state.enter(Phase::Cut);
+    }
+}
+
+/// Listens on an address.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Otherwise the port of a process that has just ended could not be used for a minute.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves a connection to its end.
+async fn serve_connection<I, U, S>(
+    accepted: impl Future<Output = io::Result<(I, U)>>,
+    service: S,
+    peer: SocketAddr,
+    state: Arc<State>,
+    timeouts: Timeouts,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    U: Send + 'static,
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+{
+    let opened = Instant::now();
+    let mut phase = state.phase.subscribe();
+    let accepted = tokio::select! {
+        biased;
+        accepted = accepted => accepted.ok(),
+        // Only a handshake takes so long.
+        () = async {
+            drop(phase.wait_for(|phase| *phase >= Phase::Ending).await);
+            sleep_until(opened + FIRST_REQUEST).await;
+        } => None,
+    };
+    let Some((stream, _)) = accepted else { return };
+    // What was entered meanwhile is told as well.
+    phase.mark_changed();
+    let activity = Arc::new(Activity::new(Arc::clone(&state)));
+    let stream = Connection::new(stream, Arc::clone(&activity), timeouts);
+    let service = Counted::new(service, peer, Arc::clone(&activity));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // `Connection` limits the time for a head, at less cost.
+    builder.http1().header_read_timeout(None);
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let (mut look_at, mut is_closing) = (None, false);
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Closed if activity.is_http2() => connection.as_mut().graceful_shutdown(),
+                Phase::Ending if activity.is_unused() => look_at = Some(opened + FIRST_REQUEST),
+                Phase::Ending => look_at = Some(Instant::now()),
+                Phase::Cut => return,
+                Phase::Open | Phase::Leaving | Phase::Closed => {}
+            },
+            () = sleep_until(look_at.unwrap_or(opened)), if look_at.is_some() => {
+                let now = Instant::now();
+                if !is_closing {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                } else if activity.idle_since().is_some_and(|since| since + UNREAD <= now) {
+                    // All is answered, and the client does not read it: that must not delay the end of the process.
+                    return;
+                }
+                look_at = Some(now + UNREAD / 4);
+            },
+        }
+    }
+}

@@ -1,0 +1,1 @@
+alter table public.batch_pieces drop column stored_at;

@@ -1,0 +1,68 @@
+//! The least rate of an upload.
+
+use std::{
+    error::Error,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::timeout;
+
+use super::upload::Cause;
+
+/// The client sent less than it had to.
+#[derive(Debug)]
+pub(super) struct TooSlow {
+    bytes_per_second: u32,
+    period: Duration,
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes_per_second, period } = self;
+        write!(
+            f,
+            "The upload was slower than {bytes_per_second} bytes per second for {} seconds; send the batch again over \
+             a faster connection, compressed, or in parts.",
+            period.as_secs_f64()
+        )
+    }
+}
+
+impl Error for TooSlow {}
+
+/// The same pieces; ends with [`TooSlow`] if fewer bytes come in a period. Only the time that is spent on waiting for the
+/// client counts.
+pub(crate) fn paced<S, E>(
+    pieces: S,
+    bytes_per_second: u32,
+    period: Duration,
+) -> impl Stream<Item = Result<Bytes, Cause>> + Send + Unpin
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    E: Into<Cause>,
+{
+    let least = f64::from(bytes_per_second) * period.as_secs_f64();
+    let start = (pieces, Duration::ZERO, 0_usize);
+    Box::pin(stream::unfold(start, move |(mut pieces, mut waited, mut received)| async move {
+        loop {
+            let asked = Instant::now();
+            match timeout(period.saturating_sub(waited), pieces.next()).await {
+                Ok(None) => return None,
+                Ok(Some(piece)) => {
+                    let piece = piece.map_err(Into::into);
+                    received += piece.as_ref().map_or(0, Bytes::len);
+                    return Some((piece, (pieces, waited + asked.elapsed(), received)));
+                }
+                #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+                Err(_) if (received as f64) < least => {
+                    let slow = TooSlow { bytes_per_second, period };
+                    return Some((Err(slow.into()), (pieces, Duration::ZERO, 0)));
+                }
+                Err(_) => (waited, received) = (Duration::ZERO, 0),
+            }
+        }
+    }))
+}
