@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETARCH},target=/src/target,sharing=locked \
     cargo build --locked --release --package "${SERVICE}" --bin "${SERVICE}" && \
     install -D "target/release/${SERVICE}" /out/service && \
-    install -d /out/state/service
+    install -d /out/state/service /out/log/app
 
 FROM source AS test
 # Tests start their own PostgreSQL and Redis servers; PostgreSQL refuses to run as root.
@@ -44,14 +44,18 @@ COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem
 COPY --from=build /out/service /usr/local/bin/service
 # Services keep their files (certificates, logs) here. A volume mounted here inherits the owner.
 COPY --from=build --chown=65532:65532 /out/state/ /var/lib/
+COPY --from=build --chown=65532:65532 /out/log/ /var/log/
 WORKDIR /var/lib/service
 # By default metrics listen on localhost only, which nothing outside a container could reach.
 ENV RATES__SERVER__METRICS_HOST=0.0.0.0 \
     MESSAGES__SERVER__METRICS_HOST=0.0.0.0 \
-    TRANSFER__SERVER__METRICS_HOST=0.0.0.0
+    TRANSFER__SERVER__METRICS_HOST=0.0.0.0 \
+    MULTIVAC__SERVER__METRICS_HOST=0.0.0.0 \
+    MULTIVAC__SERVER__HOST=0.0.0.0 \
+    MULTIVAC_LOG_DIR=/var/log/app
 # A number, so that a platform can check that it is not root.
 USER 65532:65532
-EXPOSE 3000 5000 8080 9464 9465 9466
+EXPOSE 3000 5000 8080 9464 9465 9466 9467
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/service", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/service"]
 ARG SERVICE=rates

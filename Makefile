@@ -63,10 +63,10 @@ openapi: ## Regenerate rates/openapi.json after a change of the API
 
 .PHONY: settings
 settings: ## Regenerate docs/settings.md after a change of a setting
-	$(CARGO) build --locked -q -p rates -p messages -p transfer
+	$(CARGO) build --locked -q -p rates -p messages -p transfer -p multivac
 	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
 	  printf '%s\n' "$$intro"; \
-	  for service in rates messages transfer; do \
+	  for service in rates messages transfer multivac; do \
 	    printf '\n## `%s`\n\n' "$$service"; "target/debug/$$service" config --markdown; \
 	  done; \
 	} >docs/settings.md
@@ -120,6 +120,25 @@ chaos: chaos-short ## The same in full, writing docs/RELIABILITY.md (some 40 min
 .PHONY: mutants
 mutants: ## Change the core modules and see a test fail for each change (hours; MUTANTS="--in-diff FILE" for a part)
 	db/private_postgres.sh --fast -- $(CARGO) mutants $(MUTANTS)
+
+.PHONY: multivac-fuzz
+multivac-fuzz: ## Fuzz multivac from its OpenAPI description, with Redis and PostgreSQL (20,000 requests)
+	$(CARGO) build --locked -p multivac
+	db/private_postgres.sh --fast -- multivac/tests/schemathesis.sh target/debug/multivac
+
+.PHONY: multivac-kill
+multivac-kill: ## Kill multivac's server and worker at random 100 times with each kind of queue
+	MULTIVAC_KILLS=100 db/private_postgres.sh --fast -- $(CARGO) test --locked -p multivac --test process crash
+
+.PHONY: multivac-bench
+multivac-bench: ## Measure accepted posts of multivac beside Flask, gunicorn, rq and Redis (needs redis-server)
+	$(CARGO) build --locked --release -p multivac
+	python3 -m venv .run/multivac && .run/multivac/bin/pip install --quiet --requirement bench/multivac/requirements.txt
+	db/private_postgres.sh -- .run/multivac/bin/python bench/multivac/bench.py target/release/multivac
+
+.PHONY: lint-jenkins
+lint-jenkins: ## Check the Jenkinsfile (needs npm, Java)
+	cd docker/jenkins && npx --yes npm-groovy-lint@15 --failon warning --config groovylintrc.json --path ../.. --files Jenkinsfile
 
 .PHONY: deny
 deny: ## Check licences, advisories and sources of dependencies (needs cargo-deny)

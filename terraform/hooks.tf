@@ -82,6 +82,26 @@ resource "terraform_data" "migrate" {
   depends_on = [terraform_data.image, terraform_data.database_password, module.rds, module.vpc, module.admin]
 }
 
+# After that of rates: services share a table, which the first migration that needs it creates.
+resource "terraform_data" "migrate_service" {
+  for_each = var.run_hooks ? { for name, service in local.services : name => service if service.migrate } : {}
+
+  triggers_replace = [local.images[each.value.repository], module.rds.host]
+
+  provisioner "local-exec" {
+    working_dir = path.root
+    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
+    environment = merge(local.aws_environment, {
+      CLUSTER = module.ecs.cluster_name
+      TASK    = module.admin["migrate-${each.key}"].task_definition_arn
+      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      GROUP   = module.admin["migrate-${each.key}"].security_group_id
+    })
+  }
+
+  depends_on = [terraform_data.migrate]
+}
+
 resource "terraform_data" "load" {
   count = local.dump_tag == null ? 0 : 1
 

@@ -1,5 +1,5 @@
-# Each entry of var.services as a task and the service that keeps it running, and the two one-off tasks, which use the
-# same image with other arguments and the login of the schema's owner.
+# Each entry of var.services as a task and the service that keeps it running, and the one-off tasks, which use the same
+# images with other arguments and the login of the schema's owner.
 
 locals {
   services = { for name, service in var.services : name => merge(service, {
@@ -50,6 +50,7 @@ locals {
       "${service.prefix}_REDIS_HOST" = module.redis[0].host
       "${service.prefix}_REDIS_PORT" = tostring(module.redis[0].port)
       "${service.prefix}_REDIS_TLS"  = "true"
+      REDIS_URL                      = "rediss://${module.redis[0].host}:${module.redis[0].port}"
     } : {},
     var.observability.collector_image != null ? { OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318" } : {},
   ) }
@@ -130,7 +131,7 @@ module "service" {
 
   # The service refuses to start while migrations are pending, so they run first. A module with depends_on must not read
   # data sources: every plan would defer them and show changes. This module reads none.
-  depends_on = [terraform_data.migrate, terraform_data.load]
+  depends_on = [terraform_data.migrate, terraform_data.migrate_service, terraform_data.load]
 }
 
 locals {
@@ -140,9 +141,12 @@ locals {
 
   # The one-off tasks: what they run, from which image.
   admin = merge(
-    { migrate = { image = local.images["rates"], command = ["migrate"] } },
+    { migrate = { repository = "rates", image = local.images["rates"], command = ["migrate"] } },
+    { for name, service in local.services : "migrate-${name}" => {
+      repository = service.repository, image = local.images[service.repository], command = ["migrate"]
+    } if service.migrate },
     local.dump_tag == null ? {} : {
-      load = { image = "${module.ecr["rates"].repository_url}:${coalesce(local.dump_tag, "none")}", command = ["load", "--if-empty", "/dump.sql"] }
+      load = { repository = "rates", image = "${module.ecr["rates"].repository_url}:${coalesce(local.dump_tag, "none")}", command = ["load", "--if-empty", "/dump.sql"] }
     },
   )
 }
@@ -156,11 +160,11 @@ module "admin" {
   region          = var.region
   vpc_id          = module.vpc.vpc_id
   image           = each.value.image
-  repository_arns = [module.ecr["rates"].repository_arn]
+  repository_arns = [module.ecr[each.value.repository].repository_arn]
   command         = each.value.command
   # More than a service needs, because loading runs only once and somebody waits for it.
   size = { cpu = 512, memory = 1024, architecture = var.architecture }
-  environment = merge(local.database_environment, local.trust["rates"], {
+  environment = merge(local.database_environment, local.trust[each.value.repository], {
     APP_ENV     = var.environment
     DB_APP_USER = module.rds.app_username
   })

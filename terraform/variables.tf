@@ -130,7 +130,7 @@ variable "services" {
   description = <<-EOT
     The services to run, by name. The image is this project's `repository` (by default the service's name) at image_tag, or another
     `image`. The load balancer sends it requests for `paths` or `hosts`, lower `priority` first; with neither it is a worker.
-    `database`, `redis` and `volume` give it access to these; `secrets` maps variables to ARNs in Secrets Manager.
+    `database`, `redis` and `volume` give it access to these; `migrate` runs its own migrations after those of rates; `secrets` maps variables to ARNs in Secrets Manager.
   EOT
   type = map(object({
     image       = optional(string)
@@ -154,6 +154,7 @@ variable "services" {
     }), {})
     spot        = optional(bool, false)
     database    = optional(bool, true)
+    migrate     = optional(bool, false)
     pool_size   = optional(number, 5)
     redis       = optional(bool, false)
     volume      = optional(string)
@@ -188,6 +189,11 @@ variable "services" {
   validation {
     condition     = alltrue(flatten([for service in values(var.services) : [for arn in values(service.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:", arn))]]))
     error_message = "services' secrets must be ARNs in Secrets Manager (arn:aws:secretsmanager:…), not the secrets themselves."
+  }
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : !service.migrate || (service.database && service.image == null)])
+    error_message = "services with migrate = true need database = true and an image of this project."
   }
 
   validation {

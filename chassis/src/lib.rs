@@ -10,9 +10,14 @@ mod command_line;
 pub mod compression;
 mod configuration;
 pub mod edge;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod exit;
 pub mod extract;
+pub mod form;
 pub mod health;
+#[cfg(feature = "jobs")]
+pub mod jobs;
 pub mod logfile;
 pub mod metrics;
 pub mod openapi;
@@ -22,6 +27,7 @@ pub mod problem;
 mod process;
 #[cfg(feature = "progress")]
 pub mod progress;
+pub mod rate_limit;
 pub mod server;
 mod service;
 pub mod settings;
@@ -30,6 +36,8 @@ mod tasks;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "users")]
+pub mod users;
 #[cfg(feature = "worker")]
 pub mod worker;
 

@@ -94,6 +94,44 @@ run "nothing_runs" {
   }
 }
 
+run "multivac_is_a_server_and_a_worker" {
+  command = plan
+
+  variables {
+    redis    = {}
+    database = { max_connections = 250 }
+    services = {
+      rates = { paths = ["/*"], scaling = { max = 2 } }
+      multivac = {
+        paths       = ["/multivac*"], priority = 200, port = 5000, redis = true, migrate = true
+        environment = { MULTIVAC_LOG_DIR = "" }
+        secrets     = { AUTH_USERS = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:multivac-users" }
+      }
+      vac-worker = { repository = "multivac", command = ["work"], redis = true, environment = { MULTIVAC_LOG_DIR = "" } }
+    }
+  }
+
+  assert {
+    condition     = toset(keys(module.ecr)) == toset(["rates", "multivac"]) && module.service["vac-worker"].target_group_arn_suffix == null
+    error_message = "expected two repositories, and a worker without a door"
+  }
+
+  assert {
+    condition     = toset(keys(module.admin)) == toset(["migrate", "migrate-multivac"])
+    error_message = "expected one more migration, that of multivac"
+  }
+
+  assert {
+    condition     = contains(keys(local.environment["multivac"]), "REDIS_URL") && contains(keys(local.environment["vac-worker"]), "REDIS_URL")
+    error_message = "server and worker must be told of the queue"
+  }
+
+  assert {
+    condition     = local.environment["vac-worker"].MULTIVAC__DATABASE__TLS_MODE == "verify-full" && contains(keys(local.environment["vac-worker"]), "DB_HOST")
+    error_message = "the worker must reach the database"
+  }
+}
+
 run "four_siblings" {
   command = plan
 

@@ -94,6 +94,12 @@ impl DatabaseSettings {
         faults
     }
 
+    /// Whether the settings name a database at all.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        is_set(&self.url) || !self.name.is_empty()
+    }
+
     /// How to connect to the server that takes writes, where there are several to the first.
     pub fn primary(&self) -> Result<PgConnectOptions, Fault> {
         Ok(self.primaries()?.remove(0))

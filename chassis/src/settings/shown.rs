@@ -5,7 +5,7 @@ use config::Value;
 /// A value without what may be secret: settings whose name says so, and the user part and query of a URL.
 pub(super) fn value(key: &str, value: &Value) -> String {
     let text = value.to_string();
-    let is_secret = ["password", "secret", "token", ".key"].iter().any(|word| key.ends_with(word));
+    let is_secret = ["password", "secret", "token", ".key", ".users"].iter().any(|word| key.ends_with(word));
     if is_secret && !text.is_empty() {
         return "***".into();
     }

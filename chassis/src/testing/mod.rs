@@ -13,6 +13,7 @@ mod client;
 pub mod http1;
 mod process;
 mod proxy;
+pub mod redis;
 
 pub use answer::Answer;
 pub use client::Client;

@@ -14,7 +14,7 @@ use prometheus_client::{
 
 /// The numbers of a queue; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct QueueMetrics(Arc<Numbers>);
+pub(crate) struct QueueMetrics(Arc<Numbers>);
 
 #[derive(Debug, Default)]
 struct Numbers {
@@ -24,28 +24,31 @@ struct Numbers {
     depth: Mutex<Option<Depth>>,
 }
 
-/// What waits.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Depth {
-    pub(super) waiting: i64,
-    pub(super) oldest_seconds: f64,
-    pub(super) dead: i64,
+/// What waits in a queue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Depth {
+    /// Jobs that are not done, those in work included.
+    pub waiting: i64,
+    /// For how long the oldest of them has waited; 0 where none waits.
+    pub oldest_seconds: f64,
+    /// Jobs that were given up.
+    pub dead: i64,
 }
 
 impl QueueMetrics {
-    pub(super) fn done(&self) {
-        self.0.done.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn done(&self, jobs: usize) {
+        self.0.done.fetch_add(u64::try_from(jobs).unwrap_or(0), Ordering::Relaxed);
     }
 
-    pub(super) fn failed_attempt(&self) {
+    pub(crate) fn failed_attempt(&self) {
         self.0.failed_attempts.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn set_depth(&self, depth: Option<Depth>) {
+    pub(crate) fn set_depth(&self, depth: Option<Depth>) {
         *self.0.depth.lock().unwrap_or_else(PoisonError::into_inner) = depth;
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
 }

@@ -3,6 +3,7 @@
 //! A job is done in the transaction that also removes it, and whose connection holds its row's lock: whatever dies,
 //! either all of it happened, or the next worker finds the job as it was.
 
+mod inspect;
 mod metrics;
 mod queue;
 
@@ -13,23 +14,25 @@ use prometheus_client::registry::Registry;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::sleep;
 
+pub use inspect::StoredJob;
+pub use metrics::Depth;
+pub(crate) use metrics::QueueMetrics;
 use queue::Backend;
 pub use queue::{Job, Queue};
 
 use crate::{Stop, exit::chain, postgres::Pool};
-use metrics::Depth;
 
 /// A job of another process is found within this time; those of this one wake a worker.
-const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 /// How often the depth of the queue is measured.
-const MEASURE: Duration = Duration::from_secs(5);
+pub(crate) const MEASURE: Duration = Duration::from_secs(5);
 
 /// How often a worker asks whether the server still has the connection of its job.
 const LOOK_AT_BACKEND: Duration = Duration::from_secs(5);
 
 /// The longest pause before a job is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why an attempt at a job failed.
 #[derive(Debug)]
@@ -209,7 +212,7 @@ impl<H: Handler> Workers<H> {
         let done = self.handler.handle(job, &mut transaction).await?;
         Queue::remove(&mut transaction, job.id).await?;
         transaction.commit().await?;
-        self.queue.metrics().done();
+        self.queue.metrics().done(1);
         self.handler.committed(job, done);
         Ok(())
     }
@@ -229,11 +232,7 @@ impl<H: Handler> Workers<H> {
     async fn measure(&self, stop: &Stop) {
         while !stop.has_begun() {
             let depth = self.queue.depth().await.ok();
-            self.queue.metrics().set_depth(depth.map(|(waiting, oldest_seconds, dead)| Depth {
-                waiting,
-                oldest_seconds,
-                dead,
-            }));
+            self.queue.metrics().set_depth(depth);
             tokio::select! {
                 () = stop.begun() => {}
                 () = sleep(MEASURE) => {}
@@ -243,7 +242,7 @@ impl<H: Handler> Workers<H> {
 }
 
 /// Twice as long after each attempt.
-fn pause_after(attempts: i32) -> Duration {
+pub(crate) fn pause_after(attempts: i32) -> Duration {
     let exponent = u32::try_from(attempts - 1).unwrap_or(0).min(10);
     Duration::from_secs(1 << exponent).min(LONGEST_PAUSE)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use tokio::sync::Notify;
 
-use super::metrics::QueueMetrics;
+use super::metrics::{Depth, QueueMetrics};
 use crate::postgres::Pool;
 
 /// A job that a worker has taken.
@@ -64,12 +64,16 @@ impl Queue {
         let _ = tokio::time::timeout(at_most, self.0.added.notified()).await;
     }
 
-    pub(super) fn metrics(&self) -> &QueueMetrics {
+    pub(crate) fn metrics(&self) -> &QueueMetrics {
         &self.0.metrics
     }
 
     pub(super) fn name(&self) -> &'static str {
         self.0.name
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.0.pool
     }
 
     /// Whether any job is due, held by a worker or not: a cheap look before a connection is taken for one.
@@ -85,7 +89,7 @@ impl Queue {
     }
 
     /// How many jobs wait, and for how many seconds the oldest one has.
-    pub(super) async fn depth(&self) -> Result<(i64, f64, i64), sqlx::Error> {
+    pub async fn depth(&self) -> Result<Depth, sqlx::Error> {
         let depth = || {
             sqlx::query_as(
                 "select count(*) filter (where dead_since is null),
@@ -96,7 +100,8 @@ impl Queue {
             .bind(self.0.name)
             .fetch_one(&self.0.pool)
         };
-        self.0.pool.retry(depth).await
+        let (waiting, oldest_seconds, dead) = self.0.pool.retry(depth).await?;
+        Ok(Depth { waiting, oldest_seconds, dead })
     }
 
     /// Takes the oldest job that is due and that no worker holds, and counts the attempt.

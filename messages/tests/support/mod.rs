@@ -1,12 +1,11 @@
 //! What the tests of `messages` share.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
-
-pub mod redis;
+#![allow(dead_code, unused_imports, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 use std::{ops::Deref, sync::Arc};
 
 use axum::body::Body;
+pub use chassis::testing::redis;
 use chassis::testing::{Answer, Client};
 use http::Request;
 use messages::{

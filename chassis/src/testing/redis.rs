@@ -13,6 +13,7 @@ use tempfile::TempDir;
 /// A running server; killed when it is dropped.
 pub struct Redis {
     child: Child,
+    /// Its port on 127.0.0.1.
     pub port: u16,
     folder: TempDir,
     arguments: Vec<String>,
@@ -23,7 +24,7 @@ impl Redis {
     /// redis-server.
     pub fn start(arguments: &[&str]) -> Option<Self> {
         let port = free_port();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("redis-server");
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let child = match spawn(port, folder.path(), &arguments) {
             Ok(child) => child,
@@ -38,19 +39,25 @@ impl Redis {
         Some(redis)
     }
 
+    /// The same as text.
     pub fn port_text(&self) -> String {
         self.port.to_string()
     }
 
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
     /// As when its machine loses power, but for what the kernel still holds.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.kill().expect("redis-server");
+        self.child.wait().expect("redis-server");
     }
 
     /// Starts it again over the same data.
     pub fn start_again(&mut self) {
-        self.child = spawn(self.port, self.folder.path(), &self.arguments).unwrap();
+        self.child = spawn(self.port, self.folder.path(), &self.arguments).expect("redis-server");
         self.wait();
     }
 
@@ -91,6 +98,11 @@ fn spawn(port: u16, folder: &Path, arguments: &[String]) -> std::io::Result<Chil
         .spawn()
 }
 
+/// A port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .expect("redis-server")
+        .local_addr()
+        .expect("redis-server")
+        .port()
 }

@@ -1,0 +1,182 @@
+//! The work on a queue whose jobs are taken for a time: who does not report within it has lost them.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::future::join_all;
+use http::StatusCode;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use super::{Answer, Depth, Handler, Job, WorkOptions};
+use crate::{
+    Problem, Stop,
+    worker::{MEASURE, QueueMetrics, pause_after},
+};
+
+/// A job that is taken is not given to another worker for this time.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+
+/// An attempt is cut before its lease ends.
+const ATTEMPT: Duration = Duration::from_secs(8);
+
+/// Jobs that are done together, since most of what one costs is the round trip and the sync.
+const BATCH: usize = 256;
+
+/// A job of another process is found within this time; those of this one wake a worker.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The pause after the queue or what the handler needs did not answer.
+const OUTAGE: Duration = Duration::from_secs(1);
+
+/// A queue that leases its jobs.
+pub(super) trait Leases: Sync {
+    /// Takes the oldest jobs that are due, at most so many, for [`LEASE`].
+    fn take(&self, most: usize) -> Answer<'_, Vec<Job>>;
+
+    /// Removes jobs that are done.
+    fn done<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()>;
+
+    /// Gives jobs back as if they had not been taken.
+    fn release<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()>;
+
+    /// Leaves a job to a later attempt.
+    fn postpone<'a>(&'a self, job: &'a Job, pause: Duration, reason: &'a str) -> Answer<'a, ()>;
+
+    /// Keeps a job as a dead letter.
+    fn bury<'a>(&'a self, job: &'a Job, reason: &'a str) -> Answer<'a, ()>;
+
+    fn depth(&self) -> Answer<'_, Depth>;
+
+    fn metrics(&self) -> &QueueMetrics;
+
+    /// Notified when a job was put by this process.
+    fn added(&self) -> &Notify;
+}
+
+/// See [`super::Queue::run`].
+pub(super) async fn run(queue: &impl Leases, handler: &dyn Handler, options: WorkOptions, stop: &Stop) {
+    let worker = Worker { queue, handler, max_attempts: options.max_attempts };
+    let workers = join_all((0..options.workers).map(|_| worker.work(stop)));
+    tokio::join!(workers, measure(queue, stop));
+}
+
+async fn measure(queue: &impl Leases, stop: &Stop) {
+    while !stop.has_begun() {
+        queue.metrics().set_depth(queue.depth().await.ok());
+        tokio::select! {
+            () = stop.begun() => {}
+            () = sleep(MEASURE) => {}
+        }
+    }
+}
+
+struct Worker<'a, Q> {
+    queue: &'a Q,
+    handler: &'a dyn Handler,
+    max_attempts: i32,
+}
+
+impl<Q: Leases> Worker<'_, Q> {
+    async fn work(&self, stop: &Stop) {
+        let mut is_down = false;
+        while !stop.has_begun() {
+            let worked = tokio::select! {
+                worked = self.work_once() => worked,
+                // The leases end by themselves.
+                () = stop.forced() => return,
+            };
+            let pause = match &worked {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => POLL,
+                Err(problem) => {
+                    if !is_down {
+                        tracing::warn!(error = reason(problem), "worker cannot work; retrying");
+                    }
+                    OUTAGE
+                }
+            };
+            if is_down && worked.is_ok() {
+                tracing::info!("worker works again");
+            }
+            is_down = worked.is_err();
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = stop.begun() => {}
+                    () = sleep(pause) => {}
+                    () = self.queue.added().notified(), if !is_down => {}
+                }
+            }
+        }
+    }
+
+    /// Does the oldest jobs that are due; false where there are none.
+    async fn work_once(&self) -> Result<bool, Problem> {
+        let jobs = self.queue.take(BATCH).await?;
+        let is_idle = jobs.is_empty();
+        // One that failed before should not make others fail again.
+        let (new, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.attempts == 1);
+        let mut groups: VecDeque<Vec<Job>> = again.into_iter().map(|job| vec![job]).collect();
+        groups.push_front(new);
+        while let Some(jobs) = groups.pop_front() {
+            match self.attempt(&jobs).await {
+                Ok(true) => {}
+                Ok(false) => jobs.into_iter().rev().for_each(|job| groups.push_front(vec![job])),
+                Err(problem) => {
+                    let left: Vec<Job> = groups.into_iter().fold(jobs, |left, jobs| [left, jobs].concat());
+                    // If this fails, their leases end by themselves.
+                    let _ = self.queue.release(&left).await;
+                    return Err(problem);
+                }
+            }
+        }
+        Ok(!is_idle)
+    }
+
+    /// Does these jobs; false where one of several failed, so that they should be tried one by one. An error is an
+    /// outage.
+    async fn attempt(&self, jobs: &[Job]) -> Result<bool, Problem> {
+        let problem = match jobs {
+            [] => return Ok(true),
+            // Never reported: its worker died each time.
+            [job] if job.attempts > self.max_attempts => {
+                return self.give_up(job, "the worker died").await.map(|()| true);
+            }
+            jobs => match timeout(ATTEMPT, self.handler.handle(jobs)).await {
+                Ok(Ok(())) => {
+                    self.queue.done(jobs).await?;
+                    self.queue.metrics().done(jobs.len());
+                    return Ok(true);
+                }
+                Ok(Err(problem)) => problem,
+                Err(_) => return Err(Problem::unavailable("The attempt took too long.", 1)),
+            },
+        };
+        if problem.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(problem);
+        }
+        let [job] = jobs else { return Ok(false) };
+        self.queue.metrics().failed_attempt();
+        let (attempts, error) = (job.attempts, reason(&problem));
+        if attempts >= self.max_attempts {
+            self.give_up(job, &error).await?;
+        } else {
+            tracing::warn!(job = job.id, attempts, error, "job failed; trying again later");
+            self.queue.postpone(job, pause_after(attempts).min(LEASE), &error).await?;
+        }
+        Ok(true)
+    }
+
+    async fn give_up(&self, job: &Job, error: &str) -> Result<(), Problem> {
+        self.queue.bury(job, error).await?;
+        tracing::error!(job = job.id, error, "job given up after {} attempts", self.max_attempts);
+        Ok(())
+    }
+}
+
+/// Why something failed, for the log and for dead letters.
+pub(super) fn reason(problem: &Problem) -> String {
+    let told = problem.cause_chain().or_else(|| problem.reason().map(std::borrow::Cow::into_owned));
+    told.unwrap_or_else(|| problem.status().to_string())
+}

@@ -1,0 +1,374 @@
+//! A queue in Redis: a stream, read by a group of consumers.
+//!
+//! Redis itself counts how often an entry was delivered, and for how long it has not been acknowledged. Beside the
+//! stream `NAME:jobs` there are two hashes by the job's id: `NAME:errors`, why the last attempt failed, and
+//! `NAME:dead`, why a job was given up. A dead job stays in the stream, acknowledged, so that no one gets it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use redis::{
+    Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cmd, pipe,
+    streams::{StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamRangeReply, StreamReadReply},
+};
+use tokio::sync::Notify;
+
+use super::{
+    Answer, Depth, Handler, Job, ListedJob, Queue, WorkOptions,
+    leases::{self, LEASE, Leases},
+};
+use crate::{Exit, Failure, Problem, Stop, exit::OrFail, worker::QueueMetrics};
+
+/// All processes are one consumer: what one of them has left is found by its age, not by its name.
+const GROUP: &str = "workers";
+
+/// How often a worker looks for jobs whose lease has ended.
+const CLAIM: Duration = Duration::from_millis(500);
+
+/// Entries, the time of Redis, and the two hashes.
+type RangeReply = (StreamRangeReply, (u64, u64), HashMap<String, String>, HashMap<String, String>);
+
+/// See the [module](self).
+pub struct RedisQueue {
+    jobs: String,
+    errors: String,
+    dead: String,
+    connection: ConnectionManager,
+    metrics: QueueMetrics,
+    added: Notify,
+    /// When jobs were last claimed, and where the next claim goes on.
+    claim: Mutex<(Option<Instant>, String)>,
+}
+
+impl std::fmt::Debug for RedisQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisQueue").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+impl RedisQueue {
+    /// The queue of this name in the server at `url`; connects when it is first used. Connecting and each answer may
+    /// take up to `patience`.
+    pub fn new(url: &str, name: &str, patience: Duration) -> Result<Self, Failure> {
+        let unusable = || "redis.url is not like redis://USER:PASSWORD@HOST:PORT/DATABASE";
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(20))
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience));
+        let connection = url
+            .into_connection_info()
+            .and_then(Client::open)
+            .and_then(|client| ConnectionManager::new_lazy_with_config(client, config))
+            .or_fail(Exit::Usage, unusable)?;
+        Ok(Self {
+            // In braces, so that all keys are on one server of a cluster.
+            jobs: format!("{{{name}}}:jobs"),
+            errors: format!("{{{name}}}:errors"),
+            dead: format!("{{{name}}}:dead"),
+            connection,
+            metrics: QueueMetrics::default(),
+            added: Notify::new(),
+            claim: Mutex::new((None, "0-0".to_owned())),
+        })
+    }
+
+    async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Problem> {
+        command.query_async(&mut self.connection.clone()).await.map_err(unreachable)
+    }
+
+    async fn send_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Problem> {
+        commands.query_async(&mut self.connection.clone()).await.map_err(unreachable)
+    }
+
+    fn stream(&self, command: &str) -> Cmd {
+        let mut command = cmd(command);
+        command.arg(&self.jobs);
+        command
+    }
+
+    /// `XCLAIM` for our own jobs: changes what Redis counts of them, unless they were acknowledged.
+    fn claim_again(&self, ids: &[&str], idle: Duration, attempts: i32) -> Cmd {
+        let mut command = self.stream("XCLAIM");
+        command.arg(GROUP).arg(GROUP).arg(0).arg(ids).arg("IDLE").arg(millis(idle));
+        command.arg("RETRYCOUNT").arg(attempts).arg("JUSTID");
+        command
+    }
+
+    /// Jobs whose lease has ended.
+    async fn claim(&self, most: usize) -> Result<Vec<Job>, Problem> {
+        let from = {
+            let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+            if claim.0.is_some_and(|last| last.elapsed() < CLAIM) {
+                return Ok(Vec::new());
+            }
+            claim.0 = Some(Instant::now());
+            claim.1.clone()
+        };
+        let mut command = self.stream("XAUTOCLAIM");
+        command.arg(GROUP).arg(GROUP).arg(millis(LEASE)).arg(from).arg("COUNT").arg(most);
+        let reply: StreamAutoClaimReply = self.send(&command).await?;
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).1 = reply.next_stream_id;
+        let mut counts = pipe();
+        for entry in &reply.claimed {
+            counts.add_command(self.pending(&entry.id, &entry.id, 1));
+        }
+        let counts: Vec<StreamPendingCountReply> =
+            if reply.claimed.is_empty() { Vec::new() } else { self.send_all(&counts).await? };
+        let attempts = |count: StreamPendingCountReply| {
+            count.ids.first().map_or(1, |pending| i32::try_from(pending.times_delivered).unwrap_or(i32::MAX))
+        };
+        Ok(reply.claimed.iter().zip(counts).map(|(entry, count)| job(entry, attempts(count))).collect())
+    }
+
+    fn pending(&self, from: &str, to: &str, most: usize) -> Cmd {
+        let mut command = self.stream("XPENDING");
+        command.arg(GROUP).arg(from).arg(to).arg(most);
+        command
+    }
+
+    /// Entries of the stream with what is known of them.
+    async fn range(&self, from: &str, to: &str, most: usize) -> Result<Vec<ListedJob>, Problem> {
+        let mut entries = pipe();
+        entries.cmd("XRANGE").arg(&self.jobs).arg(from).arg(to).arg("COUNT").arg(most);
+        entries.cmd("TIME").cmd("HGETALL").arg(&self.errors).cmd("HGETALL").arg(&self.dead);
+        let (range, (seconds, _), mut errors, mut dead): RangeReply = self.send_all(&entries).await?;
+        let pending: StreamPendingCountReply = match self.send(&self.pending(from, to, most)).await {
+            Ok(pending) => pending,
+            // No worker has ever been here.
+            Err(problem) if has_no_group(&problem) => StreamPendingCountReply::default(),
+            Err(problem) => return Err(problem),
+        };
+        let attempts: HashMap<_, _> = pending.ids.into_iter().map(|p| (p.id, p.times_delivered)).collect();
+        Ok(range
+            .ids
+            .iter()
+            .map(|entry| {
+                let attempts = attempts.get(&entry.id).copied().unwrap_or(0);
+                let died = dead.remove(&entry.id);
+                ListedJob {
+                    job: job(entry, i32::try_from(attempts).unwrap_or(i32::MAX)),
+                    age_seconds: age(&entry.id, seconds),
+                    is_dead: died.is_some(),
+                    last_error: died.or_else(|| errors.remove(&entry.id)),
+                }
+            })
+            .collect())
+    }
+}
+
+impl Queue for RedisQueue {
+    fn put(&self, payload: String) -> Answer<'_, String> {
+        Box::pin(async move {
+            let mut command = self.stream("XADD");
+            command.arg("*").arg("payload").arg(payload);
+            let id = self.send(&command).await?;
+            self.added.notify_one();
+            Ok(id)
+        })
+    }
+
+    fn depth(&self) -> Answer<'_, Depth> {
+        Box::pin(async move {
+            let mut counts = pipe();
+            counts.cmd("XLEN").arg(&self.jobs).cmd("HLEN").arg(&self.dead);
+            let (all, dead): (i64, i64) = self.send_all(&counts).await?;
+            let waiting = (all - dead).max(0);
+            let oldest = if waiting == 0 {
+                None
+            } else {
+                // The dead ones may be the oldest.
+                let first = usize::try_from(dead).unwrap_or(0).min(1000) + 1;
+                self.range("-", "+", first).await?.into_iter().find(|listed| !listed.is_dead)
+            };
+            Ok(Depth { waiting, oldest_seconds: oldest.map_or(0.0, |oldest| oldest.age_seconds), dead })
+        })
+    }
+
+    fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>> {
+        Box::pin(self.range("-", "+", most))
+    }
+
+    fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Option<ListedJob>> {
+        Box::pin(async move {
+            if !is_id(id) {
+                return Ok(None);
+            }
+            Ok(self.range(id, id, 1).await?.pop())
+        })
+    }
+
+    fn retry<'a>(&'a self, id: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            if !self.find(id).await?.is_some_and(|listed| listed.is_dead) {
+                return Ok(false);
+            }
+            let mut commands = pipe();
+            // Its lease has ended, so that the next worker claims it.
+            let mut deliver = self.claim_again(&[id], LEASE, 0);
+            // It was acknowledged.
+            deliver.arg("FORCE");
+            commands.atomic().add_command(deliver).ignore();
+            commands.cmd("HDEL").arg(&self.dead).arg(id);
+            let (revived,): (i64,) = self.send_all(&commands).await?;
+            Ok(revived > 0)
+        })
+    }
+
+    fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            if !is_id(id) {
+                return Ok(false);
+            }
+            let mut commands = pipe();
+            commands.atomic().cmd("XACK").arg(&self.jobs).arg(GROUP).arg(id).ignore();
+            commands.cmd("XDEL").arg(&self.jobs).arg(id);
+            commands
+                .cmd("HDEL")
+                .arg(&self.errors)
+                .arg(id)
+                .ignore()
+                .cmd("HDEL")
+                .arg(&self.dead)
+                .arg(id)
+                .ignore();
+            let (removed,): (i64,) = self.send_all(&commands).await?;
+            Ok(removed > 0)
+        })
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    fn run(
+        self: Arc<Self>,
+        handler: Arc<dyn Handler>,
+        options: WorkOptions,
+        stop: Stop,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move { leases::run(&*self, &*handler, options, &stop).await })
+    }
+}
+
+impl Leases for RedisQueue {
+    fn take(&self, most: usize) -> Answer<'_, Vec<Job>> {
+        Box::pin(async move {
+            let mut read = cmd("XREADGROUP");
+            read.arg("GROUP").arg(GROUP).arg(GROUP).arg("COUNT").arg(most);
+            read.arg("STREAMS").arg(&self.jobs).arg(">");
+            let taken: Result<Vec<Job>, Problem> = async {
+                let claimed = self.claim(most).await?;
+                if !claimed.is_empty() {
+                    return Ok(claimed);
+                }
+                let reply: Option<StreamReadReply> = self.send(&read).await?;
+                let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+                Ok(entries.map(|entry| job(&entry, 1)).collect())
+            }
+            .await;
+            match taken {
+                Err(problem) if has_no_group(&problem) => {
+                    let mut create = cmd("XGROUP");
+                    create.arg("CREATE").arg(&self.jobs).arg(GROUP).arg(0).arg("MKSTREAM");
+                    // Another worker may have been faster.
+                    let _: Result<(), Problem> = self.send(&create).await;
+                    Ok(Vec::new())
+                }
+                taken => taken,
+            }
+        })
+    }
+
+    fn done<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+            let mut commands = pipe();
+            commands.atomic().cmd("XACK").arg(&self.jobs).arg(GROUP).arg(&ids).ignore();
+            commands.cmd("XDEL").arg(&self.jobs).arg(&ids).ignore();
+            if jobs.iter().any(|job| job.attempts > 1) {
+                commands.cmd("HDEL").arg(&self.errors).arg(&ids).ignore();
+            }
+            self.send_all(&commands).await
+        })
+    }
+
+    fn release<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            for job in jobs {
+                commands.add_command(self.claim_again(&[&job.id], LEASE, job.attempts - 1)).ignore();
+            }
+            self.send_all(&commands).await
+        })
+    }
+
+    fn postpone<'a>(&'a self, job: &'a Job, pause: Duration, reason: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            commands.atomic().cmd("HSET").arg(&self.errors).arg(&job.id).arg(reason).ignore();
+            // What is left of its lease is the pause.
+            let idle = LEASE.saturating_sub(pause);
+            commands.add_command(self.claim_again(&[&job.id], idle, job.attempts)).ignore();
+            self.send_all(&commands).await
+        })
+    }
+
+    fn bury<'a>(&'a self, job: &'a Job, reason: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            commands.atomic().cmd("HSET").arg(&self.dead).arg(&job.id).arg(reason).ignore();
+            commands.cmd("HDEL").arg(&self.errors).arg(&job.id).ignore();
+            commands.cmd("XACK").arg(&self.jobs).arg(GROUP).arg(&job.id).ignore();
+            self.send_all(&commands).await
+        })
+    }
+
+    fn depth(&self) -> Answer<'_, Depth> {
+        Queue::depth(self)
+    }
+
+    fn metrics(&self) -> &QueueMetrics {
+        &self.metrics
+    }
+
+    fn added(&self) -> &Notify {
+        &self.added
+    }
+}
+
+fn job(entry: &StreamId, attempts: i32) -> Job {
+    Job { id: entry.id.clone(), payload: entry.get("payload").unwrap_or_default(), attempts }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether this is like the ids that Redis gives: milliseconds since 1970, and a number.
+fn is_id(text: &str) -> bool {
+    text.split_once('-')
+        .is_some_and(|(time, number)| time.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
+}
+
+/// The age of an entry, at this time of Redis in seconds.
+fn age(id: &str, now_seconds: u64) -> f64 {
+    let put = id.split_once('-').and_then(|(time, _)| time.parse().ok()).unwrap_or(0_u64);
+    Duration::from_secs(now_seconds).saturating_sub(Duration::from_millis(put)).as_secs_f64()
+}
+
+fn unreachable(error: RedisError) -> Problem {
+    Problem::unavailable("The queue is unreachable or busy; the same request may succeed later.", 1)
+        .cause(error)
+}
+
+fn has_no_group(problem: &Problem) -> bool {
+    problem.cause_chain().is_some_and(|cause| cause.contains("NOGROUP"))
+}

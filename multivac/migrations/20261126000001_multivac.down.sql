@@ -1,0 +1,3 @@
+drop schema multivac cascade;
+-- Another service of this database may use the table.
+delete from public.jobs where queue = 'multivac';

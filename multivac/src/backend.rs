@@ -1,0 +1,101 @@
+//! The queue and the store that the settings name.
+
+use std::sync::Arc;
+
+use chassis::{
+    Exit, Failure,
+    embedded::EmbeddedFile,
+    exit::OrFail,
+    jobs::{FileQueue, PostgresQueue, Queue},
+    postgres::{self, Pool},
+};
+use sqlx::migrate::Migrator;
+
+use crate::{
+    settings::Settings,
+    store::{FileStore, PostgresStore, Store},
+};
+
+/// The name of the queue, where others may share its server.
+const QUEUE: &str = "multivac";
+
+/// The schema, compiled in. A database with other migrations is accepted: those of a newer release, so that it can be
+/// rolled back, and those of another service.
+pub static MIGRATOR: Migrator = {
+    let mut migrator = sqlx::migrate!();
+    migrator.ignore_missing = true;
+    migrator
+};
+
+/// What requests and workers share; cheap to clone.
+#[derive(Clone)]
+pub struct Backend {
+    /// Where data waits.
+    pub queue: Arc<dyn Queue>,
+    /// Where it ends.
+    pub store: Arc<dyn Store>,
+    /// Whether both are in a file, which this process alone can use.
+    pub is_file: bool,
+    pools: Vec<Pool>,
+}
+
+impl Backend {
+    /// Opens what the settings name. A server that does not answer is no reason to fail; a file that cannot be opened
+    /// and a database that lacks migrations are.
+    pub async fn open(settings: &Settings) -> Result<Self, Failure> {
+        if !settings.database.is_configured() {
+            return Self::open_file(settings);
+        }
+        let database = &settings.database;
+        let pool = |name, size| -> Result<Pool, Failure> {
+            let options = database.primary().map_err(postgres::failure_of)?.application_name(name);
+            Ok(Pool::new(database, options, size, database.statement_timeout_seconds))
+        };
+        let store = pool("multivac", database.pool_size)?;
+        postgres::check_schema(&store, database, &MIGRATOR, "multivac").await?;
+        let mut pools = vec![store.clone()];
+        let queue: Arc<dyn Queue> = if settings.redis.is_configured() {
+            Arc::new(settings.redis.queue(QUEUE)?)
+        } else {
+            let workers = pool("multivac work", settings.worker.count)?;
+            pools.push(workers.clone());
+            Arc::new(PostgresQueue::new(QUEUE, store.clone(), workers))
+        };
+        Ok(Self { queue, store: Arc::new(PostgresStore(store)), is_file: false, pools })
+    }
+
+    fn open_file(settings: &Settings) -> Result<Self, Failure> {
+        let path = &settings.store.file;
+        let unusable = || {
+            format!("cannot open {}; one process alone can use it: a server that runs has it", path.display())
+        };
+        let file =
+            EmbeddedFile::open(path, settings.store.cache_bytes).or_fail(Exit::Unavailable, unusable)?;
+        let store = FileStore::new(file.clone()).or_fail(Exit::Unavailable, unusable)?;
+        Ok(Self {
+            queue: Arc::new(FileQueue::new(file)),
+            store: Arc::new(store),
+            is_file: true,
+            pools: Vec::new(),
+        })
+    }
+
+    /// Closes the connections.
+    pub(crate) async fn close(&self) {
+        for pool in &self.pools {
+            pool.close().await;
+        }
+    }
+
+    /// Whether requests can be answered now; if not, what does not answer.
+    pub(crate) async fn ready(self) -> Result<(), String> {
+        let (queue, store) = tokio::join!(self.queue.depth(), self.store.get(None));
+        for (name, problem) in [("the queue", queue.err()), ("the store", store.err())] {
+            if let Some(problem) = problem {
+                tracing::warn!(cause = problem.cause_chain(), "{name} does not answer");
+                return Err(format!("{name} does not answer"));
+            }
+        }
+        Ok(())
+    }
+}

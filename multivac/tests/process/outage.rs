@@ -1,0 +1,158 @@
+//! Redis or PostgreSQL away: 503 with `Retry-After`, and recovery by itself.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use multivac::backend::MIGRATOR;
+use reqwest::{Client, Response};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::{
+    net::{TcpListener, TcpStream, UnixStream},
+    time::sleep,
+};
+
+use crate::{
+    client, serve,
+    support::{Place, until},
+    work,
+};
+
+async fn post(client: &Client, url: &str, text: &str) -> Response {
+    client.post(format!("{url}/multivac/data")).json(&json!({"data": text})).send().await.unwrap()
+}
+
+#[track_caller]
+fn expect_away(answer: &Response) {
+    assert_eq!(answer.status(), 503);
+    let seconds: u32 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{seconds}");
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+async fn answer(client: &Client, url: &str) -> String {
+    client.get(format!("{url}/multivac")).send().await.unwrap().text().await.unwrap()
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn redis_may_go_and_come_back(pool: PgPool) {
+    let Some(mut place) = Place::redis(&pool) else { return };
+    let (server, worker, client) = (serve(&place, &[]), work(&place, &[]), client());
+    let url = &server.url;
+    assert_eq!(post(&client, url, "before").await.status(), 200);
+    until("it is stored", async || answer(&client, url).await == "before").await;
+    place.redis.as_mut().unwrap().kill();
+    expect_away(&post(&client, url, "refused").await);
+    assert_eq!(answer(&client, url).await, "before", "reads do not need the queue");
+    expect_away(&client.get(format!("{url}/readyz")).send().await.unwrap());
+    worker.wait_for_log("worker cannot work; retrying");
+    place.redis.as_mut().unwrap().start_again();
+    until("posts are accepted", async || post(&client, url, "after").await.status() == 200).await;
+    client.delete(format!("{url}/multivac/zzz")).send().await.unwrap();
+    until("it is stored", async || answer(&client, url).await == "after").await;
+    worker.wait_for_log("worker works again");
+    until("the server is ready", async || {
+        client.get(format!("{url}/readyz")).send().await.unwrap().status() == 200
+    })
+    .await;
+}
+
+/// A way to PostgreSQL that can be cut.
+struct Way {
+    port: u16,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Way {
+    async fn to(pool: &PgPool) -> Self {
+        let options = pool.connect_options();
+        let folder = options.get_socket().cloned();
+        let (host, port) = (options.get_host().to_owned(), options.get_port());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = Self { port: listener.local_addr().unwrap().port(), is_cut: Arc::default() };
+        let is_cut = Arc::clone(&way.is_cut);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (is_cut, folder, host) = (Arc::clone(&is_cut), folder.clone(), host.clone());
+                tokio::spawn(async move {
+                    let cut = async {
+                        while !is_cut.load(Ordering::SeqCst) {
+                            sleep(Duration::from_millis(5)).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = cut => {}
+                        () = carry(stream, folder, &host, port) => {}
+                    }
+                });
+            }
+        });
+        way
+    }
+}
+
+async fn carry(mut from: TcpStream, folder: Option<PathBuf>, host: &str, port: u16) {
+    let folder = folder.or_else(|| host.starts_with('/').then(|| host.into()));
+    if let Some(folder) = folder {
+        let mut to = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+    } else {
+        let mut to = TcpStream::connect((host, port)).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn postgres_may_go_and_come_back(pool: PgPool) {
+    for place in [Some(Place::postgres(&pool)), Place::redis(&pool)].into_iter().flatten() {
+        let way = Way::to(&pool).await;
+        let options = pool.connect_options();
+        let url = format!(
+            "postgres://{}@127.0.0.1:{}/{}?sslmode=disable",
+            options.get_username(),
+            way.port,
+            options.get_database().unwrap()
+        );
+        let by_way = [("DATABASE_URL", url.as_str())];
+        let (server, worker, client) = (serve(&place, &by_way), work(&place, &by_way), client());
+        let url = &server.url;
+        assert_eq!(post(&client, url, "before").await.status(), 200);
+        until("it is stored", async || answer(&client, url).await == "before").await;
+        way.is_cut.store(true, Ordering::SeqCst);
+        until("it is noticed", async || {
+            client.get(format!("{url}/multivac")).send().await.unwrap().status() == 503
+        })
+        .await;
+        expect_away(&client.get(format!("{url}/multivac")).send().await.unwrap());
+        expect_away(&client.delete(format!("{url}/multivac/zzz")).send().await.unwrap());
+        let during = post(&client, url, "during").await;
+        if place.name == "redis" {
+            assert_eq!(during.status(), 200, "the queue is there");
+        } else {
+            expect_away(&during);
+        }
+        worker.wait_for_log("retrying");
+        way.is_cut.store(false, Ordering::SeqCst);
+        until("the answer is back", async || answer(&client, url).await == "before").await;
+        client.delete(format!("{url}/multivac/zzz")).send().await.unwrap().error_for_status().unwrap();
+        assert_eq!(post(&client, url, "after").await.status(), 200);
+        let backend = place.open().await;
+        until("all is done", async || backend.queue.depth().await.unwrap().waiting == 0).await;
+        assert_eq!(backend.queue.depth().await.unwrap().dead, 0, "an outage is no failure");
+        let mut stored = Vec::new();
+        while let Some(text) = backend.store.get(None).await.unwrap() {
+            stored.push(text);
+            assert!(backend.store.delete(None).await.unwrap());
+        }
+        stored.sort();
+        // In any order: what met the outage waits a second for its next attempt.
+        assert_eq!(stored, if place.name == "redis" { vec!["after", "during"] } else { vec!["after"] });
+    }
+}
