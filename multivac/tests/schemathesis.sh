@@ -33,7 +33,7 @@ for _ in {1..100}; do
   sleep 0.1
 done
 "$venv/bin/schemathesis" run "http://127.0.0.1:$port/openapi.json" --auth fuzz:fuzz \
-  --max-examples "${MULTIVAC_FUZZ_EXAMPLES:-2500}" --seed 1 --workers 2 --suppress-health-check all \
+  --max-examples "${MULTIVAC_FUZZ_EXAMPLES:-2500}" --seed 1 --workers 1 --suppress-health-check all \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
 if grep -h '"status":5' "$directory"/*.log; then
   echo "multivac answered with a server error" >&2
