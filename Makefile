@@ -1,4 +1,4 @@
-# The commands of this project. Each job of CI runs one of these recipes; .ci/run runs them one after the other.
+# The commands of this project. Each job of .github/workflows/ci.yml runs one of them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +15,7 @@ help: ## List the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl-C stops all)
+run: ## Start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl-C stops both)
 	$(CARGO) build --locked --release -p rates
 	db/private_postgres.sh -- db/serve_sample.sh target/release/rates
 
@@ -39,7 +39,7 @@ lint-images: ## Check the Dockerfiles and the workflows
 	.run/lint/bin/zizmor --offline --persona auditor .github/workflows
 
 .PHONY: hooks-test
-hooks-test: ## Test the load and push scripts (with a real PostgreSQL and a mock ECR)
+hooks-test: ## Test load_postgres_dump.sh, build_push_docker_image.sh and db/private_postgres.sh (needs bats)
 	$(CARGO) build --locked -p rates
 	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/hooks/requirements.txt
 	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks db/tests

@@ -8,11 +8,12 @@ usage: load_postgres_dump.sh [options] HOST PORT USER [PASSWORD] DATABASE [DUMP]
 Creates the database if it does not exist, migrates its schema, loads the dump and verifies the result. Loads all rows
 or none. Rejects a database that already contains prices, unless --replace is given.
 
-  HOST              host name, address, or directory of a unix socket
-  PASSWORD          avoid: other users of this machine can read it in the process list. If omitted, the password comes
-                    from PGPASSWORD or a password file (PGPASSFILE, ~/.pgpass)
+  HOST              host name, address, or directory of a Unix socket
+  PASSWORD          better omitted: other users of this machine can read it in the process list. Without it, the password
+                    is that of PGPASSWORD or of a password file (PGPASSFILE, ~/.pgpass)
   DUMP              pg_dump output with the tables regions, ports and prices: plain, gzipped or in custom format
-                    (default: db/rates.sql). Of five arguments, the last is the DUMP if it contains a dot or a slash
+                    (default: db/rates.sql). The last of five arguments is DUMP if it contains a dot or a slash, else
+                    DATABASE
   --replace         replace the existing prices in one step; readers see the old prices until it has succeeded
   --password-stdin  read the password from standard input
   -h, --help        print this text
@@ -166,7 +167,12 @@ if ! refusal=$(psql -X -w -q -c 'select' 2>&1 >/dev/null); then
 fi
 run_rates migrate || die "cannot migrate the schema of $where; no prices were changed"
 say "loading $dump into $where"
-load || die "nothing was loaded into $where; the message above says why"
+load || {
+  advice=''
+  [[ ${#replace[@]} -gt 0 || $(psql -X -w -q -A -t -c 'select exists (select from prices)' 2>/dev/null) != t ]] ||
+    advice='; to replace its prices, use --replace'
+  die "nothing was loaded into $where$advice"
+}
 run_rates verify || die "the rollup of $where differs from its prices; correct it with: rates rebuild"
 psql -X -w -q -A -t -v ON_ERROR_STOP=1 -c "
   select format('%s regions, %s ports, %s prices on %s days from %s to %s',

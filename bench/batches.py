@@ -1,4 +1,4 @@
-"""What it costs to take prices in: batches over HTTP against `psql \\copy`, the memory of a large one, and reads meanwhile."""
+"""The cost of storing prices: batches over HTTP against `psql \\copy`, the memory of a large batch, and reads meanwhile."""
 
 import http.client
 import os

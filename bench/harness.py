@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import time
@@ -10,14 +11,15 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-URL = os.environ["DATABASE_URL"]
+# Set by db/private_postgres.sh. Benchmarks without a database leave it empty.
+URL = os.environ.get("DATABASE_URL", "")
 BIN = os.environ.get("PRIVATE_POSTGRES_BIN", "")
 RATES = ROOT / "target/release/rates"
 CONSTANT = ROOT / "target/release/examples/constant"
 VENV = ROOT / ".run/bench"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-CONNECTIONS = 16
+CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "16"))
 BROWSER = ("Accept-Encoding: gzip, deflate, br, zstd",)
 PORTS = {"orig_code": "CNGGZ", "dest_code": "EETLL"}
 REGIONS = {"orig_code": "asia", "dest_code": "europe"}
@@ -39,9 +41,10 @@ def psql(sql, name="rates"):
 
 
 class Server:
-    """A process that answers on a port, on given processors."""
+    """A process that listens on a port, on given processors. It has started when it answers `ready` with a status below
+    400 or, without `ready`, when it accepts a connection."""
 
-    def __init__(self, command, port, cpus, environment=None, cwd=ROOT):
+    def __init__(self, command, port, cpus, environment=None, cwd=ROOT, ready=path(PORTS)):
         self.port = port
         self.process = subprocess.Popen(
             ["taskset", "-c", cpus, *map(str, command)],
@@ -50,7 +53,10 @@ class Server:
         )
         for _ in range(400):
             try:
-                self.get(path(PORTS))
+                if ready:
+                    self.get(ready)
+                else:
+                    socket.create_connection(("127.0.0.1", port)).close()
                 return
             except OSError:
                 time.sleep(0.05)
@@ -83,14 +89,14 @@ def rates(port, cpus="0,1", name="rates", log="warn", cache=True):
     )
 
 
-def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1, headers=()):
-    """Requests per second, and p50 and p99 in milliseconds."""
+def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=1, headers=(), script=None):
+    """Requests per second, and p50 and p99 in milliseconds. `script` is a file in Lua that makes the requests."""
     out = subprocess.run(
         ["taskset", "-c", cpus, "wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds or SECONDS:g}s", "--latency",
-         *(f"-H{header}" for header in headers), f"http://127.0.0.1:{server.port}{uri}"],
+         *(f"-H{header}" for header in headers), *(("-s", script) if script else ()), f"http://127.0.0.1:{server.port}{uri}"],
         text=True, check=True, stdout=subprocess.PIPE,
     ).stdout
-    if "Non-2xx" in out:
+    if "Non-2xx" in out or "Socket errors" in out:
         raise SystemExit(out)
     unit = {"us": 0.001, "ms": 1, "s": 1000}
 
@@ -122,18 +128,25 @@ def interleaved(*measures, rounds=ROUNDS):
 
 
 class Table:
-    """What is printed and written."""
+    """The results: printed as they are measured, and as a table in Markdown."""
 
     def __init__(self):
         self.rows = []
 
     def add(self, what, ours, theirs, ratio, goal, met):
-        """`met` is none where there is no goal."""
-        told = {True: "yes", False: "**no**", None: ""}[met]
-        self.rows.append((what, ours, theirs, ratio, goal, told))
-        print(f"{what}: {ours} / {theirs} = {ratio} (goal {goal or 'none'}, met: {told})", flush=True)
+        """`met` is None if there is no goal."""
+        verdict = {True: "yes", False: "**no**", None: ""}[met]
+        self.rows.append((what, ours, theirs, ratio, goal, verdict))
+        print(f"{what}: {ours} / {theirs} = {ratio} (goal {goal or 'none'}, met: {verdict})", flush=True)
 
     def speed(self, what, ours, theirs, goal=None):
         ratio = ours["rate"] / theirs["rate"]
         shown = [f"{one['rate']:,.0f}/s" + (f" (p50 {one['p50']:.2f}, p99 {one['p99']:.2f} ms)" if "p50" in one else "") for one in (ours, theirs)]
         self.add(what, *shown, f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}", f"≥ {goal:g}" if goal else "", ratio >= goal if goal else None)
+
+    def markdown(self):
+        return [
+            "| What | Ours | Theirs | Ratio | Goal | Met |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(f"| {' | '.join(row)} |" for row in self.rows),
+        ]

@@ -1,4 +1,4 @@
-"""What is asked without a rollup, in one recursive query or as the rivals do, and how they make a day of it."""
+"""The queries without a rollup: one recursive query, and those of the Flask and FastAPI servers."""
 
 RATES = """
 with recursive below_origin as (

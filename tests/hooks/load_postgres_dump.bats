@@ -73,9 +73,9 @@ setup() {
   here=(127.0.0.1 "$PGPORT" owner)
 }
 
-# What the server says, past the script and its variables.
+# Runs a statement without the script and its variables. On standard input: it may contain a password.
 ask() { # DATABASE STATEMENT
-  PGPASSWORD=$PASSWORD psql -X -A -t -h 127.0.0.1 -U owner -d "$1" -c "$2"
+  PGPASSWORD=$PASSWORD psql -X -q -A -t -h 127.0.0.1 -U owner -d "$1" <<<"$2"
 }
 
 prices_in() { ask "$1" 'select count(*) || $$ $$ || sum(price) from prices'; }
@@ -129,7 +129,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   run "$SCRIPT" "${here[@]}" "$database" "$BATS_TEST_TMPDIR/other.sql"
   [ "$status" -ne 0 ]
   contains "already holds prices"
-  contains "--replace"
+  contains "to replace its prices, use --replace"
   [ "$(prices_in "$database")" = "2 300" ]
 }
 
@@ -147,6 +147,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   run "$SCRIPT" --replace "${here[@]}" "$database" "$BATS_TEST_TMPDIR/broken.sql"
   [ "$status" -ne 0 ]
   contains "nothing was loaded"
+  lacks "use --replace"
   [ "$(prices_in "$database")" = "2 300" ]
 }
 
@@ -155,6 +156,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   run "$SCRIPT" "${here[@]}" "$database" "$BATS_TEST_TMPDIR/cut.sql"
   [ "$status" -ne 0 ]
   contains "nothing was loaded"
+  lacks "--replace"
   [ "$(ask "$database" 'select count(*) from prices')" = 0 ]
 }
 
@@ -255,11 +257,11 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
 
 @test "makes the role for the service, which may change prices and not the schema" {
   DB_APP_USER=app DB_APP_PASSWORD=app-password load_small
-  run env PGPASSWORD=app-password psql -X -A -t -h 127.0.0.1 -U app -d "$database" -c 'select count(*) from prices'
+  PGPASSWORD=app-password run psql -X -A -t -h 127.0.0.1 -U app -d "$database" -c 'select count(*) from prices'
   [ "$status" -eq 0 ]
   [ "$output" = 2 ]
   for forbidden in 'drop table prices' 'truncate prices' 'delete from regions' 'create table public.mine ()'; do
-    run env PGPASSWORD=app-password psql -X -h 127.0.0.1 -U app -d "$database" -c "$forbidden"
+    PGPASSWORD=app-password run psql -X -h 127.0.0.1 -U app -d "$database" -c "$forbidden"
     [ "$status" -ne 0 ] || break
   done
   [ "$status" -ne 0 ]

@@ -93,7 +93,9 @@ for name, service in json.load(sys.stdin)["services"].items():
   [ "${#output}" -eq 32 ]
   password=$output
   for given in "$password" "not-$password"; do
-    run docker compose exec -T --env PGPASSWORD="$given" database psql -X -A -t -h database -U rates -c 'select 1'
+    # On standard input: every user of the machine can read arguments.
+    run docker compose exec -T database sh -c \
+      'read -r PGPASSWORD; export PGPASSWORD; exec psql -X -A -t -h database -U rates -c "select 1"' <<<"$given"
     [ "$output" = 1 ] || break
   done
   [ "$given" = "not-$password" ]

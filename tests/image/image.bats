@@ -33,8 +33,8 @@ setup_file() {
   echo "# built${REGISTRY:+, pushed and pulled} in $SECONDS s" >&3
 
   docker network create "$NAME" >/dev/null
-  docker run --detach --name "$NAME-database" --network "$NAME" --network-alias database --env POSTGRES_USER=rates \
-    --env POSTGRES_PASSWORD="$PGPASSWORD" postgres:17-bookworm >/dev/null
+  POSTGRES_PASSWORD=$PGPASSWORD docker run --detach --name "$NAME-database" --network "$NAME" --network-alias database \
+    --env POSTGRES_USER=rates --env POSTGRES_PASSWORD postgres:17-bookworm >/dev/null
   # By TCP: on the socket a server answers that only initialises the data.
   for _ in {1..300}; do
     ! docker exec "$NAME-database" pg_isready --quiet --host 127.0.0.1 || break
@@ -48,7 +48,8 @@ start_registry() {
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   REGISTRY=127.0.0.1:$port
   # bcrypt is the one hash that the registry takes.
-  perl -e 'print "pusher:", crypt("push-password", "\$2y\$05\$" . "abcdefghijklmnopqrstuu"), "\n"' >"$DIRECTORY/htpasswd"
+  perl -ne 'chomp; print "pusher:", crypt($_, "\$2y\$05\$" . "abcdefghijklmnopqrstuu"), "\n"' <<<push-password \
+    >"$DIRECTORY/htpasswd"
   cat >"$DIRECTORY/registry.yml" <<CONFIG
 version: 0.1
 log: { level: error }
@@ -130,8 +131,8 @@ run_rates() { # NAME DOCKER-OPTIONS... -- ARGUMENTS...
     shift
   done
   shift
-  docker run --name "$NAME-$name" --network "$NAME" "${HARDENED[@]}" --env DB_HOST=database --env DB_NAME=rates \
-    --env DB_USER=rates --env DB_PASSWORD="$PGPASSWORD" "${options[@]}" "${RUN_IMAGE:-$IMAGE}" "$@"
+  DB_PASSWORD=$PGPASSWORD docker run --name "$NAME-$name" --network "$NAME" "${HARDENED[@]}" --env DB_HOST=database \
+    --env DB_NAME=rates --env DB_USER=rates --env DB_PASSWORD "${options[@]}" "${RUN_IMAGE:-$IMAGE}" "$@"
 }
 
 ask() { docker exec "$NAME-database" psql -X -A -t -U rates -c "$1"; }
