@@ -12,8 +12,8 @@ to standard error. If the tag already exists in the registry, nothing is built o
   --service NAME    service to build, a member of the workspace (default: rates)
   --tag TAG         tag (default: the commit; with --dump also the dump's checksum)
   --platform P      platform to build for: linux/arm64, or linux/amd64,linux/arm64
-  --dump FILE       add a plain dump, gzipped or not, to the image as /dump.sql, so that a one-off task next to the
-                    database can run `load --if-empty /dump.sql`
+  --dump FILE       add a plain dump, gzipped or not, to the image as /dump.sql, for a task that runs
+                    `load --if-empty /dump.sql` in the database's network
   --allow-dirty     build even if the working tree differs from the commit; the tag ends in -dirty and the time
   -h, --help        print this text
 

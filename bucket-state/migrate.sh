@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Writes backend.hcl for the bucket that this root made, and moves this root's own state into it.
+# Writes backend.hcl for the state bucket, and moves the state of this directory into the bucket.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: migrate.sh [-backend-config=SETTING...]
 
-Run once, after the first terraform apply here. Writes backend.hcl (for this and every other root) and backend.tf (so
-that this root uses it), then copies terraform.tfstate into the bucket as bucket-state.tfstate. The copies left here
-can be deleted once `terraform plan` shows no changes. Running it again changes nothing.
+Run it once, after the first terraform apply in bucket-state. It writes backend.hcl, which every terraform init uses, and
+backend.tf for bucket-state itself. Then it copies bucket-state's terraform.tfstate into the bucket. Delete the local
+terraform.tfstate files when `terraform plan` shows no changes. Running it again changes nothing.
+
+Arguments go to terraform init.
 TEXT
 }
 

@@ -23,7 +23,7 @@ variable "region" {
 }
 
 variable "old_version_days" {
-  description = "Days to keep earlier versions of a state, which is how long a mistake can be undone."
+  description = "Days to keep earlier versions of a state. Within this time a mistake can be undone."
   type        = number
   default     = 90
   nullable    = false
@@ -35,7 +35,7 @@ variable "old_version_days" {
 }
 
 variable "lock_table" {
-  description = "Whether to make a DynamoDB table for locks as well, for teams with Terraform before 1.11. While moving, both can be set, and both locks are taken."
+  description = "Whether to create a DynamoDB table for locks, which Terraform before 1.11 needs. During an upgrade a backend can use both locks, S3's and the table."
   type        = bool
   default     = false
   nullable    = false

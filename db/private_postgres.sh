@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command with a PostgreSQL server of its own beside it. See --help.
+# Runs a command with a private PostgreSQL server. See --help.
 set -euo pipefail
 
 usage() {
@@ -9,15 +9,15 @@ Usage: db/private_postgres.sh [--fast] [--] COMMAND [ARG...]
 Starts a PostgreSQL server, runs COMMAND with DATABASE_URL pointing at it, and stops the server when COMMAND ends. The
 server listens on no TCP port, only on a Unix socket that no other user can reach. Its data is kept in .run/postgres.
 
---fast gives a throw-away server for tests: empty at the start, deleted at the end, not safe against a power cut (fsync
-off). Any number can run side by side.
+--fast starts a temporary server for tests: empty at the start, deleted at the end, and with fsync off, so a power cut
+can lose data. Any number of them can run at the same time.
 
 If DATABASE_URL is already set, no server is started. COMMAND also gets PGHOST, PGPORT, PGUSER (a superuser) and PGDATABASE;
 the caller's other PG* variables are removed.
 
 The server's programs are those in PRIVATE_POSTGRES_BIN, or beside `postgres` on the PATH, or the newest in
-/usr/lib/postgresql. If there are none, apt-get installs them where that needs no password (root or `sudo -n`), without
-creating a system server. For root, the server runs as the user postgres. If that user cannot enter the checkout, the data
+/usr/lib/postgresql. If there are none, apt-get installs them, without creating a system server. That needs root, or sudo
+without a password. For root, the server runs as the user postgres. If that user cannot enter the checkout, the data
 is kept in that user's home directory.
 
 Exit status: that of COMMAND, or 64 (wrong usage), 69 (no PostgreSQL), 70 (the server does not start), 73 (the data belongs

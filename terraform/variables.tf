@@ -1,7 +1,7 @@
 # Settings for operators. Only environment, image_tag and, outside eu-west-1, region are required.
 
 variable "environment" {
-  description = "Which environment this is, for example dev, staging or prod. Part of every name. prod is protected by default; see protected."
+  description = "Name of the environment, for example dev, staging or prod. Part of every resource name. prod is protected by default; see protected."
   type        = string
   nullable    = false
 
@@ -24,7 +24,7 @@ variable "region" {
 }
 
 variable "image_tag" {
-  description = "Tag of the images to run, immutable: the commit. With run_hooks = false it can be a digest, sha256:…."
+  description = "Tag of the images to run: the commit. Tags cannot be overwritten. With run_hooks = false it can also be a digest, sha256:…."
   type        = string
   nullable    = false
 
@@ -52,13 +52,13 @@ variable "run_hooks" {
 }
 
 variable "dump_file" {
-  description = "Dump to load into a database without prices, relative to this directory; null for an empty database. Only used by the hooks."
+  description = "Dump that the hooks load if the database has no prices. Relative to this directory; null loads nothing."
   type        = string
   default     = "../db/rates.sql"
 }
 
 variable "name" {
-  description = "Prefix of every name. Use different names for several instances in one account."
+  description = "Prefix of every resource name. To run several instances of an environment in one account, give each another name."
   type        = string
   default     = "rates"
   nullable    = false
@@ -70,7 +70,7 @@ variable "name" {
 }
 
 variable "protected" {
-  description = "Whether the database and the load balancer are protected against deletion, a final snapshot is taken, and changes to the database wait for the maintenance window. By default only in prod."
+  description = "If true, the database and the load balancer cannot be deleted, a final snapshot is taken, and changes to the database wait for the maintenance window. Default: true in prod, else false."
   type        = bool
   default     = null
 }
@@ -128,9 +128,11 @@ variable "database" {
 
 variable "services" {
   description = <<-EOT
-    The services to run, by name. The image is this project's `repository` (by default the service's name) at image_tag, or another
-    `image`. The load balancer sends it requests for `paths` or `hosts`, lower `priority` first; with neither it is a worker.
-    `database`, `redis` and `volume` give it access to these; `migrate` runs its own migrations after those of rates; `secrets` maps variables to ARNs in Secrets Manager.
+    The services to run, by name. `repository` names the program of this project to run at image_tag (default: the service's
+    name); `image` runs another image instead. The load balancer sends a service the requests for its `paths` or `hosts`; if
+    several services match, the lowest `priority` gets them. A service with neither is a worker. `database` and `redis` give
+    access to these, and `volume` is the path of a persistent directory. `migrate` runs the
+    program's own migrations after those of rates. `secrets` maps environment variables to ARNs in Secrets Manager.
   EOT
   type = map(object({
     image       = optional(string)
@@ -225,7 +227,7 @@ variable "architecture" {
 }
 
 variable "redis" {
-  description = "A key-value store for services with redis = true: node type, number of replicas, days to keep snapshots. Null for none."
+  description = "The Redis-compatible store for services with redis = true: node type, number of replicas, and days to keep snapshots. Null creates none."
   type = object({
     node_type     = optional(string, "cache.t4g.micro")
     replicas      = optional(number, 0)
@@ -254,7 +256,7 @@ variable "exec" {
 }
 
 variable "observability" {
-  description = "Recipients of alarms (emails), thresholds of alarms, days to keep logs, Container Insights, the collector's image (null for none; it adds the services' own metrics and traces, and the alarms on stale data and failed batches) and the account's monthly budget in dollars (0 for none)."
+  description = "E-mail addresses that get alarms; thresholds of alarms; days to keep logs; Container Insights; the image of an OpenTelemetry collector, without which there are no traces, no metrics from the services themselves and no alarms on stale data and failed batches; and the account's monthly budget in dollars (0 for none)."
   type = object({
     emails             = optional(set(string), [])
     p99_seconds        = optional(number, 1)

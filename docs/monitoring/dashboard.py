@@ -143,8 +143,8 @@ ROWS = [
     Panel("Age of the data", "Time since prices or places last changed. The line is the limit of RatesDataOld, three "
           "days.",
           "s", 8, [(DATA_AGE, "age")], above(2 * DAY, 3 * DAY)),
-    Panel("Batches per hour", "How batches of prices ended. Rejected: faults in the supplier's content. Failed: the "
-          "fault is ours (BatchesFailed).",
+    Panel("Batches per hour", "How batches of prices ended. Rejected: errors in the supplier's content. Failed: "
+          "errors in the service (BatchesFailed).",
           "short", 24, [(f"sum(increase(rates_batches_{metric}_total{JOB}[1h]))", legend) for metric, legend in
                         (("done", "stored"), ("refused", "rejected"), ("failed", "failed"))]),
 

@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# Gives a database user a password: made by AWS and kept by AWS.
+# Sets the password of a database user: AWS generates and stores it.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: database_password.sh --secret ARN --username NAME [--instance ID] [--rotate] [--poll SECONDS]
 
-Puts {"username", "password"} with a password of 40 random characters into the secret, unless it holds one already;
-with --rotate also when it does. With --instance the user is that machine's master user, and RDS is told first. Any other
-user learns of it from the next migration task, and tasks read it when they start: after a rotation run the migration,
-then force a new deployment (docs/aws.md has the steps).
+Generates a password of 40 random characters and stores it in the secret, as JSON with the keys username and password. If
+the secret already contains a password, nothing is changed, unless --rotate is given.
+
+With --instance, the user is the master user of that RDS instance, and the password is set in RDS first. For any other
+user, the next migration task sets it in the database, and services read it when they start. So after a rotation, run the
+migration and then force a new deployment; docs/aws.md has the steps.
+
+  --secret ARN      secret in Secrets Manager
+  --username NAME   database user
+  --instance ID     RDS instance whose master user this is
+  --rotate          replace an existing password
+  --poll SECONDS    time between two looks at the instance (default: 5)
 
 The password is never an argument, never on disk and never printed. Region and credentials come from the environment,
 as for the aws command. `terraform output database_passwords` prints the arguments.

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Applies the configuration with one image tag and makes sure that what was asked for is what runs.
+# Applies the configuration with an image tag, and checks that every service runs that tag.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: deploy.sh --var-file FILE --tag TAG [TERRAFORM ARGUMENT...]
 
-terraform apply with the environment's file and the images' tag (the hooks build, push, migrate and load), then every
-service's rollout is followed by its deployment id. Further arguments go to terraform apply, for example -auto-approve.
-Run terraform init first; docs/aws.md has the command.
+Runs terraform apply, whose hooks build and push the images, migrate the database and load the dump. Then waits for the
+deployment of every service, and fails if one fails or is rolled back.
+
+  --var-file FILE   settings of the environment: environments/dev.tfvars
+  --tag TAG         tag of the images
+
+Further arguments go to terraform apply, for example -auto-approve. Run terraform init first; docs/aws.md has the command.
 TEXT
 }
 

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Takes an environment down: a last snapshot of its database, its protection off, everything gone.
+# Deletes an environment: takes a last snapshot of its database, turns the protection off, and destroys everything.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: destroy.sh --var-file FILE --yes NAME [--no-snapshot] [TERRAFORM ARGUMENT...]
 
-NAME is the environment's full name, such as rates-dev, and must be the one in the state: so that nobody takes down
-what they did not mean to. The snapshot is named NAME-last-DATE and stays until it is deleted by hand. Further
-arguments go to both terraform apply (which turns the protection off) and terraform destroy.
+Takes a snapshot of the database, turns the protection against deletion off, and deletes the environment with its data.
+
+  --var-file FILE   settings of the environment: environments/dev.tfvars
+  --yes NAME        full name of the environment, such as rates-dev. It must be the name in the state, so that nobody
+                    deletes another environment by mistake
+  --no-snapshot     take no snapshot. Otherwise it is named NAME-last-DATE, and stays until you delete it
+
+Further arguments go to both terraform apply (which turns the protection off) and terraform destroy.
 TEXT
 }
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Puts a service back to the task definition it ran before, at once and without Terraform.
+# Returns a service to its previous task definition, at once and without Terraform.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: rollback.sh --cluster NAME --service NAME [--to REVISION] [--timeout SECONDS] [--poll SECONDS]
 
-Deploys the revision before the current one (or the one named, as FAMILY:NUMBER or ARN), follows the deployment by its
-id, and prints the image that now runs. No image is built and no migration is undone: a service accepts a database
-with newer migrations than its own. Then say the same image_tag in the next terraform apply, or it will deploy the bad
-one again.
+Deploys the previous revision of the task definition, waits for the deployment, and prints the image that now runs. No
+image is built and no migration is undone: a service accepts a database with newer migrations than its own. Use the
+printed tag as image_tag in the next terraform apply, or that will deploy the bad image again.
+
+  --to REVISION     deploy this revision instead, as FAMILY:NUMBER or ARN
+  --timeout SECONDS fail if the deployment takes longer (default: 900)
+  --poll SECONDS    time between two looks at the deployment (default: 10)
 TEXT
 }
 

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Runs a one-off Fargate task to its end, shows its log while it runs, and fails when it fails.
+# Runs a one-off Fargate task, shows its log while it runs, and exits with its exit code.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: run_task.sh --cluster NAME --task-definition ARN --subnets ID,ID --security-group ID [--timeout SECONDS] [--poll SECONDS]
 
-Starts the task definition once in the private subnets, waits until it stops, prints what its container "app" logged
-and exits with the container's exit code; 1 when it never started or did not end within --timeout (1800), in which
-case it is stopped. Region and credentials come from the environment, as for the aws command.
-`terraform output one_off_tasks` prints the arguments.
+Runs one task and prints the log of its container "app". Exits with the exit code of that container, or with 1 if the
+task did not start or was stopped after the timeout.
+
+  --cluster NAME, --task-definition ARN, --subnets ID,ID, --security-group ID
+                    what to run and where. `terraform output one_off_tasks` prints these arguments
+  --timeout SECONDS stop the task after this time (default: 1800)
+  --poll SECONDS    time between two looks at the task (default: 5)
+
+Region and credentials come from the environment, as for the aws command.
 TEXT
 }
 

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Follows one deployment of an ECS service, by its id, until it is done or has failed.
+# Waits until a deployment of an ECS service is complete or has failed.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: verify_rollout.sh --cluster NAME --service NAME [--task-definition ARN] [--deployment ID] [--timeout SECONDS] [--poll SECONDS]
 
-"Stable" is not "deployed": a service that was rolled back is stable too. This follows the deployment that is primary
-now (or the one named), and succeeds only when that very one is completed with every task running. It fails when the
-deployment failed, was replaced by another (a rollback is another), is of another task definition than the one named,
-or is not done within --timeout (900).
+Waits for one deployment, and succeeds when it is complete and all its tasks run. Fails if the deployment fails, if
+another replaces it (as a rollback does), if it has another task definition than the given one, or after the timeout. ECS
+also calls a service "stable" after a rollback, so waiting for that is not enough.
+
+  --deployment ID   deployment to wait for (default: the one that is primary at the start)
+  --task-definition ARN
+                    task definition that the deployment must have
+  --timeout SECONDS fail after this time (default: 900)
+  --poll SECONDS    time between two looks at the service (default: 10)
 TEXT
 }
 

@@ -1,9 +1,7 @@
 # The whole root, planned. What is only known after an apply is looked at by test_apply.py, on the applied state.
 
 mock_provider "aws" {
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
-  }
+  source = "./tests/mocks"
 }
 
 variables {
@@ -40,7 +38,7 @@ run "stopping_is_slower_than_draining_is_slower_than_a_request" {
 
   assert {
     condition     = local.request_timeout < local.deregistration_delay && local.request_timeout < local.drain && local.drain < local.stop_timeout && local.stop_timeout <= 120
-    error_message = "the numbers must hold together at the longest request"
+    error_message = "each timeout must exceed the one before, also for the longest request"
   }
 
   assert {
@@ -50,7 +48,7 @@ run "stopping_is_slower_than_draining_is_slower_than_a_request" {
 
   assert {
     condition     = local.environment["rates"].RATES__SERVER__REQUEST_TIMEOUT_SECONDS == "50" && local.environment["rates"].RATES__SERVER__DRAIN_SECONDS == "60"
-    error_message = "the service must be told the same numbers"
+    error_message = "the service must get the same timeouts"
   }
 }
 
@@ -63,7 +61,7 @@ run "production_is_protected" {
 
   assert {
     condition     = local.protected
-    error_message = "production must be protected unasked"
+    error_message = "production must be protected by default"
   }
 }
 
@@ -77,7 +75,7 @@ run "production_can_be_unprotected_by_name" {
 
   assert {
     condition     = !local.protected
-    error_message = "expected protection off where it is said"
+    error_message = "protected = false must turn the protection off"
   }
 }
 
@@ -113,7 +111,7 @@ run "multivac_is_a_server_and_a_worker" {
 
   assert {
     condition     = toset(keys(module.ecr)) == toset(["rates", "multivac"]) && module.service["vac-worker"].target_group_arn_suffix == null
-    error_message = "expected two repositories, and a worker without a door"
+    error_message = "expected two repositories, and a worker without a target group"
   }
 
   assert {
@@ -132,7 +130,7 @@ run "multivac_is_a_server_and_a_worker" {
   }
 }
 
-run "four_siblings" {
+run "four_services" {
   command = plan
 
   variables {
@@ -140,8 +138,8 @@ run "four_siblings" {
     redis   = {}
     services = {
       rates    = { paths = ["/*"], scaling = { max = 2 } }
-      messages = { paths = ["/messages*"], priority = 100, database = false, redis = true, volume = "/data", port = 3001 }
-      push     = { repository = "rates", command = ["push"], scaling = { max = 1 }, spot = true }
+      messages = { paths = ["/messages*"], priority = 100, database = false, redis = true, port = 3001, environment = { MESSAGES__TLS__ENABLED = "false", MESSAGES_LOG_DIR = "" } }
+      push     = { repository = "rates", command = ["push"], scaling = { max = 1 }, spot = true, volume = "/data" }
       proxy    = { image = "docker.io/library/nginx:1.29.3", hosts = ["proxy.example.com"], priority = 200, database = false, port = 8080, health_path = "/" }
     }
   }
@@ -153,17 +151,17 @@ run "four_siblings" {
 
   assert {
     condition     = module.service["push"].target_group_arn_suffix == null
-    error_message = "a worker has no door"
+    error_message = "a worker must have no target group"
   }
 
   assert {
     condition     = contains(keys(local.environment["messages"]), "MESSAGES_REDIS_HOST") && !contains(keys(local.environment["messages"]), "DB_HOST")
-    error_message = "messages must be told of the cache, and not of the database"
+    error_message = "messages must get the settings of Redis, and not those of the database"
   }
 
   assert {
     condition     = local.environment["proxy"] == { APP_ENV = "test" }
-    error_message = "an image from outside must not be told settings of ours"
+    error_message = "an image from outside must not get the settings of this project's programs"
   }
 
   assert {
@@ -172,7 +170,7 @@ run "four_siblings" {
   }
 }
 
-run "readers_are_named_when_there_are_any" {
+run "replicas_are_passed_as_read_hosts" {
   command = plan
 
   variables {
@@ -181,16 +179,16 @@ run "readers_are_named_when_there_are_any" {
 
   assert {
     condition     = contains(keys(local.environment["rates"]), "DB_READ_HOSTS")
-    error_message = "the service must be told of the replicas"
+    error_message = "the service must get the hosts of the replicas"
   }
 }
 
-run "no_reader_no_name" {
+run "without_replicas_there_are_no_read_hosts" {
   command = plan
 
   assert {
     condition     = !contains(keys(local.environment["rates"]), "DB_READ_HOSTS")
-    error_message = "there is nobody else to read from"
+    error_message = "without replicas the service must get no read hosts"
   }
 }
 
@@ -203,7 +201,7 @@ run "aurora_instead" {
 
   assert {
     condition     = contains(keys(local.environment["rates"]), "DB_READ_HOSTS") && length(module.rds.identifiers.replicas) == 0
-    error_message = "Aurora's standby is read from"
+    error_message = "the service must read from Aurora's standby"
   }
 }
 
@@ -217,7 +215,7 @@ run "with_a_collector_the_service_exports" {
 
   assert {
     condition     = local.environment["rates"].OTEL_EXPORTER_OTLP_ENDPOINT == "http://127.0.0.1:4318"
-    error_message = "the service must be told of the collector"
+    error_message = "the service must get the address of the collector"
   }
 }
 
@@ -243,7 +241,7 @@ run "two_instances_share_no_name" {
 
   assert {
     condition     = output.cluster == "blue-test"
-    error_message = "the name must be in front of everything"
+    error_message = "every name must start with var.name"
   }
 }
 
@@ -256,7 +254,7 @@ run "a_digest_is_enough" {
 
   assert {
     condition     = startswith(local.image_suffix, "@sha256:")
-    error_message = "a digest hangs on an at sign"
+    error_message = "an image's digest must follow an at sign"
   }
 }
 
@@ -282,7 +280,7 @@ run "refuses_an_environment_in_capitals" {
   expect_failures = [var.environment]
 }
 
-run "refuses_a_region_that_is_none" {
+run "refuses_an_invalid_region" {
   command = plan
 
   variables {
@@ -302,7 +300,7 @@ run "refuses_latest" {
   expect_failures = [var.image_tag]
 }
 
-run "refuses_a_tag_that_is_none" {
+run "refuses_an_invalid_tag" {
   command = plan
 
   variables {
@@ -362,7 +360,7 @@ run "refuses_an_image_that_cannot_be_reached" {
   expect_failures = [var.services]
 }
 
-run "refuses_a_secret_in_the_open" {
+run "refuses_a_secret_that_is_not_an_arn" {
   command = plan
 
   variables {
@@ -372,7 +370,7 @@ run "refuses_a_secret_in_the_open" {
   expect_failures = [var.services]
 }
 
-run "refuses_a_cache_that_is_not_there" {
+run "refuses_redis_without_the_variable_redis" {
   command = plan
 
   variables {
@@ -412,7 +410,7 @@ run "refuses_requests_longer_than_the_load_balancer_waits" {
   expect_failures = [var.request_timeout_seconds]
 }
 
-run "refuses_requests_of_no_time" {
+run "refuses_a_request_timeout_of_zero" {
   command = plan
 
   variables {
@@ -422,7 +420,7 @@ run "refuses_requests_of_no_time" {
   expect_failures = [var.request_timeout_seconds]
 }
 
-run "refuses_days_cloudwatch_does_not_know" {
+run "refuses_a_retention_that_cloudwatch_does_not_support" {
   command = plan
 
   variables {

@@ -1,4 +1,4 @@
-"""A hook that fails makes the apply fail, and what depends on it does not happen."""
+"""A failing hook fails the apply, and the steps after it do not run."""
 
 import pytest
 from harness import need
@@ -20,25 +20,24 @@ def root(initialised):
     return initialised
 
 
-def test_no_migration_without_a_stored_password(root):
-    root.aws.fail("secretsmanager-put-secret-value")
-    root.refuse_to_apply("database_password", "abc123")
-    root.aws.works_again("secretsmanager-put-secret-value")
-    assert "password" in root.steps()
+@pytest.mark.parametrize(
+    ("call", "script", "step"),
+    [
+        ("secretsmanager-put-secret-value", "database_password", "password"),
+        ("build", "build_push_docker_image.sh", "build"),
+    ],
+)
+def test_no_migration_runs_after_a_failed_step(root, call, script, step):
+    root.aws.fail(call)
+    root.refuse_to_apply(script, "abc123")
+    root.aws.works_again(call)
+    assert step in root.steps()
     assert "task" not in root.steps()
 
 
-def test_no_migration_without_its_image(root):
-    root.aws.fail("build")
-    root.refuse_to_apply("build_push_docker_image.sh", "bad789")
-    root.aws.works_again("build")
-    assert "build" in root.steps()
-    assert "task" not in root.steps()
-
-
-def test_no_service_without_a_migration(root):
+def test_no_service_starts_after_a_failed_migration(root):
     root.aws.answer("ecs-describe-tasks", task("STOPPED", exitCode=1))
     root.refuse_to_apply("failed with exit code 1", "abc123")
     assert not root.runs_a_service()
-    # Half an environment can be destroyed.
+    # An environment that was created in part can be destroyed.
     root.destroy("abc123")

@@ -1,5 +1,5 @@
-# Money. AWS reports an account's bill in us-east-1 alone, and an alarm and its topic must be where the metric is: these
-# resources say so with `region`.
+# The alarm on the bill. AWS reports an account's bill only in us-east-1, and an alarm and its topic must be in the region
+# of the metric: hence `region`.
 
 locals {
   budget = var.monthly_budget_usd > 0 ? 1 : 0
@@ -26,7 +26,7 @@ resource "aws_cloudwatch_metric_alarm" "budget" {
 
   region              = "us-east-1"
   alarm_name          = "${var.name}-budget"
-  alarm_description   = "This month's bill of the account passed ${var.monthly_budget_usd} USD. First: Cost Explorer, grouped by the tag Environment and then by service; data transfer and NAT are what surprises most."
+  alarm_description   = "This month's bill of the account passed ${var.monthly_budget_usd} USD. First: Cost Explorer, grouped by the tag Environment and then by service; unexpected costs are most often data transfer and NAT."
   namespace           = "AWS/Billing"
   metric_name         = "EstimatedCharges"
   dimensions          = { Currency = "USD" }

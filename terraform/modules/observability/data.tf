@@ -1,5 +1,5 @@
-# Alarms on the data itself: the service runs, and what it answers is old or incomplete. Both read the services'
-# own metrics, which reach CloudWatch by way of the collector.
+# Alarms on the data: prices are old, or batches were not stored. They use the services' own metrics, which the collector
+# sends to CloudWatch.
 
 resource "aws_cloudwatch_metric_alarm" "stale" {
   count = var.service_metrics ? 1 : 0
@@ -23,7 +23,7 @@ resource "aws_cloudwatch_metric_alarm" "failed_batches" {
   count = var.service_metrics ? 1 : 0
 
   alarm_name          = "${var.name}-batches-failed"
-  alarm_description   = "A batch of prices was not stored, and the fault is ours. First: look at \"${local.queries.batches.title}\" on the dashboard ${var.name} and read the cause: of a request to POST /prices with a status of 500 or more, or of \"batch rejected; nothing was stored\". After the cause is fixed, ask the supplier to send the batch again, which is safe."
+  alarm_description   = "A batch of prices was not stored, because of an error in the service. First: look at \"${local.queries.batches.title}\" on the dashboard ${var.name} and read the cause: of a request to POST /prices with a status of 500 or more, or of \"batch rejected; nothing was stored\". After the cause is fixed, ask the supplier to send the batch again, which is safe."
   namespace           = var.name
   metric_name         = "rates_batches_failed_total"
   statistic           = "Sum"

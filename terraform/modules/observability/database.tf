@@ -1,4 +1,4 @@
-# Alarms on the database. One table: each row is an alarm, and its text says what to do first.
+# Alarms on the database: each entry of the map is an alarm, and its text says what to do first.
 
 locals {
   aurora = var.database.cluster != null
@@ -12,7 +12,7 @@ locals {
         operator  = "GreaterThanThreshold"
         minutes   = 15
         statistic = "Average"
-        text      = "The database is above ${var.thresholds.cpu_percent}% CPU for a quarter of an hour. First: open Performance Insights and look for the statement at the top; if it is the usual load, take the next instance_class."
+        text      = "The database has been above ${var.thresholds.cpu_percent}% CPU for 15 minutes. First: look in Performance Insights for the statement with the highest load; if the load is as usual, choose a larger instance_class."
       }
       connections = {
         metric    = "DatabaseConnections"
@@ -20,7 +20,7 @@ locals {
         operator  = "GreaterThanThreshold"
         minutes   = 5
         statistic = "Maximum"
-        text      = "Over ${var.thresholds.connections_percent}% of the ${var.database.max_connections} connections are taken; at 100% services answer 503. First: see in pg_stat_activity whose they are; then lower pool_size or scaling.max, or raise max_connections."
+        text      = "Over ${var.thresholds.connections_percent}% of the ${var.database.max_connections} connections are in use; at 100% services answer 503. First: see in pg_stat_activity who uses them; then lower pool_size or scaling.max, or raise max_connections."
       }
       memory = {
         metric    = "FreeableMemory"
@@ -28,7 +28,7 @@ locals {
         operator  = "LessThanThreshold"
         minutes   = 15
         statistic = "Minimum"
-        text      = "The database has under 100 MiB of memory left and will soon swap. First: look whether connections rose; if not, take the next instance_class."
+        text      = "The database has under 100 MiB of memory left and will soon swap. First: look whether connections rose; if not, choose a larger instance_class."
       }
     },
     local.aurora ? {
@@ -55,7 +55,7 @@ locals {
         operator  = "LessThanThreshold"
         minutes   = 5
         statistic = "Minimum"
-        text      = "Under ${var.thresholds.free_storage_gb} GB of storage left, and it did not grow: either max_storage_gb is reached, or the last growth was under six hours ago. First: raise max_storage_gb; without space PostgreSQL stops."
+        text      = "Under ${var.thresholds.free_storage_gb} GB of storage left, and RDS did not enlarge it: either max_storage_gb is reached, or it was enlarged less than six hours ago. First: raise max_storage_gb; without space PostgreSQL stops."
       }
       burst = {
         metric    = "EBSByteBalance%"
@@ -63,7 +63,7 @@ locals {
         operator  = "LessThanThreshold"
         minutes   = 15
         statistic = "Minimum"
-        text      = "The machine has used up most of its disk throughput burst and will slow down to its baseline. First: look in Performance Insights for statements that read much; then take a larger instance_class."
+        text      = "The machine has used up most of its disk throughput burst and will slow down to its baseline. First: look in Performance Insights for statements that read much; then choose a larger instance_class."
       }
     },
     var.database.burstable && !local.aurora ? {
@@ -73,7 +73,7 @@ locals {
         operator  = "LessThanThreshold"
         minutes   = 15
         statistic = "Minimum"
-        text      = "The machine has nearly used up its CPU credits; from then on every further minute costs extra (T4g runs unlimited). First: if this is the usual load, take a class without credits, such as db.m7g.large."
+        text      = "The machine has nearly used up its CPU credits; without them, further CPU time is billed extra (T4g runs in unlimited mode). First: if the load is as usual, choose a class without credits, such as db.m7g.large."
       }
     } : {},
   )
@@ -92,7 +92,7 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   comparison_operator = each.value.operator
   threshold           = each.value.threshold
   evaluation_periods  = each.value.minutes
-  # Silence is not an alarm of its own here: the services' alarms fire when the database is gone.
+  # Missing data changes no alarm here: if the database is gone, the alarms of the services fire.
   treat_missing_data = "missing"
   alarm_actions      = [aws_sns_topic.alarms.arn]
   ok_actions         = [aws_sns_topic.alarms.arn]

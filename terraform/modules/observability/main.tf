@@ -1,4 +1,4 @@
-# Where alarms go.
+# The topic of all alarms, and the addresses that get them.
 
 # Unencrypted by choice: the AWS-managed key refuses CloudWatch, and an alarm's text says nothing secret.
 resource "aws_sns_topic" "alarms" {

@@ -1,5 +1,6 @@
 # Queries of the services' logs, shown on the dashboard. Services log a JSON object per line, and CloudWatch finds its
-# fields by itself. A query is paid by the gigabytes it reads, each time somebody opens the dashboard: few queries.
+# fields by itself. Each time somebody opens the dashboard, AWS charges for the gigabytes that
+# its queries read: keep them few.
 
 locals {
   log_groups = [for service in var.services : service.log_group if service.log_group != null]

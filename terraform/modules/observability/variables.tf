@@ -23,7 +23,7 @@ variable "emails" {
 }
 
 variable "load_balancer" {
-  description = "The load balancer as CloudWatch names it."
+  description = "ARN suffix of the load balancer, by which CloudWatch identifies it."
   type        = string
   nullable    = false
 }
@@ -35,7 +35,7 @@ variable "cluster_name" {
 }
 
 variable "services" {
-  description = "Services on the dashboard: their ECS name, their target group as CloudWatch names it (null for a worker), their alarms and the log group that the dashboard queries."
+  description = "Services on the dashboard: the name in ECS, the ARN suffix of the target group (null for a worker), the alarms, and the log group to query."
   type = map(object({
     name         = string
     target_group = optional(string)
@@ -47,7 +47,7 @@ variable "services" {
 }
 
 variable "database" {
-  description = "The database to watch: what CloudWatch knows it by, how many connections it takes and whether its machine has CPU credits to run out of."
+  description = "The database: the identifier of the Aurora cluster, or of the instance that takes writes and of its replicas; the most connections it allows; and whether its instance class has CPU credits."
   type = object({
     cluster         = optional(string)
     writer          = optional(string)
@@ -59,12 +59,12 @@ variable "database" {
 
   validation {
     condition     = (var.database.cluster == null) != (var.database.writer == null)
-    error_message = "database needs either a cluster or a writer to watch."
+    error_message = "database needs either cluster or writer, and not both."
   }
 }
 
 variable "thresholds" {
-  description = "When database and data alarms fire."
+  description = "Thresholds of the alarms on the database and on the data."
   type = object({
     cpu_percent         = optional(number, 80)
     connections_percent = optional(number, 80)
@@ -87,14 +87,14 @@ variable "thresholds" {
 }
 
 variable "service_metrics" {
-  description = "Whether the services' own metrics reach CloudWatch (they do with a collector), and alarms on stale data and failed batches make sense."
+  description = "Whether a collector sends the services' own metrics to CloudWatch. The alarms on stale data and failed batches need them."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "monthly_budget_usd" {
-  description = "Dollars a month for the whole account, above which an alarm fires; 0 for none. Needs \"Receive CloudWatch billing alerts\" turned on in the account's billing preferences."
+  description = "An alarm fires if the account's bill of a month exceeds this, in dollars; 0 for no alarm. Needs \"Receive CloudWatch billing alerts\" turned on in the account's billing preferences."
   type        = number
   default     = 0
   nullable    = false

@@ -1,9 +1,7 @@
-# environments/dev.tfvars, planned: cheap, and easy to throw away.
+# The plan of environments/dev.tfvars: cheap, and easy to delete.
 
 mock_provider "aws" {
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
-  }
+  source = "./tests/mocks"
 }
 
 variables {
@@ -16,7 +14,7 @@ run "dev_can_be_destroyed_and_is_on_spot" {
 
   assert {
     condition     = output.cluster == "rates-dev" && !local.protected
-    error_message = "dev must be easy to destroy"
+    error_message = "dev must not be protected against deletion"
   }
 
   assert {
@@ -26,11 +24,11 @@ run "dev_can_be_destroyed_and_is_on_spot" {
 
   assert {
     condition     = length(module.vpc.private_subnet_ids) == 2
-    error_message = "dev must be in two zones, the fewest there can be"
+    error_message = "dev must be in two zones, the minimum"
   }
 
   assert {
     condition     = !var.database.multi_az && length(module.rds.identifiers.replicas) == 0
-    error_message = "dev must have one database machine"
+    error_message = "dev must have one database instance"
   }
 }

@@ -1,9 +1,7 @@
-# environments/prod.tfvars, planned: survives the loss of a zone, and is protected.
+# The plan of environments/prod.tfvars: survives the loss of a zone, and is protected.
 
 mock_provider "aws" {
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
-  }
+  source = "./tests/mocks"
 }
 
 variables {
@@ -26,7 +24,7 @@ run "prod_is_protected_and_survives_the_loss_of_a_zone" {
 
   assert {
     condition     = var.services["rates"].scaling.min >= 3 && !var.services["rates"].spot
-    error_message = "production needs a task in each zone, and none that can be taken back"
+    error_message = "production needs a task in each zone, and none on Spot"
   }
 
   assert {

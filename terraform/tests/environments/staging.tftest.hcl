@@ -1,9 +1,7 @@
-# environments/staging.tfvars, planned: production's shape at the smallest size.
+# The plan of environments/staging.tfvars: the same parts as production, at the smallest size.
 
 mock_provider "aws" {
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
-  }
+  source = "./tests/mocks"
 }
 
 variables {
@@ -16,16 +14,16 @@ run "staging_has_the_shape_of_production_unprotected" {
 
   assert {
     condition     = output.cluster == "rates-staging" && !local.protected
-    error_message = "staging must be easy to destroy"
+    error_message = "staging must not be protected against deletion"
   }
 
   assert {
     condition     = var.database.multi_az && length(module.rds.identifiers.replicas) == 1 && local.has_readers
-    error_message = "what works with a standby and a replica must show before production"
+    error_message = "staging must have a standby and a replica like production, to find errors before production"
   }
 
   assert {
     condition     = var.services["rates"].scaling.min > 1 && !var.services["rates"].spot
-    error_message = "a second task shows what one alone does not"
+    error_message = "staging needs two tasks, to find errors that one task alone does not show"
   }
 }

@@ -12,7 +12,7 @@ variables {
   database = { writer = "rates-test", max_connections = 100, burstable = true, replicas = ["rates-test-replica-1"] }
 }
 
-run "the_machine_is_watched" {
+run "an_instance_has_its_alarms" {
   command = plan
 
   assert {
@@ -32,16 +32,16 @@ run "the_machine_is_watched" {
 
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.database : strcontains(alarm.alarm_description, "First:") && alarm.dimensions == tomap({ DBInstanceIdentifier = "rates-test" })])
-    error_message = "every alarm must say what to do first, of the right machine"
+    error_message = "every alarm must be on this instance and say what to do first"
   }
 
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.replica_lag) == 1 && aws_cloudwatch_metric_alarm.replica_lag["replica-1"].threshold == 30
-    error_message = "each replica's lag must be watched"
+    error_message = "each replica must have an alarm on its lag"
   }
 }
 
-run "aurora_is_watched_by_its_cluster" {
+run "aurora_has_alarms_on_its_cluster" {
   command = plan
 
   variables {
@@ -59,7 +59,7 @@ run "aurora_is_watched_by_its_cluster" {
   }
 }
 
-run "a_machine_without_credits_has_no_alarm_on_them" {
+run "without_cpu_credits_there_is_no_alarm_on_them" {
   command = plan
 
   variables {
@@ -68,11 +68,11 @@ run "a_machine_without_credits_has_no_alarm_on_them" {
 
   assert {
     condition     = !contains(keys(aws_cloudwatch_metric_alarm.database), "credits") && length(aws_cloudwatch_metric_alarm.replica_lag) == 0
-    error_message = "what does not exist is not watched"
+    error_message = "expected no alarm on credits or replicas that do not exist"
   }
 }
 
-run "data_is_watched_where_its_metrics_are" {
+run "with_service_metrics_there_are_alarms_on_the_data" {
   command = plan
 
   variables {
@@ -80,12 +80,12 @@ run "data_is_watched_where_its_metrics_are" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.stale[0].threshold == 48 * 3600 && aws_cloudwatch_metric_alarm.stale[0].namespace == "rates-test" && length(aws_cloudwatch_metric_alarm.failed_batches) == 1
-    error_message = "expected stale data after 48 hours, and failed batches"
+    condition     = aws_cloudwatch_metric_alarm.stale[0].threshold == 72 * 3600 && aws_cloudwatch_metric_alarm.stale[0].namespace == "rates-test" && length(aws_cloudwatch_metric_alarm.failed_batches) == 1
+    error_message = "expected stale data after 72 hours, and failed batches"
   }
 }
 
-run "alarms_on_data_name_a_table_on_the_dashboard" {
+run "alarms_on_the_data_name_a_table_of_the_dashboard" {
   command = plan
 
   variables {
@@ -94,7 +94,7 @@ run "alarms_on_data_name_a_table_on_the_dashboard" {
 
   assert {
     condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.stale[0], aws_cloudwatch_metric_alarm.failed_batches[0]] : strcontains(alarm.alarm_description, "First: look at \"Batches of prices\" on the dashboard rates-test") && strcontains(alarm.alarm_description, "POST /prices") && length(alarm.alarm_description) <= 1024])
-    error_message = "an alarm on data must say where to look, in the 1024 characters that CloudWatch takes"
+    error_message = "an alarm on the data must name the table to look at, in at most 1024 characters, the limit of CloudWatch"
   }
 
   assert {
@@ -103,7 +103,7 @@ run "alarms_on_data_name_a_table_on_the_dashboard" {
   }
 }
 
-run "the_log_is_queried_as_services_write_it" {
+run "queries_use_the_fields_that_services_log" {
   command = plan
 
   assert {
@@ -118,7 +118,7 @@ run "the_log_is_queried_as_services_write_it" {
 
   assert {
     condition     = alltrue([for field in ["status", "url", "client", "reason", "cause", "duration_ms", "request_id"] : strcontains(local.queries.failed.lines[0], field)])
-    error_message = "a failed request must be shown with what was asked, by whom and why it failed"
+    error_message = "a failed request must be shown with its URL, its client and its cause"
   }
 
   assert {
@@ -127,16 +127,16 @@ run "the_log_is_queried_as_services_write_it" {
   }
 }
 
-run "without_a_collector_the_data_is_not_watched" {
+run "without_service_metrics_there_are_no_alarms_on_the_data" {
   command = plan
 
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.stale) == 0 && length(aws_cloudwatch_metric_alarm.failed_batches) == 0
-    error_message = "an alarm on a metric that never comes would ring for ever"
+    error_message = "an alarm on a metric that nobody sends would never end"
   }
 }
 
-run "addresses_are_told" {
+run "emails_subscribe_to_all_alarms" {
   command = plan
 
   variables {
@@ -146,41 +146,41 @@ run "addresses_are_told" {
 
   assert {
     condition     = aws_sns_topic_subscription.email["oncall@example.com"].protocol == "email" && length(aws_sns_topic_subscription.budget) == 1
-    error_message = "expected the address told of alarms and of money"
+    error_message = "the address must get the alarms and the alarm on the bill"
   }
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.budget[0].threshold == 200 && aws_cloudwatch_metric_alarm.budget[0].region == "us-east-1" && aws_sns_topic.budget[0].region == "us-east-1"
-    error_message = "the bill is reported in us-east-1 alone"
+    error_message = "AWS reports the bill only in us-east-1"
   }
 }
 
-run "no_budget_no_alarm" {
+run "without_a_budget_there_is_no_alarm_on_the_bill" {
   command = plan
 
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.budget) == 0 && length(aws_sns_topic.budget) == 0
-    error_message = "expected no budget"
+    error_message = "expected no alarm on the bill"
   }
 }
 
-# Applied, since the alarms' ARNs on the dashboard are known only then; nothing leaves this machine.
+# Applied, since the alarms' ARNs on the dashboard are known only then; nothing is sent to AWS.
 run "the_dashboard_shows_services_and_database" {
   command = apply
 
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 13
-    error_message = "expected the alarms, eight pictures and four tables"
+    error_message = "expected the alarms, eight graphs and four tables"
   }
 
   assert {
     condition     = length([for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w if w.properties.title == "CPU of tasks, per cent"][0].properties.metrics) == 2 && length([for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w if w.properties.title == "Requests a minute"][0].properties.metrics) == 1
-    error_message = "a worker has CPU, and no requests"
+    error_message = "a worker must have a line for CPU, and none for requests"
   }
 
   assert {
     condition     = [for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w.y if w.type == "log"] == [28, 34, 40, 46]
-    error_message = "the tables must stand below the pictures"
+    error_message = "the tables must be below the graphs"
   }
 }
 
@@ -193,11 +193,11 @@ run "without_services_the_dashboard_shows_the_database" {
 
   assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 3
-    error_message = "a picture without a line and a query without a log group are refused, and must be left out"
+    error_message = "CloudWatch rejects a graph without a line and a query without a log group, so both must be left out"
   }
 }
 
-run "refuses_what_is_no_address" {
+run "refuses_an_invalid_email" {
   command = plan
 
   variables {
@@ -207,7 +207,7 @@ run "refuses_what_is_no_address" {
   expect_failures = [var.emails]
 }
 
-run "refuses_no_database_at_all" {
+run "refuses_a_database_without_cluster_and_writer" {
   command = plan
 
   variables {
@@ -217,7 +217,7 @@ run "refuses_no_database_at_all" {
   expect_failures = [var.database]
 }
 
-run "refuses_a_threshold_that_never_rings" {
+run "refuses_a_threshold_of_100_per_cent" {
   command = plan
 
   variables {
@@ -227,7 +227,7 @@ run "refuses_a_threshold_that_never_rings" {
   expect_failures = [var.thresholds]
 }
 
-run "refuses_a_threshold_of_nothing" {
+run "refuses_a_threshold_of_zero" {
   command = plan
 
   variables {
@@ -237,7 +237,7 @@ run "refuses_a_threshold_of_nothing" {
   expect_failures = [var.thresholds]
 }
 
-run "refuses_a_budget_below_nothing" {
+run "refuses_a_negative_budget" {
   command = plan
 
   variables {
