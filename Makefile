@@ -109,13 +109,15 @@ transfer-test: ## Test transfer with the Python programs whose protocol it speak
 
 .PHONY: chaos-short
 chaos-short: ## Break what can break, under load, with few rounds
-	$(CARGO) build --locked --release -p rates -p messages
+	$(CARGO) build --locked -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
-	.run/chaos/bin/pytest $(CHAOS) tests/chaos
+	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
 .PHONY: chaos
-chaos: CHAOS = --full
-chaos: chaos-short ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
+chaos: ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
+	$(CARGO) build --locked --release -p rates -p messages
+	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
+	.run/chaos/bin/pytest --full tests/chaos
 
 .PHONY: mutants
 mutants: ## Change the core modules and see a test fail for each change (hours; MUTANTS="--in-diff FILE" for a part)

@@ -14,7 +14,7 @@ from pathlib import Path
 from postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = Path(os.environ.get("CHAOS_PROGRAMS", ROOT / "target/release"))
+PROGRAMS = ROOT / os.environ.get("CHAOS_PROGRAMS", "target/release")
 
 
 def run(program, *arguments, **variables):
