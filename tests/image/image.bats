@@ -8,7 +8,7 @@
 bats_require_minimum_version 1.5.0
 
 # What it may add to its base.
-MOST_BYTES=$((25 * 1024 * 1024))
+MOST_BYTES=$((27 * 1024 * 1024))
 QUESTION='rates?date_from=2016-01-01&date_to=2016-01-02&orig_code=CNSGH&dest_code=NLRTM'
 ANSWER='{"rates":[{"day":"2016-01-02","price":1336,"count":3},{"day":"2016-01-01","price":1324.3333333333333,"count":3}]}'
 HARDENED=(--read-only --cap-drop ALL --security-opt no-new-privileges:true --memory 256m)

@@ -32,7 +32,7 @@ const DEAD: Jobs = TableDefinition::new("jobs dead");
 /// The number of the newest job, in its only row.
 const NEWEST: TableDefinition<(), u64> = TableDefinition::new("jobs newest");
 
-/// See the [module](self).
+/// A queue in one file, for one process.
 #[derive(Debug)]
 pub struct FileQueue {
     file: EmbeddedFile,

@@ -35,7 +35,7 @@ const CLAIM: Duration = Duration::from_millis(500);
 /// Entries, the time of Redis, and the two hashes.
 type RangeReply = (StreamRangeReply, (u64, u64), HashMap<String, String>, HashMap<String, String>);
 
-/// See the [module](self).
+/// A queue in a Redis stream.
 pub struct RedisQueue {
     jobs: String,
     errors: String,
