@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Problem, Stop,
     embedded::{EmbeddedFile, FileError},
-    worker::QueueMetrics,
+    worker::metrics::QueueMetrics,
 };
 
 type Jobs = TableDefinition<'static, u64, &'static [u8]>;

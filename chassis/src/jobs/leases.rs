@@ -12,7 +12,7 @@ use tokio::{
 use super::{Answer, Depth, Handler, Job, WorkOptions};
 use crate::{
     Problem, Stop,
-    worker::{MEASURE, QueueMetrics, pause_after},
+    worker::{MEASURE, metrics::QueueMetrics, pause_after},
 };
 
 /// A job that is taken is not given to another worker for this time.

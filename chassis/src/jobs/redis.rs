@@ -24,7 +24,7 @@ use super::{
     Answer, Depth, Handler, Job, ListedJob, Queue, WorkOptions,
     leases::{self, LEASE, Leases},
 };
-use crate::{Exit, Failure, Problem, Stop, exit::OrFail, worker::QueueMetrics};
+use crate::{Exit, Failure, Problem, Stop, exit::OrFail, worker::metrics::QueueMetrics};
 
 /// All processes are one consumer: what one of them has left is found by its age, not by its name.
 const GROUP: &str = "workers";

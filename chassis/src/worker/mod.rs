@@ -4,7 +4,7 @@
 //! either all of it happened, or the next worker finds the job as it was.
 
 mod inspect;
-mod metrics;
+pub(crate) mod metrics;
 mod queue;
 
 use std::{error::Error, sync::Arc, time::Duration};
@@ -16,7 +16,6 @@ use tokio::time::sleep;
 
 pub use inspect::StoredJob;
 pub use metrics::Depth;
-pub(crate) use metrics::QueueMetrics;
 use queue::Backend;
 pub use queue::{Job, Queue};
 
