@@ -99,7 +99,8 @@ ATTACKS = {
 }
 
 
-SHORT = ("1,000 clients that send a byte a second", "16 clients that ask for all statistics of ten years")
+# Of these, the time of a debug build decides nothing.
+SHORT = ("1,000 clients that send a byte a second", "100 clients that never read their answers")
 
 
 @pytest.mark.parametrize("attack", only_in_full(ATTACKS, *SHORT))
