@@ -117,7 +117,7 @@ chaos-short: ## Break what can break, under load, with few rounds
 chaos: ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
 	$(CARGO) build --locked --release -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
-	.run/chaos/bin/pytest --full tests/chaos
+	.run/chaos/bin/pytest --full --write tests/chaos
 
 .PHONY: mutants
 mutants: ## Change the core modules and see a test fail for each change (hours; MUTANTS="--in-diff FILE" for a part)

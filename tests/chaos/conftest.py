@@ -13,7 +13,8 @@ from service import ROOT, run
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="run every scenario in full and write docs/RELIABILITY.md")
+    parser.addoption("--full", action="store_true", help="run every scenario, each in full")
+    parser.addoption("--write", action="store_true", help="write docs/RELIABILITY.md, if nothing failed")
 
 
 def only_in_full(names, *few):
@@ -34,10 +35,10 @@ def is_full(request):
 
 
 @pytest.fixture(scope="session")
-def report(request, is_full):
+def report(request):
     report = Report()
     yield report
-    if is_full and not request.session.testsfailed:
+    if request.config.getoption("--write") and not request.session.testsfailed:
         report.write()
 
 

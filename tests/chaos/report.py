@@ -24,7 +24,7 @@ class Report:
     def write(self):
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
         lines = [
-            f"Measured on {datetime.date.today()}: {machine}; the load, the service and the database share them.\n",
+            f"Measured on {datetime.date.today()}, release build, {machine}; the load, the service and the database share them.\n",
             "\n| Promise | Load | Figure |\n| --- | --- | --- |\n",
             *(f"| {' | '.join(row)} |\n" for row in self.rows),
         ]

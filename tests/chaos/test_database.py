@@ -44,11 +44,11 @@ def test_a_crash_of_the_database_loses_no_acknowledged_batch(asynchronous, datab
         f"{cached.counts()[503]} of {len(cached.answers)} cached reads failed; slowest read {reads.slowest():.1f} s",
     )
     assert not unexpected, unexpected[:5]
-    assert max(recoveries) < 3
+    assert max(recoveries) < (3 if is_full else 10)
     assert cached.counts()[503] == 0, "cached answers stand in"
 
 
-def test_a_promoted_standby_is_found_without_a_restart(database, key, cleanup, report):
+def test_a_promoted_standby_is_found_without_a_restart(database, key, cleanup, report, is_full):
     standby = cleanup(database.standby())
     # A commit that the standby does not have must not be acknowledged.
     database.psql("alter system set synchronous_standby_names = '*'; ")
@@ -63,7 +63,7 @@ def test_a_promoted_standby_is_found_without_a_restart(database, key, cleanup, r
         standby.promote()
         standby.psql("select pg_reload_conf()")
         up = time.monotonic()
-        time.sleep(6)
+        time.sleep(12)
         recovery = first_success(supplier, up)
     stored = supplier.check(standby)
     report.add(
@@ -72,4 +72,4 @@ def test_a_promoted_standby_is_found_without_a_restart(database, key, cleanup, r
         f"0 of {stored} acknowledged batches lost; writes work again {recovery:.1f} s after the promotion",
     )
     assert not [answer for answer in reads.answers if answer.status not in (200, 503)]
-    assert recovery < 4
+    assert recovery < (4 if is_full else 10)

@@ -125,8 +125,10 @@ def test_ordinary_requests_are_served_beside(attack, database, key, cleanup, rep
         f"memory {memory:.0f} MiB; stop after {took:.1f} s",
     )
     assert not failures, failures[:5]
-    # Below some milliseconds the noise of the machine decides, which is greater where CI runs.
-    assert ratio <= 3 or beside.percentile(99) < (20 if is_full else 200)
+    # Below some milliseconds the noise of the machine decides, which is greater where CI runs. Expensive reads share the
+    # processors of the database with the others.
+    limit = 100 if "statistics" in attack else 20
+    assert ratio <= 3 or beside.percentile(99) < (limit if is_full else 200)
     assert memory < 600
     assert code == 0
 

@@ -17,7 +17,7 @@ FAULTS = {
 }
 
 # The limit of a request, and what a loaded machine adds.
-LIMIT = 10 + 2
+LIMIT = 10 + 5
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_no_request_outlasts_its_limit_when_the_way_to_the_primary_breaks(fault,
     assert not late, late[:5]
     assert other.counts()[201] > 0, f"other writers hang: {other.counts()}"
     assert readiness == (200 if delay else 503)
-    assert ready < 5
+    assert ready < (5 if is_full else 15)
 
 
 @pytest.mark.parametrize("fault", only_in_full(["cut", "silent", "half-open"], "silent"))
@@ -89,7 +89,7 @@ def test_a_broken_replica_is_left_out(fault, database, cleanup, report, is_full)
         f"{len(failures)} of {len(reads.answers)} failed; median {median:.1f} ms, slowest {reads.slowest():.1f} s",
     )
     assert not failures, failures[:5]
-    assert median < 50
+    assert median < (50 if is_full else 300)
     assert reads.slowest() < LIMIT
 
 

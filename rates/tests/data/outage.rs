@@ -33,18 +33,18 @@ async fn way_to(pool: &PgPool) -> Option<(Proxy, PgConnectOptions)> {
     Some((proxy, options))
 }
 
-/// Connections of this way, each use of which may take a second.
-fn pool_of(options: &PgConnectOptions) -> Pool {
+/// Connections of this way, each use of which may take so many seconds.
+fn pool_of(options: &PgConnectOptions, limit: u64) -> Pool {
     let pool = PgPoolOptions::new()
         .max_connections(4)
         .acquire_timeout(Duration::from_secs(1))
         .test_before_acquire(false)
         .connect_lazy_with(options.clone());
-    Pool::of(pool, Duration::from_secs(1))
+    Pool::of(pool, Duration::from_secs(limit))
 }
 
-fn database_of(options: &PgConnectOptions) -> Database {
-    let pool = pool_of(options);
+fn database_of(options: &PgConnectOptions, limit: u64) -> Database {
+    let pool = pool_of(options, limit);
     Database {
         primary: pool.clone(),
         batches: pool,
@@ -63,7 +63,7 @@ async fn three_prices(pool: &PgPool, price: i32) {
 async fn a_silent_database_delays_a_read_by_its_limit_and_none_after_it(pool: PgPool) {
     three_prices(&pool, 1).await;
     let Some((way, options)) = way_to(&pool).await else { return };
-    let instance = Instance::with(database_of(&options), &[("RATES__CACHE__SIZE_BYTES", "0")]);
+    let instance = Instance::with(database_of(&options, 2), &[("RATES__CACHE__SIZE_BYTES", "0")]);
     instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     assert_eq!(instance.app.ready().await, Ok(()));
     way.set(Way::Silent);
@@ -73,13 +73,13 @@ async fn a_silent_database_delays_a_read_by_its_limit_and_none_after_it(pool: Pg
     for answer in [one, two, three] {
         answer.expect_problem(503, &[]);
     }
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(instance.app.ready().await.is_err(), "it sees what readers see");
     way.set(Way::Open);
     let begun = Instant::now();
     instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     assert!(
-        begun.elapsed() < Duration::from_millis(900),
+        begun.elapsed() < Duration::from_millis(1900),
         "dead connections are not used: {:?}",
         begun.elapsed()
     );
@@ -90,7 +90,7 @@ async fn a_silent_database_delays_a_read_by_its_limit_and_none_after_it(pool: Pg
 async fn in_a_stall_the_answer_from_before_a_batch_stands_in_at_once(pool: PgPool) {
     three_prices(&pool, 1).await;
     let Some((way, options)) = way_to(&pool).await else { return };
-    let instance = Instance::with(database_of(&options), &[]).listening().await;
+    let instance = Instance::with(database_of(&options, 10), &[]).listening().await;
     let first = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     three_prices(&pool, 4).await;
     let newest: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
@@ -102,7 +102,7 @@ async fn in_a_stall_the_answer_from_before_a_batch_stands_in_at_once(pool: PgPoo
         let stale = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
         assert!(stale.header("cache-status").contains("detail=stale"), "{moment}: {stale}");
         assert_eq!(stale.body, first.body, "{moment}");
-        assert!(begun.elapsed() < Duration::from_millis(2500), "{moment}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{moment}: {:?}", begun.elapsed());
     }
     way.set(Way::Open);
     instance.until(|instance| instance.app.lanes.freshness.current().is_some()).await;
@@ -115,19 +115,19 @@ async fn a_silent_replica_is_left_out_until_it_answers(pool: PgPool) {
     three_prices(&pool, 1).await;
     let Some((way, options)) = way_to(&pool).await else { return };
     let mut database = Database::of(pool);
-    database.replicas = vec![pool_of(&options)];
+    database.replicas = vec![pool_of(&options, 10)];
     let instance = Instance::with(database, &[("RATES__CACHE__SIZE_BYTES", "0")]).listening().await;
     instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     way.set(Way::Silent);
     let begun = Instant::now();
     instance.rates("asia", "europe", DAY, DAY).await.expect(200);
-    assert!(begun.elapsed() < Duration::from_millis(1800), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     instance.until(|instance| instance.app.lanes.reader.replicas_up() == 0).await;
     let begun = Instant::now();
     for _ in 0..20 {
         instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     }
-    assert!(begun.elapsed() < Duration::from_millis(500), "only the primary is asked: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3), "only the primary is asked: {:?}", begun.elapsed());
     assert!(instance.metrics().await.contains("rates_replicas_up 0\n"));
     way.set(Way::Open);
     instance.until(|instance| instance.app.lanes.reader.replicas_up() == 1).await;
@@ -153,7 +153,7 @@ async fn pools_move_to_the_server_that_answers(pool: PgPool) {
     three_prices(&pool, 1).await;
     let Some((first, options)) = way_to(&pool).await else { return };
     let Some((_second, other)) = way_to(&pool).await else { return };
-    let primary = pool_of(&options);
+    let primary = pool_of(&options, 2);
     let database = Database {
         server: Primary::new(vec![options, other], vec![primary.clone()]).into(),
         batches: primary.clone(),
@@ -172,7 +172,7 @@ async fn pools_move_to_the_server_that_answers(pool: PgPool) {
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn a_pool_closes_in_time_whatever_its_connections_do(pool: PgPool) {
     let Some((way, options)) = way_to(&pool).await else { return };
-    let silent = pool_of(&options);
+    let silent = pool_of(&options, 10);
     let _connection = silent.acquire().await.unwrap();
     way.set(Way::Silent);
     let begun = Instant::now();
