@@ -4,6 +4,7 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    time::Duration,
 };
 
 use governor::{
@@ -14,8 +15,8 @@ use http::StatusCode;
 
 use crate::Problem;
 
-/// With more clients than this, those whose burst is full again are dropped.
-const MAX_ENTRIES: usize = 10_000;
+/// With more clients than this, those that may do everything again are forgotten.
+pub const MAX_CLIENTS: usize = 10_000;
 
 /// A limit for each client by itself.
 #[derive(Debug)]
@@ -30,17 +31,22 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
 
     /// Counts one time; 429 when there were too many of `what`.
     pub fn check(&self, client: &K, what: &str) -> Result<(), Problem> {
-        if self.0.len() > MAX_ENTRIES {
+        if self.0.len() > MAX_CLIENTS {
             self.0.retain_recent();
         }
-        self.0.check_key(client).map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            Problem::new(StatusCode::TOO_MANY_REQUESTS)
-                .detail(format!("Too many {what}; try again in {seconds} s."))
-                .retry_after(seconds)
-        })
+        self.0
+            .check_key(client)
+            .map_err(|not_until| too_many(what, not_until.wait_time_from(DefaultClock::default().now())))
     }
+}
+
+/// 429: there were too many of `what`, and the client has to wait.
+#[must_use]
+pub fn too_many(what: &str, wait: Duration) -> Problem {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS)
+        .detail(format!("Too many {what}; try again in {seconds} s."))
+        .retry_after(seconds)
 }
 
 /// What counts as one client: a subscriber has 2^64 IPv6 addresses, so the network is counted.

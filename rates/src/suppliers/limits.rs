@@ -2,30 +2,24 @@
 
 use std::{
     collections::HashMap,
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use chassis::Problem;
-use governor::{
-    DefaultKeyedRateLimiter, Quota,
-    clock::{Clock, DefaultClock},
+use chassis::{
+    Problem,
+    rate_limit::{MAX_CLIENTS, RateLimit, network, too_many},
 };
-use http::StatusCode;
-
-/// With more keys or addresses than this, those whose burst is full again are dropped.
-const MAX_ENTRIES: usize = 10_000;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// The limits on writes.
 #[derive(Debug)]
 pub struct WriteLimits {
-    by_key: DefaultKeyedRateLimiter<i64>,
-    by_address: DefaultKeyedRateLimiter<IpAddr>,
+    by_key: RateLimit<i64>,
+    by_address: RateLimit<IpAddr>,
 }
 
 impl WriteLimits {
@@ -33,30 +27,19 @@ impl WriteLimits {
     #[must_use]
     pub fn new(per_minute_by_key: NonZeroU32, per_minute_by_address: NonZeroU32) -> Self {
         Self {
-            by_key: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute_by_key)),
-            by_address: DefaultKeyedRateLimiter::keyed(Quota::per_minute(per_minute_by_address)),
+            by_key: RateLimit::per_minute(per_minute_by_key),
+            by_address: RateLimit::per_minute(per_minute_by_address),
         }
     }
 
     /// Counts a write with this key; 429 when there were too many.
     pub fn check_key(&self, key: i64) -> Result<(), Problem> {
-        check(&self.by_key, &key, "with this key")
+        self.by_key.check(&key, "writes with this key")
     }
 
     /// Counts a write from this address; 429 when there were too many.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
-        check(&self.by_address, &network(address), "from this address")
-    }
-}
-
-/// A subscriber has 2^64 IPv6 addresses, so the network is counted.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
+        self.by_address.check(&network(address), "writes from this address")
     }
 }
 
@@ -90,7 +73,7 @@ impl WrongKeyLimit {
         // One more must fit into the minute.
         match (left + self.interval).checked_sub(MINUTE) {
             None | Some(Duration::ZERO) => Ok(()),
-            Some(wait) => Err(too_many("Too many wrong keys from this address", wait)),
+            Some(wait) => Err(too_many("wrong keys from this address", wait)),
         }
     }
 
@@ -98,7 +81,7 @@ impl WrongKeyLimit {
     pub fn count(&self, address: IpAddr) {
         let now = Instant::now();
         let mut addresses = self.forgotten_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if addresses.len() > MAX_ENTRIES {
+        if addresses.len() > MAX_CLIENTS {
             addresses.retain(|_, forgotten_at| *forgotten_at > now);
         }
         let forgotten_at = addresses.entry(network(address)).or_insert(now);
@@ -106,46 +89,9 @@ impl WrongKeyLimit {
     }
 }
 
-fn check<K: Clone + Hash + Eq>(
-    limiter: &DefaultKeyedRateLimiter<K>,
-    client: &K,
-    name: &str,
-) -> Result<(), Problem> {
-    if limiter.len() > MAX_ENTRIES {
-        limiter.retain_recent();
-    }
-    limiter.check_key(client).map_err(|not_until| {
-        let wait = not_until.wait_time_from(DefaultClock::default().now());
-        too_many(&format!("Too many writes {name}"), wait)
-    })
-}
-
-fn too_many(what: &str, wait: Duration) -> Problem {
-    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS)
-        .detail(format!("{what}; try again in {seconds} s."))
-        .retry_after(seconds)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_key_and_each_network_has_its_own_burst() {
-        let limits = WriteLimits::new(NonZeroU32::new(2).unwrap(), NonZeroU32::new(1).unwrap());
-        assert!(limits.check_key(1).is_ok() && limits.check_key(1).is_ok());
-        let refused = limits.check_key(1).unwrap_err().response(None);
-        assert_eq!(refused.status(), 429);
-        let seconds: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-        assert!((1..=31).contains(&seconds), "{seconds}");
-        assert!(limits.check_key(2).is_ok(), "another key");
-
-        assert!(limits.check_address("2001:db8::1".parse().unwrap()).is_ok());
-        assert!(limits.check_address("2001:db8::2".parse().unwrap()).is_err(), "the same network");
-        assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap()).is_ok());
-        assert!(limits.check_address("10.0.0.1".parse().unwrap()).is_ok());
-    }
 
     #[test]
     fn wrong_keys_are_counted_by_network_and_forgotten_with_time() {
