@@ -1,17 +1,27 @@
-//! A file of the machine, read and written by this process alone (redb).
+//! A file of this machine, read and written by this process alone (redb).
 //!
 //! Changes go to one thread. It commits all that gathered while the commit before was being synced, so that concurrent
 //! requests share a sync; a change is reported after it. Readers see what is committed, hence what is synced.
+//!
+//! A write or sync that fails, as on a full disk, makes redb refuse all that follows. The thread then opens the file anew
+//! and tries every second whether a write of the same size succeeds. Until one does, the file can only be read.
 
 use std::{
     error::Error,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
-use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value, WriteTransaction,
+};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -19,6 +29,12 @@ use tokio::sync::oneshot;
 /// full, and what a commit holds in memory.
 const MOST_CHANGES: usize = 1024;
 const ENOUGH_BYTES: usize = 16 << 20;
+
+/// How often the thread tries whether a file that failed can be written, and whether any other can be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Is empty except while the thread finds out whether the file can be written again.
+const PROBES: TableDefinition<(), &[u8]> = TableDefinition::new("probes");
 
 /// The file, as a section of the settings of a service.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,7 +54,7 @@ pub type FileError = Box<dyn Error + Send + Sync>;
 pub struct EmbeddedFile(Arc<Inner>);
 
 struct Inner {
-    database: Arc<Database>,
+    file: Arc<OpenFile>,
     /// Dropped to end the thread.
     changes: Option<mpsc::Sender<Change>>,
     thread: Option<JoinHandle<()>>,
@@ -73,47 +89,51 @@ impl fmt::Debug for EmbeddedFile {
 impl EmbeddedFile {
     /// Opens the file, or makes it and its folder. After a crash it is repaired first. `cache_bytes` is the memory for
     /// parts of the file.
-    pub fn open(file: &Path, cache_bytes: usize) -> Result<Self, FileError> {
-        if let Some(folder) = file.parent() {
+    pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, FileError> {
+        if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let database = Database::builder()
-            .set_cache_size(cache_bytes)
-            .set_repair_callback(|repair| {
-                tracing::warn!(done = repair.progress(), "the file was not closed; repairing it");
-            })
-            .create(file)?;
-        // A file is there for good once its folder is synced, too.
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let file = Arc::new(OpenFile {
+            path: path.to_owned(),
+            cache_bytes,
+            database: RwLock::new(Some(open(path, cache_bytes)?)),
+            is_writable: AtomicBool::new(true),
+        });
+        // A file is durable only once its folder is synced, too.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::File::open(folder)?.sync_all()?;
         }
-        let database = Arc::new(database);
         let (changes, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("file".to_owned()).spawn({
-            let database = Arc::clone(&database);
-            move || commit_all(&database, &queue)
+            let file = Arc::clone(&file);
+            move || commit_all(&file, &queue)
         })?;
-        Ok(Self(Arc::new(Inner { database, changes: Some(changes), thread: Some(thread) })))
+        Ok(Self(Arc::new(Inner { file, changes: Some(changes), thread: Some(thread) })))
     }
 
-    /// Reads here and now: from memory nearly always, and to hand it to another thread would cost more than it takes.
+    /// Reads on the thread of the caller: the data is nearly always in memory, and another thread would cost more.
     pub fn read<T>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, FileError> {
-        let transaction = self.0.database.begin_read().map_err(redb::Error::from)?;
-        Ok(read(&transaction)?)
+        Ok(self.0.file.use_open(|database| read(&database.begin_read()?))?)
     }
 
-    /// Makes a change in a synced transaction of its own, before others use the file: it blocks.
-    pub fn write_now<T>(
+    /// Makes this table where it is missing, for readers, which need it. It blocks. Where the table is there, nothing is
+    /// written, which a full disk would refuse.
+    pub fn make_table<K: Key + 'static, V: Value + 'static>(
         &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, FileError> {
-        let transaction = self.0.database.begin_write().map_err(redb::Error::from)?;
-        let value = change(&transaction)?;
-        transaction.commit().map_err(redb::Error::from)?;
-        Ok(value)
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<(), FileError> {
+        self.0.file.use_open(|database| match database.begin_read()?.open_table(table) {
+            Err(TableError::TableDoesNotExist(_)) => {
+                let transaction = database.begin_write()?;
+                transaction.open_table(table)?;
+                Ok(transaction.commit()?)
+            }
+            found => Ok(found.map(drop)?),
+        })?;
+        Ok(())
     }
 
     /// Makes a change, and waits until it is synced. `bytes` is about how much it writes. An error of `change` undoes
@@ -126,47 +146,162 @@ impl EmbeddedFile {
         let (done, reply) = oneshot::channel();
         let make = Box::new(move |transaction: &WriteTransaction| {
             let value = change(transaction)?;
-            // Who asked may be gone.
+            // The caller may be gone.
             let report: Report = Box::new(move |committed| drop(done.send(committed.map(|()| value))));
             Ok(report)
         });
         let sent = self.0.changes.as_ref().and_then(|changes| changes.send(Change { bytes, make }).ok());
         sent.ok_or("the thread of the file has ended")?;
-        // Without an answer the commit failed before this change was made.
+        // Without an answer, the commit failed before this change was made.
         Ok(reply.await.map_err(|_| "the file cannot be changed; see the log")??)
     }
-}
 
-fn commit_all(database: &Database, queue: &mpsc::Receiver<Change>) {
-    while let Ok(first) = queue.recv() {
-        let mut bytes = first.bytes;
-        let mut changes = vec![first];
-        while changes.len() < MOST_CHANGES
-            && bytes < ENOUGH_BYTES
-            && let Ok(next) = queue.try_recv()
-        {
-            bytes += next.bytes;
-            changes.push(next);
-        }
-        let mut reports = Vec::with_capacity(changes.len());
-        let committed = commit(database, changes, &mut reports).map_err(Arc::new);
-        if let Err(error) = &committed {
-            tracing::error!(%error, "the file cannot be changed");
-        }
-        for report in reports {
-            report(committed.clone());
+    /// Fails from the first change that could not be committed until the file can be written again.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        if self.0.file.is_writable.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err("the file cannot be written".into())
         }
     }
 }
 
-/// Makes all changes in one synced transaction.
-fn commit(database: &Database, changes: Vec<Change>, reports: &mut Vec<Report>) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    // The next start after a crash takes no longer than any other: without it all of the file would be read.
-    transaction.set_quick_repair(true);
-    for change in changes {
-        reports.push((change.make)(&transaction)?);
+struct OpenFile {
+    path: PathBuf,
+    cache_bytes: usize,
+    /// None while it cannot be opened.
+    database: RwLock<Option<Database>>,
+    is_writable: AtomicBool,
+}
+
+impl OpenFile {
+    /// Uses the file. Whoever opens it anew waits for the end of this.
+    fn use_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let database: RwLockReadGuard<'_, Option<Database>> =
+            self.database.read().unwrap_or_else(PoisonError::into_inner);
+        work(database.as_ref().ok_or(redb::Error::PreviousIo)?)
     }
+
+    /// After a failure: opens the file anew for reads.
+    fn reopen(&self) {
+        self.is_writable.store(false, Ordering::Release);
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed first, because the file is locked while it is open.
+        *database = None;
+        match open(&self.path, self.cache_bytes) {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::warn!(error, "the file cannot be opened; trying again");
+            }
+        }
+    }
+
+    /// Whether so many bytes can be written again; if not, the file has been opened anew.
+    fn recover(&self, bytes: usize) -> bool {
+        match self.use_open(|database| probe(database, bytes)) {
+            Ok(()) => self.is_writable.store(true, Ordering::Release),
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::debug!(error, "the file still cannot be written");
+                self.reopen();
+            }
+        }
+        self.is_writable.load(Ordering::Acquire)
+    }
+}
+
+fn open(path: &Path, cache_bytes: usize) -> Result<Database, redb::Error> {
+    let database = Database::builder()
+        .set_cache_size(cache_bytes)
+        .set_repair_callback(|repair| {
+            tracing::warn!(done = repair.progress(), "the file was not closed; repairing it");
+        })
+        .create(path)?;
+    Ok(database)
+}
+
+/// Writes so many bytes and removes them. A small write may fit into the file as it is while the disk is full.
+fn probe(database: &Database, bytes: usize) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(PROBES)?.insert((), vec![0; bytes].as_slice())?;
+    transaction.commit()?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(PROBES)?.remove(())?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Commits changes until the file is dropped.
+fn commit_all(file: &OpenFile, queue: &mpsc::Receiver<Change>) {
+    // The bytes of the changes that failed, and when to try again.
+    let mut failure: Option<(usize, Instant)> = None;
+    loop {
+        let changes = match queue.recv_timeout(RETRY) {
+            Ok(first) => gather(first, queue),
+            Err(mpsc::RecvTimeoutError::Timeout) => Vec::new(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
+        if let Some((bytes, retry_at)) = failure
+            && Instant::now() >= retry_at
+        {
+            failure = if file.recover(bytes) {
+                tracing::info!("the file can be written again");
+                None
+            } else {
+                Some((bytes, Instant::now() + RETRY))
+            };
+        }
+        if failure.is_some() {
+            // Dropped unmade, which their callers are told.
+            continue;
+        }
+        let bytes = changes.iter().map(|change| change.bytes).sum();
+        if let Err(error) = commit(file, changes) {
+            let error = &*error as &dyn Error;
+            tracing::error!(error, "the file cannot be written; refusing changes until it can");
+            file.reopen();
+            failure = Some((bytes, Instant::now() + RETRY));
+        }
+    }
+}
+
+/// This change and those that wait, up to the limits of a commit.
+fn gather(first: Change, queue: &mpsc::Receiver<Change>) -> Vec<Change> {
+    let mut bytes = first.bytes;
+    let mut changes = vec![first];
+    while changes.len() < MOST_CHANGES
+        && bytes < ENOUGH_BYTES
+        && let Ok(next) = queue.try_recv()
+    {
+        bytes += next.bytes;
+        changes.push(next);
+    }
+    changes
+}
+
+/// Makes all changes in one synced transaction, and reports them. Without any, looks whether the file can be read.
+fn commit(file: &OpenFile, changes: Vec<Change>) -> Result<(), Arc<redb::Error>> {
+    let mut reports = Vec::with_capacity(changes.len());
+    let committed = file.use_open(|database| {
+        if changes.is_empty() {
+            return database.begin_read().map(drop).map_err(Into::into);
+        }
+        let mut transaction = database.begin_write()?;
+        // The next start after a crash takes no longer than any other: without it all of the file would be read.
+        transaction.set_quick_repair(true);
+        for change in changes {
+            reports.push((change.make)(&transaction)?);
+        }
+        Ok(transaction.commit()?)
+    });
+    let committed = committed.map_err(Arc::new);
+    if committed.is_err() {
+        // First, so that whoever learns of the failure finds the file not writable.
+        file.is_writable.store(false, Ordering::Release);
+    }
+    for report in reports {
+        report(committed.clone());
+    }
+    committed
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use chassis::{
     Failure,
+    embedded::FileSettings,
     settings::{Fault, Flat, List, ShellSettings, read_secret},
 };
 use secrecy::SecretString;
@@ -18,7 +19,7 @@ pub struct Settings {
     /// Limits of requests.
     pub api: ApiSettings,
     /// The embedded store.
-    pub store: StoreSettings,
+    pub store: FileSettings,
     /// The store in Redis.
     pub redis: RedisSettings,
 }
@@ -41,16 +42,6 @@ pub struct TlsSettings {
 pub struct ApiSettings {
     /// The longest message.
     pub message_limit_bytes: usize,
-}
-
-/// The embedded store.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreSettings {
-    /// Its file.
-    pub file: PathBuf,
-    /// Memory for parts of the file.
-    pub cache_bytes: usize,
 }
 
 /// The store in Redis.

@@ -34,8 +34,8 @@ pub struct Backend {
     pub queue: Arc<dyn Queue>,
     /// Where it ends.
     pub store: Arc<dyn Store>,
-    /// Whether both are in a file, which this process alone can use.
-    pub is_file: bool,
+    /// The file with both, which this process alone can use, where they are in one.
+    pub file: Option<EmbeddedFile>,
     pools: Vec<Pool>,
 }
 
@@ -61,7 +61,7 @@ impl Backend {
             pools.push(workers.clone());
             Arc::new(PostgresQueue::new(QUEUE, store.clone(), workers))
         };
-        Ok(Self { queue, store: Arc::new(PostgresStore(store)), is_file: false, pools })
+        Ok(Self { queue, store: Arc::new(PostgresStore(store)), file: None, pools })
     }
 
     fn open_file(settings: &Settings) -> Result<Self, Failure> {
@@ -73,9 +73,9 @@ impl Backend {
             EmbeddedFile::open(path, settings.store.cache_bytes).or_fail(Exit::Unavailable, unusable)?;
         let store = FileStore::new(file.clone()).or_fail(Exit::Unavailable, unusable)?;
         Ok(Self {
-            queue: Arc::new(FileQueue::new(file)),
+            queue: Arc::new(FileQueue::new(file.clone())),
             store: Arc::new(store),
-            is_file: true,
+            file: Some(file),
             pools: Vec::new(),
         })
     }
@@ -89,6 +89,9 @@ impl Backend {
 
     /// Whether requests can be answered now; if not, what does not answer.
     pub(crate) async fn ready(self) -> Result<(), String> {
+        if let Some(Err(error)) = self.file.as_ref().map(EmbeddedFile::check_writable) {
+            return Err(error.to_string());
+        }
         let (queue, store) = tokio::join!(self.queue.depth(), self.store.get(None));
         for (name, problem) in [("the queue", queue.err()), ("the store", store.err())] {
             if let Some(problem) = problem {

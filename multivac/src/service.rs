@@ -63,13 +63,13 @@ impl Service for Multivac {
     async fn build(context: Context<'_, Self>) -> Result<Parts, Failure> {
         let settings = context.settings;
         let backend = Backend::open(settings).await?;
-        if backend.is_file && context.role == Role::Work {
+        if backend.file.is_some() && context.role == Role::Work {
             let fault = "queue and store are in a file, which the server alone works on; set DATABASE_URL for a \
                          worker of its own";
             return Err(Failure::new(Exit::Usage, fault));
         }
         backend.queue.register(context.registry);
-        let works = context.role == Role::Work || backend.is_file || settings.worker.in_server;
+        let works = context.role == Role::Work || backend.file.is_some() || settings.worker.in_server;
         let options = settings.worker.options(works);
         let storing = Arc::new(Storing(Arc::clone(&backend.store)));
         let workers = Arc::clone(&backend.queue).run(storing, options, context.stop.clone());

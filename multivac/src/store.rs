@@ -99,8 +99,7 @@ pub struct FileStore(EmbeddedFile);
 impl FileStore {
     /// The store in this file.
     pub fn new(file: EmbeddedFile) -> Result<Self, FileError> {
-        // Readers need the table to be there.
-        file.write_now(|transaction| Ok(transaction.open_table(DATA).map(drop)?))?;
+        file.make_table(DATA)?;
         Ok(Self(file))
     }
 }
