@@ -8,7 +8,7 @@ use std::{
     io::Write,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::available_parallelism,
 };
@@ -132,8 +132,9 @@ impl Coding {
     }
 }
 
-/// A body that is kept for many answers, with its compressed forms, each made once when it is first wanted; cheap to
-/// clone. As a response it is sent in the form that the client prefers.
+/// A body that is kept for many answers, with its compressed forms; cheap to clone. As a response it is sent in the form
+/// that the client prefers. The first compressed answer is made at little cost and not kept, since many bodies are asked for
+/// only once; from the second on, each form is made once, and smaller.
 #[derive(Debug, Clone)]
 pub struct CompressibleBody(Arc<Forms>);
 
@@ -144,6 +145,8 @@ struct Forms {
     compressed: [OnceCell<Option<Bytes>>; Coding::ALL.len()],
     /// What further forms may take, in bytes.
     room: AtomicUsize,
+    /// Whether a compressed form was wanted before.
+    was_wanted: AtomicBool,
 }
 
 impl CompressibleBody {
@@ -167,6 +170,9 @@ impl CompressibleBody {
 
     /// The form, made now if need be; others that want it meanwhile wait for it. None if the plain body is to be sent.
     pub(crate) async fn make(&self, coding: Coding) -> Option<Bytes> {
+        if !self.0.was_wanted.swap(true, Ordering::Relaxed) {
+            return coding.compress(self.0.plain.clone()).await;
+        }
         let make = async || {
             let form = coding.encode_elsewhere(self.0.plain.clone(), true).await?;
             let take = |room: usize| room.checked_sub(form.len());
@@ -186,7 +192,8 @@ impl<B: Into<Bytes>> From<B> for CompressibleBody {
     fn from(plain: B) -> Self {
         let plain = plain.into();
         let room = AtomicUsize::new(room(&plain));
-        Self(Arc::new(Forms { plain, compressed: Default::default(), room }))
+        let was_wanted = AtomicBool::new(false);
+        Self(Arc::new(Forms { plain, compressed: Default::default(), room, was_wanted }))
     }
 }
 
@@ -272,6 +279,8 @@ mod tests {
         let text = "what is said often ".repeat(1000);
         let body = CompressibleBody::from(text.clone());
         let weight = body.weight();
+        let first = body.make(Coding::Gzip).await.unwrap();
+        assert!(first.len() < text.len() / 10 && body.made(Coding::Gzip).is_none(), "the first is not kept");
         for coding in Coding::ALL {
             assert!(body.made(coding).is_none(), "{coding:?}");
             let (one, other) = tokio::join!(body.make(coding), body.make(coding));
@@ -284,6 +293,7 @@ mod tests {
 
         let noise: Vec<u8> = (0..20_000).map(|_| fastrand::u8(b'0'..b'p')).collect();
         let body = CompressibleBody::from(noise);
+        body.make(Coding::Gzip).await;
         for coding in Coding::ALL {
             assert_eq!(body.make(coding).await, None, "{coding:?}: it would need more than its room");
             assert_eq!(body.made(coding), Some(&None), "it is not tried again");
