@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     install -d /out/state/service /out/log/app
 
 FROM source AS test
-# Tests start their own PostgreSQL and Redis servers; PostgreSQL refuses to run as root.
+# The tests need a PostgreSQL, which refuses to run as root, and start Redis servers of their own.
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends postgresql redis-server && \
     rm -rf /var/lib/apt/lists/* && \
@@ -37,7 +37,7 @@ RUN apt-get update && \
 USER 1000:1000
 RUN --mount=type=cache,target=/usr/local/cargo/registry,uid=1000 \
     --mount=type=cache,id=target-test,target=/src/target,uid=1000,sharing=locked \
-    cargo test --locked --workspace
+    db/private_postgres.sh --fast -- cargo test --locked --workspace
 
 FROM ${BASE_IMAGE}
 COPY docker/rds-global-bundle.pem /etc/ssl/certs/rds-global-bundle.pem

@@ -1,7 +1,7 @@
 //! Content codings: which one a client prefers, and bodies that keep their compressed forms.
 //!
-//! Compressing costs a hundred times what the rest of a cached answer does. So it is never done by the threads that
-//! answer, by few at a time, and for a body that is kept only once.
+//! Compressing costs far more than the rest of a cached answer. So large bodies are compressed on other threads, a few
+//! at a time, and a body that is kept is compressed once for each coding.
 
 use std::{
     collections::HashMap,
@@ -28,14 +28,14 @@ use tokio::{
 
 use crate::{Problem, body::is_whole};
 
-/// In bytes. A smaller body goes in one packet with its head, compressed or not.
+/// In bytes. A smaller body fits into one packet with its head, so compression gains nothing.
 pub(crate) const SMALL: usize = 1024;
 
 /// In bytes. Up to here a body that is not kept is compressed in place, in less time than another thread needs to wake.
 const IN_PLACE: usize = 8 * 1024;
 
-/// A way to compress. In the order of preference, where a client has none: of what is kept, brotli makes the least
-/// bytes; gzip is for clients that know nothing else.
+/// A way to compress, in our order of preference, which decides where the client has none: brotli makes the fewest bytes,
+/// and every client knows gzip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Brotli,
@@ -106,16 +106,16 @@ impl Coding {
         }
     }
 
-    /// The same on a thread that answers nothing, after others; none if the result would not be smaller.
+    /// The same on a blocking thread, in turn with others; none if the result would not be smaller.
     async fn encode_elsewhere(self, plain: Bytes, is_kept: bool) -> Option<Bytes> {
-        // So many at once: the rest of the processors is for answers.
+        // Half of the processors; the others are for answers.
         static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
             let processors = available_parallelism().map_or(1, usize::from);
             Arc::new(Semaphore::new((processors / 2).max(1)))
         });
         let place = Arc::clone(&PLACES).acquire_owned().await.ok()?;
         let encoding = spawn_blocking(move || {
-            // Also if nobody waits any more, the place is taken until the work is done.
+            // Held until the work is done, even if its caller has left.
             let _place = place;
             self.encode(&plain, is_kept).ok().filter(|form| form.len() < plain.len())
         });

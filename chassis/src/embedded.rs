@@ -46,7 +46,7 @@ pub struct FileSettings {
     pub cache_bytes: usize,
 }
 
-/// Why a file was not read or changed. Whether a change was made all the same is not known.
+/// Why a file was not read or changed. A change that failed may have been made.
 pub type FileError = Box<dyn Error + Send + Sync>;
 
 /// An open file; cheap to clone. It is closed with the last clone, which waits for changes that are in work.
@@ -175,7 +175,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// Uses the file. Whoever opens it anew waits for the end of this.
+    /// Uses the file. [`Self::reopen`] waits until `work` ends.
     fn use_open<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         let database: RwLockReadGuard<'_, Option<Database>> =
             self.database.read().unwrap_or_else(PoisonError::into_inner);
@@ -253,7 +253,7 @@ fn commit_all(file: &OpenFile, queue: &mpsc::Receiver<Change>) {
             };
         }
         if failure.is_some() {
-            // Dropped unmade, which their callers are told.
+            // Dropping a change makes its caller's `write` fail.
             continue;
         }
         let bytes = changes.iter().map(|change| change.bytes).sum();
@@ -297,7 +297,7 @@ fn commit(file: &OpenFile, changes: Vec<Change>) -> Result<(), Arc<redb::Error>>
     });
     let committed = committed.map_err(Arc::new);
     if committed.is_err() {
-        // First, so that whoever learns of the failure finds the file not writable.
+        // Before the reports, so that a caller that learns of the failure finds the file not writable.
         file.is_writable.store(false, Ordering::Release);
     }
     for report in reports {

@@ -10,7 +10,7 @@ use chassis::{
 };
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 
-/// Keeps data by the id of the job that brought it. What a call reports has happened for good.
+/// Keeps data by the id of the job that brought it. What a call reports is durable.
 pub trait Store: Send + Sync {
     /// Stores the payloads of all these jobs, or none. What was stored or deleted before stays as it is, so that a job
     /// can be repeated.

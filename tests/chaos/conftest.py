@@ -35,8 +35,8 @@ def is_full(request):
 
 
 @pytest.fixture(scope="session")
-def report(request):
-    report = Report()
+def report(request, is_full):
+    report = Report(is_full)
     yield report
     if request.config.getoption("--write") and not request.session.testsfailed:
         report.write()

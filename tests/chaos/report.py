@@ -14,7 +14,8 @@ BEGIN, END = "<!-- written by make chaos -->\n", "<!-- end -->\n"
 class Report:
     """What each scenario promised, under which load, and what was measured."""
 
-    def __init__(self):
+    def __init__(self, is_full):
+        self.is_full = is_full
         self.rows = []
 
     def add(self, promise, load, figure):
@@ -24,7 +25,7 @@ class Report:
     def write(self):
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
         lines = [
-            f"Measured on {datetime.date.today()}, release build, {machine}; the load, the service and the database share them.\n",
+            f"Measured on {datetime.date.today()}, {'full' if self.is_full else 'short'} run, {machine}; the load, the service and the database share them.\n",
             "\n| Promise | Load | Figure |\n| --- | --- | --- |\n",
             *(f"| {' | '.join(row)} |\n" for row in self.rows),
         ]

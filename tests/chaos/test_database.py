@@ -39,7 +39,7 @@ def test_a_crash_of_the_database_loses_no_acknowledged_batch(asynchronous, datab
     kind = "queued batches" if asynchronous else "batches"
     report.add(
         f"A crash of the database loses no acknowledged batch ({kind})",
-        f"{crashes} crashes of a second each under reads and batches",
+        f"crashes under reads and batches, each of a second: {crashes}",
         f"0 of {stored} acknowledged lost; writes work again after {max(recoveries):.1f} s at most; "
         f"{cached.counts()[503]} of {len(cached.answers)} cached reads failed; slowest read {reads.slowest():.1f} s",
     )

@@ -142,7 +142,7 @@ def test_out_of_memory_loses_no_acknowledged_batch(database, key, cleanup, repor
             service.kill()
             service.start()
     stored = supplier.check(database)
-    report.add("A process killed for its memory loses no acknowledged batch", "3 kills under queued batches", f"0 of {stored} lost, none stored twice")
+    report.add("A process that the kernel kills loses no acknowledged batch", "3 kills under queued batches", f"0 of {stored} lost, none stored twice")
 
 
 FAKETIME = shutil.which("faketime")

@@ -105,7 +105,7 @@ def test_no_request_fails_while_instances_are_restarted(kind, database, key, cle
     run("rates", "verify", DATABASE_URL=database.url())
     report.add(
         f"A rolling update behind {kind} fails no request",
-        f"2 instances, each restarted {rounds} times under reads and batches; the schema of a newer release comes between",
+        f"2 instances under reads and batches; restarts of each: {rounds}; a newer release migrates the schema meanwhile",
         f"{len(failures)} of {len(reads.answers) + len(supplier.answers):,} requests failed; {stored} batches stored once",
     )
     assert not failures, failures[:5]

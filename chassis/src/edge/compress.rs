@@ -10,8 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::compression::{Coding, CompressibleBody, SMALL};
 
-/// In bytes. A larger body that is not kept is sent as it is: compressing it would take its client's time and others'
-/// memory.
+/// In bytes. A larger body that is not kept is sent uncompressed: compressing it needs all of it in memory, and time.
 const LARGEST: u64 = 8 * 1024 * 1024;
 
 /// A response in the form that its client prefers.
@@ -22,8 +21,7 @@ pub(super) enum Form {
     Later(BoxFuture<'static, Response>),
 }
 
-/// The response as a client that prefers this coding would have it. If it cannot be compressed until `deadline`, it is
-/// sent as it is.
+/// Compresses the response with this coding. If that is not done by `deadline`, it is sent uncompressed.
 pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline: Instant) -> Form {
     let kept = response.extensions_mut().remove::<CompressibleBody>();
     let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
@@ -50,7 +48,7 @@ pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline:
             let reading = timeout_at(deadline, axum::body::to_bytes(body, usize::MAX)).await;
             let plain = match reading.map_err(axum::Error::new).flatten() {
                 Ok(plain) => plain,
-                // Not the body that was promised: the connection has to end here.
+                // The body was cut off, so the connection must end.
                 Err(error) => return Response::from_parts(head, failed(error)),
             };
             response = Response::from_parts(head, Body::from(plain.clone()));
@@ -90,7 +88,7 @@ fn forbids_transforming(cache_control: &HeaderValue) -> bool {
     cache_control.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == "no-transform"))
 }
 
-/// The response with this form as its body; as it is if there is none.
+/// The response with this form as its body; unchanged if there is none.
 fn compressed(mut response: Response, coding: Coding, form: Option<Bytes>) -> Response {
     let Some(form) = form else { return response };
     *response.body_mut() = Body::from(form);

@@ -251,7 +251,7 @@ impl Leases for FileQueue {
                 Ok(())
             });
             let done = done.await.map_err(unusable);
-            // Also where that failed: handed out again, they are done once more.
+            // Even if that failed: they are taken again, and done once more.
             self.forget(jobs);
             done
         })

@@ -1,4 +1,4 @@
-//! The work on a queue whose jobs are taken for a time: who does not report within it has lost them.
+//! Workers of a queue that leases its jobs: a job whose worker does not report in time goes to another worker.
 
 use std::{collections::VecDeque, time::Duration};
 

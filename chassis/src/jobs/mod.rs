@@ -68,7 +68,7 @@ pub struct WorkOptions {
     pub max_attempts: i32,
 }
 
-/// A queue. What a call reports has happened for good, as far as its server or file goes.
+/// A queue. What a call reports is as durable as its server or file.
 pub trait Queue: fmt::Debug + Send + Sync {
     /// Adds a job; its id.
     fn put(&self, payload: String) -> Answer<'_, String>;

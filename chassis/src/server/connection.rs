@@ -292,7 +292,7 @@ where
         let this = self.project();
         let mut response = ready!(this.answer.poll(context))?;
         let is_leaving = this.guard.as_ref().is_some_and(|guard| guard.0.port.is_leaving());
-        // HTTP/2 has no such header: its clients are told by a frame of the connection.
+        // HTTP/2 has no such header; `serve_connection` sends a GOAWAY frame instead.
         if is_leaving && !*this.is_http2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

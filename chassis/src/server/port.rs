@@ -238,7 +238,7 @@ async fn serve_connection<I, U, S>(
         } => None,
     };
     let Some((stream, _)) = accepted else { return };
-    // What was entered meanwhile is told as well.
+    // A phase that began during the handshake must be seen, too.
     phase.mark_changed();
     let activity = Arc::new(Activity::new(Arc::clone(&state)));
     let stream = Connection::new(stream, Arc::clone(&activity), timeouts);
