@@ -75,7 +75,7 @@ async fn welcome() -> &'static str {
 /// The answer: the data that was stored first.
 #[utoipa::path(get, path = "/multivac", tag = "multivac", responses(
     (status = 200, description = "The answer, or that there is none", body = String),
-    (status = 503, description = "The store is away"),
+    (status = 503, description = "The store is unreachable"),
 ))]
 async fn get_answer(State(backend): State<Backend>) -> Result<String, Problem> {
     let answer = backend.store.get(None).await?;
@@ -93,7 +93,7 @@ async fn get_answer(State(backend): State<Backend>) -> Result<String, Problem> {
         (status = 400, description = "`data` is missing, empty or no text"),
         (status = 413, description = "The body is too large"),
         (status = 415, description = "Another media type"),
-        (status = 503, description = "The queue is away; the data may have been queued"),
+        (status = 503, description = "The queue is unreachable; the data may have been queued"),
         Refusals,
     ),
 )]
@@ -110,7 +110,7 @@ async fn post_data(State(backend): State<Backend>, request: Request) -> Result<i
         (status = 200, description = "The data", body = String),
         (status = 400, description = "The path is not UTF-8"),
         (status = 404, description = "Not stored: it waits, was deleted, or never was"),
-        (status = 503, description = "The store is away"),
+        (status = 503, description = "The store is unreachable"),
         Refusals,
     ),
 )]
@@ -126,7 +126,7 @@ async fn get_data(State(backend): State<Backend>, Path(id): Path<String>) -> Res
         (status = 200, description = "It was there and is gone", body = String),
         (status = 400, description = "The path is not UTF-8"),
         (status = 404, description = "It was deleted, or never was"),
-        (status = 503, description = "The queue or the store is away"),
+        (status = 503, description = "The queue or the store is unreachable"),
         Refusals,
     ),
 )]
@@ -147,7 +147,7 @@ async fn delete_data(
 /// Deletes the answer, so that the next data becomes it.
 #[utoipa::path(delete, path = "/multivac/zzz", tag = "multivac", security(("user" = [])), responses(
     (status = 200, description = "`Deleted!`, or `no such data` where nothing is stored", body = String),
-    (status = 503, description = "The store is away"),
+    (status = 503, description = "The store is unreachable"),
     Refusals,
 ))]
 async fn delete_first(State(backend): State<Backend>) -> Result<&'static str, Problem> {

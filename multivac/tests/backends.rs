@@ -227,3 +227,9 @@ async fn jobs_of_a_worker_that_died_are_done_by_the_next(pool: PgPool) {
     next.stop().await;
     tokio::time::timeout(Duration::from_secs(1), workers.task).await.unwrap().unwrap_err();
 }
+
+#[test]
+fn the_table_of_jobs_is_that_of_the_chassis() {
+    let migration = include_str!("../migrations/20261126000001_multivac.up.sql");
+    chassis::testing::assert_makes_jobs_table(migration);
+}

@@ -22,6 +22,15 @@ pub use proxy::{Proxy, Way};
 
 use crate::{Service, settings::Loaded};
 
+/// Checks that this migration makes the table that workers use.
+#[cfg(feature = "worker")]
+#[track_caller]
+pub fn assert_makes_jobs_table(migration: &str) {
+    let (_, table) = include_str!("../worker/jobs.sql").split_once('\n').unwrap_or_default();
+    let migration = migration.replace("if not exists ", "");
+    assert!(migration.contains(table), "the migration lacks the table that workers use:\n{table}");
+}
+
 /// Settings as they are with these variables and no others.
 #[track_caller]
 #[must_use]

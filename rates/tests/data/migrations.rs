@@ -128,7 +128,7 @@ async fn the_checks_of_the_schema_hold(pool: PgPool) {
 
 #[test]
 fn the_table_of_jobs_is_that_of_the_chassis() {
-    let (_, table) = include_str!("../../../chassis/src/worker/jobs.sql").split_once('\n').unwrap();
-    let migration = include_str!("../../../db/migrations/20260101000005_jobs.up.sql");
-    assert!(migration.contains(table), "the migration lacks the table that workers use:\n{table}");
+    chassis::testing::assert_makes_jobs_table(include_str!(
+        "../../../db/migrations/20260101000005_jobs.up.sql"
+    ));
 }
