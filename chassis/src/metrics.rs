@@ -1,12 +1,25 @@
 //! Metrics in Prometheus' text format, served on a separate port.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::header;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+        info::Info,
+    },
     registry::Registry,
 };
 
@@ -66,6 +79,41 @@ fn request_buckets() -> Histogram {
     Histogram::new([
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
     ])
+}
+
+/// A gauge of the seconds since something happened last, or since the start; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Age(Arc<Reset>);
+
+#[derive(Debug)]
+struct Reset {
+    name: &'static str,
+    help: &'static str,
+    start: Instant,
+    /// When it happened last, in seconds since `start`.
+    last: AtomicU64,
+}
+
+impl Age {
+    /// Registers the gauge.
+    pub fn register(registry: &mut Registry, name: &'static str, help: &'static str) -> Self {
+        let age = Self(Arc::new(Reset { name, help, start: Instant::now(), last: AtomicU64::new(0) }));
+        registry.register_collector(Box::new(age.clone()));
+        age
+    }
+
+    /// It happened now.
+    pub fn reset(&self) {
+        self.0.last.store(self.0.start.elapsed().as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl Collector for Age {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Reset { name, help, start, last } = &*self.0;
+        let gauge = ConstGauge::new(start.elapsed().as_secs().saturating_sub(last.load(Ordering::Relaxed)));
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+    }
 }
 
 /// `/metrics`.

@@ -37,22 +37,6 @@ const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LE
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
-/// Why a token cannot be read.
-#[derive(Debug)]
-pub enum OpenError {
-    /// It is damaged, or was made with another key.
-    Invalid,
-    /// What it is read from or written to failed.
-    Io(io::Error),
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        // The decoder of base64 reports a wrong character in this way.
-        if error.kind() == io::ErrorKind::InvalidData { Self::Invalid } else { Self::Io(error) }
-    }
-}
-
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(hidden)")
@@ -106,74 +90,70 @@ impl Key {
     }
 }
 
-/// Decrypts the token with whichever of the keys made it, and gives the number of that key. Nothing is written before the
-/// whole token is known to be genuine, so it is read twice; it is never in memory as a whole.
-pub fn open(
-    keys: &[Key],
-    token: &mut (impl Read + Seek),
-    content: &mut impl Write,
-) -> Result<usize, OpenError> {
-    token.rewind()?;
-    let (number, signed) = verify(keys, token)?;
-    token.rewind()?;
-    let mut bytes = DecoderReader::new(token, &URL_ALPHABET);
-    let mut header = [0; HEADER];
-    bytes.read_exact(&mut header)?;
-    let iv: [u8; BLOCK] = header[HEADER - BLOCK..].try_into().expect("the end is an IV");
-    let cipher = cbc::Decryptor::<Aes128>::new(keys[number].encryption().into(), &iv.into());
-    decrypt(cipher, &mut bytes.take(signed - HEADER as u64), content)?;
+/// Decrypts the token with whichever of the keys made it, and gives the number of that key. Where none did, or the token is
+/// damaged, the error is of the kind `InvalidData`.
+///
+/// Nothing is written before the whole token is known to be genuine, so it is read twice; it is never in memory as a whole.
+pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Write) -> io::Result<usize> {
+    let (header, mut signed) = start(token)?;
+    let mut macs: Vec<_> = keys.iter().map(|key| key.mac().chain_update(header)).collect();
+    let signature = read_but_last(&mut signed, SIGNATURE, |piece| {
+        for mac in &mut macs {
+            mac.update(piece);
+        }
+        Ok(())
+    })?;
+    let number = macs.into_iter().position(|mac| mac.verify_slice(&signature).is_ok()).ok_or_else(invalid)?;
+    let (header, mut encrypted) = start(token)?;
+    let iv = header[HEADER - BLOCK..].try_into().expect("the end is an IV");
+    let mut cipher = cbc::Decryptor::<Aes128>::new(keys[number].encryption().into(), iv);
+    // The last block has the padding.
+    let mut end = read_but_last(&mut encrypted, BLOCK + SIGNATURE, |piece| {
+        for block in piece.as_chunks_mut::<BLOCK>().0 {
+            cipher.decrypt_block(Array::cast_from_core_mut(block));
+        }
+        content.write_all(piece)
+    })?;
+    let last = end.get_mut(..BLOCK).and_then(|block| cipher.decrypt_padded::<Pkcs7>(block).ok());
+    content.write_all(last.ok_or_else(invalid)?)?;
     Ok(number)
 }
 
-/// The number of the key that signed the token, and how many bytes it signed.
-fn verify(keys: &[Key], token: &mut impl Read) -> Result<(usize, u64), OpenError> {
-    let mut bytes = DecoderReader::new(token, &URL_ALPHABET);
-    let mut macs: Vec<_> = keys.iter().map(Key::mac).collect();
-    let (mut signed, mut held, mut piece) = (0, Vec::new(), vec![0; PIECE]);
+/// The header of a token, and what follows it.
+fn start<R: Read + Seek>(
+    token: &mut R,
+) -> io::Result<([u8; HEADER], DecoderReader<'static, GeneralPurpose, &mut R>)> {
+    token.rewind()?;
+    let (mut bytes, mut header) = (DecoderReader::new(token, &URL_ALPHABET), [0; HEADER]);
+    bytes
+        .read_exact(&mut header)
+        .map_err(|error| if error.kind() == io::ErrorKind::UnexpectedEof { invalid() } else { error })?;
+    if header[0] == VERSION { Ok((header, bytes)) } else { Err(invalid()) }
+}
+
+/// Reads to the end, and hands on whole blocks of all but the last bytes, which it returns: so many, if what is before
+/// them is whole blocks.
+fn read_but_last(
+    bytes: &mut impl Read,
+    last: usize,
+    mut hand_on: impl FnMut(&mut [u8]) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let (mut held, mut piece) = (Vec::new(), vec![0; PIECE]);
     loop {
         let read = bytes.read(&mut piece)?;
         if read == 0 {
-            break;
-        }
-        if signed == 0 && held.is_empty() && piece[0] != VERSION {
-            return Err(OpenError::Invalid);
+            return Ok(held);
         }
         held.extend_from_slice(&piece[..read]);
-        // The last bytes may be the signature.
-        let known = held.len().saturating_sub(SIGNATURE);
-        for mac in &mut macs {
-            mac.update(&held[..known]);
-        }
-        signed += known as u64;
-        held.drain(..known);
-    }
-    let is_whole = signed > HEADER as u64 && (signed - HEADER as u64).is_multiple_of(BLOCK as u64);
-    let number = macs.into_iter().position(|mac| mac.verify_slice(&held).is_ok());
-    number.filter(|_| is_whole).map(|number| (number, signed)).ok_or(OpenError::Invalid)
-}
-
-fn decrypt(
-    mut cipher: cbc::Decryptor<Aes128>,
-    encrypted: &mut impl Read,
-    content: &mut impl Write,
-) -> Result<(), OpenError> {
-    let (mut held, mut piece) = (Vec::new(), vec![0; PIECE]);
-    loop {
-        let read = encrypted.read(&mut piece)?;
-        if read == 0 {
-            break;
-        }
-        held.extend_from_slice(&piece[..read]);
-        // The last block has the padding.
-        let whole = held.len().saturating_sub(1) / BLOCK * BLOCK;
-        for block in held[..whole].as_chunks_mut::<BLOCK>().0 {
-            cipher.decrypt_block(Array::cast_from_core_mut(block));
-        }
-        content.write_all(&held[..whole])?;
+        let whole = held.len().saturating_sub(last) / BLOCK * BLOCK;
+        hand_on(&mut held[..whole])?;
         held.drain(..whole);
     }
-    let last = cipher.decrypt_padded::<Pkcs7>(&mut held).map_err(|_| OpenError::Invalid)?;
-    Ok(content.write_all(last)?)
+}
+
+/// As the decoder of base64 reports a wrong character.
+fn invalid() -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidData)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
@@ -192,9 +172,13 @@ mod tests {
     const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
     const TOKEN: &str = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
 
-    fn read(keys: &[Key], token: &str) -> Result<(usize, Vec<u8>), OpenError> {
+    fn read(keys: &[Key], token: &str) -> io::Result<(usize, Vec<u8>)> {
         let mut content = Vec::new();
         open(keys, &mut Cursor::new(token.as_bytes()), &mut content).map(|number| (number, content))
+    }
+
+    fn is_invalid(read: io::Result<(usize, Vec<u8>)>) -> bool {
+        read.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
     }
 
     #[test]
@@ -213,7 +197,7 @@ mod tests {
             let token = keys[1].seal(&content).unwrap();
             let (number, opened) = read(&keys, &token).unwrap();
             assert!(number == 1 && opened == content, "{length}");
-            assert!(matches!(read(&keys[..1], &token), Err(OpenError::Invalid)));
+            assert!(is_invalid(read(&keys[..1], &token)));
         }
     }
 
@@ -224,14 +208,11 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
-            assert!(matches!(read(&key, &BASE64_URL_SAFE.encode(changed)), Err(OpenError::Invalid)), "{at}");
-            assert!(
-                matches!(read(&key, &BASE64_URL_SAFE.encode(&bytes[..at])), Err(OpenError::Invalid)),
-                "{at}"
-            );
+            assert!(is_invalid(read(&key, &BASE64_URL_SAFE.encode(changed))), "{at}");
+            assert!(is_invalid(read(&key, &BASE64_URL_SAFE.encode(&bytes[..at]))), "{at}");
         }
         for wrong in ["", "%", "not base64!", &format!("{TOKEN}AAAA"), &"A".repeat(5000)] {
-            assert!(matches!(read(&key, wrong), Err(OpenError::Invalid)), "{wrong}");
+            assert!(is_invalid(read(&key, wrong)), "{wrong}");
         }
     }
 

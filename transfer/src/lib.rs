@@ -4,7 +4,7 @@
 //! what the files become on the way.
 
 pub mod fernet;
-mod metrics;
+mod names;
 mod receiver;
 mod sender;
 mod service;

@@ -32,7 +32,7 @@ use tempfile::SpooledTempFile;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{
-    fernet::{self, Key, OpenError},
+    fernet::{self, Key},
     settings::ReceiveSettings,
     store::{Folder, fault_of_name},
 };
@@ -78,20 +78,15 @@ pub(crate) fn build(settings: &ReceiveSettings, shell: &ShellSettings) -> Result
     let folder = Folder::open(&settings.output_dir)
         .or_fail(Exit::Unavailable, || format!("cannot use {}", settings.output_dir.display()))?;
     let limit = shell.server.body_limit_bytes;
-    let readiness = Readiness::new(Duration::from_secs(2), {
-        let folder = folder.clone();
-        move || {
-            let folder = folder.clone();
-            async move {
-                let checked = tokio::task::spawn_blocking(move || folder.check()).await;
-                checked.map_err(io::Error::other).flatten().map_err(|error| {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot write to the output folder"
-                    );
-                    "cannot write to the output folder".to_owned()
-                })
-            }
+    let checked = folder.clone();
+    let readiness = Readiness::new(Duration::from_secs(2), move || {
+        let folder = checked.clone();
+        async move {
+            let checked = tokio::task::spawn_blocking(move || folder.check()).await;
+            checked.map_err(io::Error::other).flatten().map_err(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
+                "cannot write to the output folder".to_owned()
+            })
         }
     });
     let routes = Router::new()
@@ -195,24 +190,21 @@ async fn spool(folder: &Folder, mut field: Field<'_>) -> Result<SpooledTempFile,
 }
 
 fn store(app: &App, name: &str, mut token: SpooledTempFile) -> Result<Answer, Problem> {
-    let stored = (|| {
+    let mut store = || {
         let mut content = BufWriter::new(app.folder.unfinished()?);
         let number = fernet::open(&app.keys, &mut token, &mut content)?;
-        let content = content.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok((number, app.folder.store(name, content)?))
-    })();
-    match stored {
-        Ok((number, is_new)) => {
-            tracing::info!(name, key = number + 1, is_new, "file stored");
-            let path = app.folder.path(name);
-            Ok(Answer { msg: format!("File is decrypted and saved to {}", path.display()), status_code: 201 })
-        }
-        Err(OpenError::Invalid) => Err(invalid(
+        Ok((number, app.folder.store(name, content.into_inner().map_err(io::IntoInnerError::into_error)?)?))
+    };
+    let (number, is_new) = store().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidData => invalid(
             "file",
             "the token is damaged, or was encrypted with a key that this receiver does not have",
-        )),
-        Err(OpenError::Io(error)) => Err(not_stored(&error)),
-    }
+        ),
+        _ => not_stored(&error),
+    })?;
+    tracing::info!(name, key = number + 1, is_new, "file stored");
+    let path = app.folder.path(name);
+    Ok(Answer { msg: format!("File is decrypted and saved to {}", path.display()), status_code: 201 })
 }
 
 fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {

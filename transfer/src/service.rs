@@ -9,7 +9,6 @@ use prometheus_client::registry::Registry;
 use utoipa::OpenApi;
 
 use crate::{
-    metrics::Metrics,
     receiver::{self, Api},
     sender::Sender,
     settings::Settings,
@@ -48,7 +47,7 @@ impl Service for Transfer {
         if context.role == Role::Serve {
             return receiver::build(&settings.receive, context.shell);
         }
-        let sender = Sender::new(settings, Metrics::register(context.registry))?;
+        let sender = Sender::new(settings, context.registry)?;
         let folder = settings.send.input_dir.clone();
         let readiness = Readiness::new(Duration::from_secs(2), move || {
             let folder = folder.clone();
@@ -66,7 +65,7 @@ impl Service for Transfer {
             Command::Send { once: false } => chassis::work(configuration).await,
             Command::Send { once: true } => {
                 let settings = configuration.load()?.service;
-                Sender::new(&settings, Metrics::register(&mut Registry::default()))?.once().await
+                Sender::new(&settings, &mut Registry::default())?.once().await
             }
         }
     }

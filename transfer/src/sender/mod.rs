@@ -1,101 +1,112 @@
 //! The sender: takes the JSON files of a folder, and converts, encrypts and sends each in one go.
 //!
-//! A round reads the folder (`watch`) and does for some files at a time: read, convert, encrypt (`prepare`); keep the tokens
-//! (`state`); send them (`remote`); keep what was sent. After a kill the kept tokens are sent first. A token that was sent
-//! and not noted is sent again, which changes nothing at the receiver.
+//! A round reads the folder (`watch`) and does for some files at a time (`courier`): read, convert, encrypt; keep the token
+//! (`state`); send it; keep that it was sent. Files that are in work together share the syncs of the status
+//! file. After a kill the kept tokens are sent first. A token that was sent and not noted is sent again, which changes
+//! nothing at the receiver.
 
-mod prepare;
-mod remote;
+mod courier;
 mod state;
 mod watch;
 
 use std::{
     collections::HashMap,
     fs,
-    num::NonZero,
-    sync::Arc,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-use chassis::{Exit, Failure, Stop, exit::OrFail, progress};
+use chassis::{Exit, Failure, Stop, exit::OrFail, metrics::Age, progress};
 use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use sha2::{Digest, Sha256};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use self::{
-    prepare::{Preparation, Prepared, set_aside},
-    remote::{Remote, Undelivered},
-    state::{Change, Record, State, Step},
-    watch::{Found, Watch},
+    courier::{Courier, Outcome},
+    state::{Record, Stamp, State, Step},
+    watch::Watch,
 };
-use crate::{metrics::Metrics, receiver::read_keys, settings::Settings};
-
-/// How many files are prepared and kept together: they share the syncs of the status file.
-const TOGETHER: usize = 128;
-/// And how many bytes, since they are in memory.
-const TOGETHER_BYTES: u64 = 32 << 20;
-
-/// A record of a file that was read this soon after it changed may hide a second change, since file systems tell time in
-/// steps: the file is read again.
-const CLOCK_STEP: u128 = 2_000_000_000;
+use crate::settings::Settings;
 
 /// How long to wait after the first and after many failures.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
+/// Files of so many KiB in all are in memory at a time; a larger one alone.
+const MEMORY: u32 = 32 << 10;
+
 /// More changes of the folder gather for this time.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// What a round did, and what it left.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Summary {
+/// What the rounds did, and what the last one left.
+#[derive(Debug, Default)]
+struct Summary {
     sent: usize,
     rejected: usize,
     /// Not sent, and to be tried again.
     refused: usize,
     /// Files that may still be written.
     unsettled: usize,
-    /// Why the round ended early.
-    unreachable: Option<String>,
+}
+
+/// What is measured.
+struct Metrics {
+    waiting: Gauge,
+    sent: Gauge,
+    refused: Gauge,
+    success: Age,
+}
+
+impl Metrics {
+    fn register(registry: &mut Registry) -> Self {
+        let mut gauge = |name, help| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            waiting: gauge("transfer_waiting_files", "Files that wait to be sent"),
+            sent: gauge("transfer_sent_files", "Files of the status file that were sent"),
+            refused: gauge("transfer_refused_files", "Files that were set aside"),
+            success: Age::register(
+                registry,
+                "transfer_last_success_age_seconds",
+                "Time since a file was last sent, or since the start",
+            ),
+        }
+    }
 }
 
 /// See the [module](self).
 pub(crate) struct Sender {
     settings: Settings,
-    preparation: Arc<Preparation>,
-    remote: Remote,
+    courier: Courier,
     state: State,
     watch: Watch,
     metrics: Metrics,
-    /// Files that were refused: how often, and when to try again.
-    refusals: HashMap<String, (u32, Instant)>,
     /// Shown by `--once`.
-    bar: Option<indicatif::ProgressBar>,
+    bar: Option<ProgressBar>,
 }
 
 impl Sender {
     /// Opens the status file and watches the folder, which is made where it is missing.
-    pub(crate) fn new(settings: &Settings, metrics: Metrics) -> Result<Self, Failure> {
-        let send = &settings.send;
-        let keys = read_keys(&send.key_file)?;
-        fs::create_dir_all(&send.input_dir)
-            .or_fail(Exit::NoInput, || format!("cannot use {}", send.input_dir.display()))?;
-        let state = State::open(&send.status_file).or_fail(Exit::Unavailable, || {
-            format!("cannot use the status file {} (another sender may have it)", send.status_file.display())
-        })?;
-        let remote = Remote::new(settings)?;
-        let preparation = Preparation {
-            settings: send.clone(),
-            key: keys[0].clone(),
-            keeps_batches: remote.takes_prices(),
-        };
+    pub(crate) fn new(settings: &Settings, registry: &mut Registry) -> Result<Self, Failure> {
+        let folder = &settings.send.input_dir;
+        fs::create_dir_all(folder).or_fail(Exit::NoInput, || format!("cannot use {}", folder.display()))?;
         Ok(Self {
-            watch: Watch::start(&send.input_dir),
+            courier: Courier::new(settings)?,
+            state: State::open(&settings.send.status_file)?,
+            watch: Watch::start(folder),
+            metrics: Metrics::register(registry),
             settings: settings.clone(),
-            preparation: Arc::new(preparation),
-            remote,
-            state,
-            metrics,
-            refusals: HashMap::new(),
             bar: None,
         })
     }
@@ -107,24 +118,20 @@ impl Sender {
         let changed = Arc::clone(&self.watch.changed);
         let mut failures = 0;
         while !stop.has_begun() {
-            let summary = tokio::select! {
-                summary = self.round(&stop) => summary,
+            let mut summary = Summary::default();
+            let ended = tokio::select! {
+                ended = self.round(&mut summary, &stop) => ended,
                 // Nothing is lost: what was kept is sent after the next start.
                 () = stop.forced() => return,
             };
-            let wait = match summary {
-                Ok(Summary { unreachable: None, unsettled, .. }) => {
+            let wait = match ended {
+                Ok(()) => {
                     failures = 0;
-                    if unsettled > 0 { interval.min(settle.max(GATHER)) } else { interval }
+                    if summary.unsettled > 0 { interval.min(settle.max(GATHER)) } else { interval }
                 }
-                Ok(Summary { unreachable: Some(error), .. }) => {
+                Err(failure) => {
                     failures += 1;
-                    tracing::warn!(error, failures, "the receiver cannot be reached; trying again");
-                    backoff(failures)
-                }
-                Err(error) => {
-                    failures += 1;
-                    tracing::error!(error = error.to_string(), failures, "a round failed; trying again");
+                    tracing::warn!(failures, "{failure}; trying again");
                     backoff(failures)
                 }
             };
@@ -138,252 +145,135 @@ impl Sender {
 
     /// Sends all there is, then ends.
     pub(crate) async fn once(mut self) -> Result<Exit, Failure> {
-        let bar = progress::items(0, "sending");
-        self.bar = Some(bar.clone());
-        let (stop, mut total, started) = (Stop::default(), Summary::default(), Instant::now());
+        let bar = self.bar.insert(progress::items(0, "sending")).clone();
+        let (stop, mut summary, started) = (Stop::default(), Summary::default(), Instant::now());
         let patience = self.settings.send.settle_seconds.max(self.settings.send.reject_after_seconds) + 5.0;
-        loop {
-            let summary = self.round(&stop).await?;
-            total.sent += summary.sent;
-            total.rejected += summary.rejected;
-            let is_over = started.elapsed().as_secs_f64() > patience;
-            total = Summary { sent: total.sent, rejected: total.rejected, ..summary };
-            if total.unreachable.is_some() || total.unsettled == 0 || is_over {
-                break;
+        let ended = loop {
+            let ended = self.round(&mut summary, &stop).await;
+            if ended.is_err() || summary.unsettled == 0 || started.elapsed().as_secs_f64() > patience {
+                break ended;
             }
             // A change of the folder, or the time after which a file counts as whole.
             let _ = timeout(Duration::from_millis(200), self.watch.changed.notified()).await;
-        }
+        };
         bar.finish_and_clear();
-        let Summary { sent, rejected, refused, unsettled, unreachable } = total;
+        let Summary { sent, rejected, refused, unsettled } = summary;
         let _ = chassis::print(&format!(
             "{sent} sent, {rejected} set aside, {refused} refused, {unsettled} still being written, in {:.1} s\n",
             started.elapsed().as_secs_f64()
         ));
-        match unreachable {
-            Some(error) => {
-                Err(Failure::new(Exit::Unavailable, format!("the receiver cannot be reached: {error}")))
-            }
-            None if refused + rejected > 0 => Ok(Exit::Data),
-            None if unsettled > 0 => Ok(Exit::Temporary),
-            None => Ok(Exit::Success),
-        }
+        ended.map(|()| match (refused + rejected, unsettled) {
+            (0, 0) => Exit::Success,
+            (0, _) => Exit::Temporary,
+            _ => Exit::Data,
+        })
     }
 
-    /// Reads the folder and sends what is new.
-    async fn round(&mut self, stop: &Stop) -> Result<Summary, Failure> {
-        let send = &self.settings.send;
-        let settle = Duration::from_secs_f64(send.settle_seconds);
-        let found = self
-            .watch
-            .scan(&send.input_dir, settle)
-            .or_fail(Exit::NoInput, || "cannot read the input folder")?;
-        let mut summary = Summary {
-            unsettled: found.iter().filter(|found| !found.is_settled).count(),
-            ..Summary::default()
-        };
-        let due = self.due(found, &mut summary);
-        self.metrics.waiting(due.len() + summary.unsettled + summary.refused);
-        if let Some(bar) = &self.bar {
-            bar.inc_length(due.len() as u64);
-        }
-        let mut due = due.into_iter().peekable();
-        while due.peek().is_some() && summary.unreachable.is_none() && !stop.has_begun() {
-            let mut bytes = 0;
-            let mut some = Vec::new();
-            while some.len() < TOGETHER
-                && bytes < TOGETHER_BYTES
-                && let Some(next) = due.next()
-            {
-                bytes += next.1;
-                some.push(next.0);
-            }
-            self.send_some(some, &mut summary)
-                .await
-                .or_fail(Exit::Unavailable, || "cannot use the status file")?;
-            self.metrics.waiting(due.len() + summary.unsettled + summary.refused);
-        }
-        let (done, rejected) =
-            (self.state.count(|step| step == Step::Done), self.state.count(|step| step == Step::Rejected));
-        self.metrics.finished(done, rejected);
-        Ok(summary)
-    }
-
-    /// Files that need something, with their sizes: first those that were interrupted.
-    fn due(&mut self, found: Vec<Found>, summary: &mut Summary) -> Vec<(String, u64)> {
-        let now = Instant::now();
-        let mut due: Vec<_> = self.state.pending().map(|(file, bytes)| (file.clone(), bytes)).collect();
-        due.extend(found.into_iter().filter(|found| found.is_settled).filter_map(|found| {
-            let record = self.state.get(&found.file);
-            let is_known = record.is_some_and(|record| {
-                record.is_pending()
-                    || record.stamp == found.stamp
-                        && record.read.saturating_sub(record.stamp.modified) > CLOCK_STEP
-            });
-            (!is_known).then_some((found.file, found.stamp.bytes))
-        }));
-        due.retain(|(file, _)| {
-            let waits = self.refusals.get(file).is_some_and(|(_, next)| *next > now);
-            summary.refused += usize::from(waits);
-            !waits
-        });
-        due
-    }
-
-    /// Does all that these files need.
-    async fn send_some(&mut self, files: Vec<String>, summary: &mut Summary) -> Result<(), redb::Error> {
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let mut prepared = stream::iter(files.into_iter().map(|file| {
-            let record = self.state.get(&file);
-            // A token that was refused may have been made with a key that was wrong: the file is encrypted again.
-            // One that was set aside and is back is set aside again.
-            let is_known =
-                |record: &&Record| record.step != Step::Rejected && !self.refusals.contains_key(&file);
-            let known = record.filter(is_known).map(|record| record.hash.clone());
-            let preparation = Arc::clone(&self.preparation);
-            tokio::task::spawn_blocking(move || {
-                let prepared = preparation.prepare(file.clone(), known.as_deref());
-                (file, prepared)
+    /// Reads the folder and sends what is new. It fails when the receiver cannot be reached.
+    async fn round(&mut self, summary: &mut Summary, stop: &Stop) -> Result<(), Failure> {
+        let due = self.due(summary)?;
+        self.bar.iter().for_each(|bar| bar.inc_length(due.len() as u64));
+        let (mut left, memory, is_over) =
+            (due.len(), Semaphore::new(MEMORY as usize), AtomicBool::new(false));
+        let (courier, state) = (&self.courier, &self.state);
+        let results = stream::iter(due)
+            // After a failure, the rest would wait for the same silence one after the other.
+            .take_while(|_| ready(!stop.has_begun() && !is_over.load(Relaxed)))
+            .map(async |(file, mut record, changed)| {
+                let kib = u32::try_from(changed.unwrap_or(record.stamp).bytes >> 10)
+                    .unwrap_or(MEMORY)
+                    .min(MEMORY - 1)
+                    + 1;
+                let _memory = memory.acquire_many(kib).await;
+                let outcome = courier.deliver(state, &file, &mut record, changed.is_some()).await;
+                is_over.fetch_or(outcome.is_err(), Relaxed);
+                (file, record, outcome)
             })
-        }))
-        .buffered(threads)
-        .collect::<Vec<_>>()
-        .await;
-        let (mut changes, mut ready) = (Vec::new(), Vec::new());
-        for (file, prepared) in prepared.drain(..).map(|joined| joined.expect("preparing does not panic")) {
-            let pending = self.state.get(&file).filter(|record| record.is_pending()).cloned();
-            match prepared {
-                Prepared::Ready(mut change) => {
-                    change.record.name = self.state.name_for(&file);
-                    changes.push(change);
-                    ready.push(file);
+            .buffer_unordered(self.settings.send.concurrency);
+        let mut results = Box::pin(results);
+        let (mut done, mut failure) = (Vec::new(), None);
+        while let Some((file, mut record, outcome)) = results.next().await {
+            left -= 1;
+            let line = match outcome {
+                Ok(Outcome::Nothing) => None,
+                Ok(Outcome::Later) => {
+                    summary.unsettled += 1;
+                    None
                 }
-                Prepared::Rejected(change, reason) => {
-                    summary.rejected += 1;
-                    self.reject(&change, &reason);
-                    changes.push(change);
-                }
-                Prepared::Unchanged(stamp, read) => {
-                    self.state.touch(&file, stamp, read);
-                    ready.extend(pending.map(|_| file));
-                }
-                // Gone, but its content was kept.
-                Prepared::Later => match pending {
-                    Some(_) => ready.push(file),
-                    None => summary.unsettled += 1,
-                },
-            }
-        }
-        self.state.commit(&changes)?;
-        let results = self.deliver(&ready, changes).await?;
-        self.note(results, summary)
-    }
-
-    /// Sends the tokens of these files, and passes their prices on.
-    async fn deliver(
-        &self,
-        files: &[String],
-        changes: Vec<Change>,
-    ) -> Result<Vec<(Change, Result<(), Undelivered>)>, redb::Error> {
-        let mut fresh: HashMap<String, Change> =
-            changes.into_iter().map(|change| (change.file.clone(), change)).collect();
-        let mut work = Vec::with_capacity(files.len());
-        for file in files {
-            work.push(match (fresh.remove(file), self.state.get(file)) {
-                (Some(change), _) => change,
-                (None, Some(record)) => {
-                    let (token, batch) = self.state.kept(file)?;
-                    Change { file: file.clone(), record: record.clone(), token, batch }
-                }
-                (None, None) => continue,
-            });
-        }
-        let is_cut = std::sync::atomic::AtomicBool::new(false);
-        let deliveries = work.into_iter().map(|mut change| {
-            let is_cut = &is_cut;
-            async move {
-                use std::sync::atomic::Ordering::Relaxed;
-                // The rest would wait for the same silence, one after the other.
-                if is_cut.load(Relaxed) {
-                    return (change, Err(Undelivered::Unreachable(String::new())));
-                }
-                let result = self.deliver_one(&mut change).await;
-                is_cut.fetch_or(matches!(result, Err(Undelivered::Unreachable(_))), Relaxed);
-                (change, result)
-            }
-        });
-        Ok(stream::iter(deliveries).buffer_unordered(self.settings.send.concurrency).collect().await)
-    }
-
-    async fn deliver_one(&self, change: &mut Change) -> Result<(), Undelivered> {
-        if change.record.step == Step::Encrypted {
-            self.remote.upload(&change.record.name, change.token.clone().unwrap_or_default()).await?;
-            change.record.step = Step::Sent;
-        }
-        if let Some(batch) = &change.batch {
-            let answer = self.remote.pass_on(&change.record.hash, batch.clone()).await?;
-            let path = self.settings.send.input_dir.join(format!("{}.answer", change.file));
-            if let Err(error) = fs::write(&path, format!("{answer}\n")) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(path = %path.display(), %answer, error, "cannot write the answer to a batch");
-            }
-        }
-        change.record.step = Step::Done;
-        Ok(())
-    }
-
-    /// Keeps and tells what came of sending.
-    fn note(
-        &mut self,
-        results: Vec<(Change, Result<(), Undelivered>)>,
-        summary: &mut Summary,
-    ) -> Result<(), redb::Error> {
-        let mut changes = Vec::with_capacity(results.len());
-        for (change, result) in results {
-            let Change { file, record: Record { name, .. }, .. } = &change;
-            match result {
-                Ok(()) => {
+                Ok(Outcome::Sent) => {
                     summary.sent += 1;
-                    self.refusals.remove(file);
-                    self.metrics.succeeded();
-                    self.tell(&format!("{file} sent as {name}"));
+                    record.refusals = (0, None);
+                    self.metrics.success.reset();
+                    Some(format!("{file} sent as {}", record.name))
                 }
-                Err(Undelivered::Refused(reason)) => {
+                Ok(Outcome::Rejected(reason)) => {
+                    summary.rejected += 1;
+                    tracing::error!(file, reason, "set aside; it is not sent until it changes");
+                    Some(format!("{file} set aside: {reason}"))
+                }
+                Ok(Outcome::Refused(reason)) => {
                     summary.refused += 1;
-                    let failures = self.refusals.get(file).map_or(0, |(failures, _)| *failures) + 1;
-                    self.refusals.insert(file.clone(), (failures, Instant::now() + backoff(failures)));
-                    tracing::warn!(file, name, reason, failures, "refused; trying again later");
-                    self.tell(&format!("{file} refused: {reason}"));
+                    let failures = record.refusals.0 + 1;
+                    record.refusals = (failures, Some(Instant::now() + backoff(failures)));
+                    tracing::warn!(file, reason, failures, "refused; trying again later");
+                    Some(format!("{file} refused: {reason}"))
                 }
-                Err(Undelivered::Unreachable(error)) => {
-                    summary.unreachable =
-                        summary.unreachable.take().filter(|error| !error.is_empty()).or(Some(error));
+                Err(error) => {
+                    failure = Some(error);
+                    None
                 }
-            }
-            changes.push(change);
+            };
+            done.push((file, record));
+            self.metrics.waiting.set(gauge(left + summary.unsettled + summary.refused));
+            self.tell(line);
         }
-        self.state.commit(&changes)
+        drop(results);
+        self.state.records.extend(done);
+        failure.map_or(Ok(()), Err)
     }
 
-    fn reject(&self, change: &Change, reason: &str) {
-        let Change { file, record, .. } = change;
-        tracing::error!(file, reason, "set aside; it is not sent until it changes");
-        self.tell(&format!("{file} set aside: {reason}"));
-        if let Err(error) = set_aside(&self.settings.send.input_dir, file, &record.hash, reason) {
-            tracing::warn!(
-                file,
-                error = &error as &dyn std::error::Error,
-                "cannot move a file that was set aside"
-            );
+    /// Files that need something now, with how those look that are to be read. The rest of those that are not done is in
+    /// the summary.
+    fn due(&mut self, summary: &mut Summary) -> Result<Vec<(String, Record, Option<Stamp>)>, Failure> {
+        let settle = Duration::from_secs_f64(self.settings.send.settle_seconds);
+        let found = self.watch.scan(&self.settings.send.input_dir, settle);
+        let (found, unsettled) = found.or_fail(Exit::NoInput, || "cannot read the input folder")?;
+        let changed = found.into_iter().filter(|(file, stamp)| self.state.record(file).stamp != *stamp);
+        let (changed, now): (HashMap<String, Stamp>, _) = (changed.collect(), Instant::now());
+        let (mut due, mut sent, mut rejected) = (Vec::new(), 0, 0);
+        (summary.unsettled, summary.refused) = (unsettled, 0);
+        for (file, record) in &self.state.records {
+            sent += i64::from(record.step == Step::Done);
+            rejected += i64::from(record.step == Step::Rejected);
+            let changed = changed.get(file).copied();
+            if changed.is_none() && !record.is_pending() {
+            } else if record.refusals.1.is_some_and(|again| again > now) {
+                summary.refused += 1;
+            } else {
+                due.push((file.clone(), record.clone(), changed));
+            }
         }
+        self.metrics.waiting.set(gauge(due.len() + summary.unsettled + summary.refused));
+        self.metrics.sent.set(sent);
+        self.metrics.refused.set(rejected);
+        Ok(due)
     }
 
     /// A line for people, or for the log.
-    fn tell(&self, line: &str) {
-        let Some(bar) = &self.bar else { return tracing::info!("{line}") };
-        bar.inc(1);
-        let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
+    fn tell(&self, line: Option<String>) {
+        match (&self.bar, line) {
+            (Some(bar), Some(line)) => {
+                let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
+            }
+            (None, Some(line)) => tracing::info!("{line}"),
+            (_, None) => {}
+        }
+        self.bar.iter().for_each(|bar| bar.inc(1));
     }
+}
+
+fn gauge(files: impl TryInto<i64>) -> i64 {
+    files.try_into().unwrap_or(i64::MAX)
 }
 
 /// How long to wait after so many failures: twice as long each time, and half of it by chance, so that senders that failed

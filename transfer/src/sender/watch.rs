@@ -2,11 +2,10 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, Metadata},
-    io,
+    fs, io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use notify::{
@@ -33,14 +32,6 @@ pub(super) struct Watch {
     _watcher: Option<RecommendedWatcher>,
 }
 
-/// A file that may be sent.
-pub(super) struct Found {
-    pub(super) file: String,
-    pub(super) stamp: Stamp,
-    /// Whether it may be read: nobody seems to write it.
-    pub(super) is_settled: bool,
-}
-
 impl Watch {
     pub(super) fn start(folder: &Path) -> Self {
         let (closed, changed) = (Closed::default(), Arc::new(Notify::new()));
@@ -63,36 +54,31 @@ impl Watch {
         Self { closed, changed, _watcher: watcher.ok() }
     }
 
-    /// The files of the folder, short names first.
-    pub(super) fn scan(&self, folder: &Path, settle: Duration) -> io::Result<Vec<Found>> {
-        let mut found = Vec::new();
+    /// The files of the folder that nobody seems to write, short names first, and how many others there are.
+    pub(super) fn scan(&self, folder: &Path, settle: Duration) -> io::Result<(Vec<(String, Stamp)>, usize)> {
+        let (mut found, mut unsettled) = (Vec::new(), 0);
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let Ok(file) = entry.file_name().into_string() else {
                 tracing::warn!(file = ?entry.file_name(), "not sent: the name is not UTF-8; rename the file");
                 continue;
             };
-            if !is_document(&file) {
-                continue;
-            }
             // Of what a link leads to. Gone meanwhile: its owner took it back.
-            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-            if metadata.is_file() {
-                let is_settled = self.is_settled(&file, &metadata, settle);
-                found.push(Found { file, stamp: Stamp::of(&metadata), is_settled });
+            match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_file() && is_document(&file) => {
+                    let stamp = Stamp::of(&metadata);
+                    let least = match self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&file) {
+                        Some(true) => Duration::ZERO,
+                        Some(false) => FORGOTTEN.max(settle),
+                        None => settle,
+                    };
+                    if stamp.age() >= least { found.push((file, stamp)) } else { unsettled += 1 }
+                }
+                _ => {}
             }
         }
-        found.sort_unstable_by(|a, b| (a.file.len(), &a.file).cmp(&(b.file.len(), &b.file)));
-        Ok(found)
-    }
-
-    fn is_settled(&self, file: &str, metadata: &Metadata, settle: Duration) -> bool {
-        let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
-        match self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(file) {
-            Some(true) => true,
-            Some(false) => age >= FORGOTTEN.max(settle),
-            None => age >= settle,
-        }
+        found.sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        Ok((found, unsettled))
     }
 }
 
@@ -122,15 +108,4 @@ fn note(closed: &Closed, event: &Event) -> bool {
 /// As the pattern `*.json` of a shell reads names.
 fn is_document(file: &str) -> bool {
     !file.starts_with('.') && Path::new(file).extension().is_some_and(|extension| extension == "json")
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self { bytes: metadata.len(), modified: metadata.modified().map_or(0, nanoseconds) }
-    }
-}
-
-/// A time in nanoseconds since 1970.
-pub(super) fn nanoseconds(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }

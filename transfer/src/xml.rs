@@ -1,6 +1,6 @@
 //! JSON to XML, to the byte as json2xml 3.6.0 with dicttoxml 1.7.4 and Python's minidom (before 3.13) write it.
 
-mod names;
+use crate::names;
 
 use std::{fmt::Write, num::FpCategory};
 

@@ -18,14 +18,14 @@ static CHARACTERS: LazyLock<[HashSet<char>; 3]> = LazyLock::new(|| {
 });
 
 /// The element that a key becomes.
-pub(super) struct Name<'k> {
-    pub(super) element: Cow<'k, str>,
+pub(crate) struct Name<'k> {
+    pub(crate) element: Cow<'k, str>,
     /// The key, where the element cannot be called so.
-    pub(super) attribute: Option<Cow<'k, str>>,
+    pub(crate) attribute: Option<Cow<'k, str>>,
 }
 
 /// The element for this key. `is_scalar` says whether its value is neither an object nor an array.
-pub(super) fn element_name(key: &str, is_scalar: bool) -> Result<Name<'_>, String> {
+pub(crate) fn element_name(key: &str, is_scalar: bool) -> Result<Name<'_>, String> {
     if let Some(name) = valid(key) {
         return Ok(Name { element: name.into(), attribute: None });
     }
