@@ -1,6 +1,7 @@
--- Batches that wait move into the queue that all services share (chassis/src/worker/jobs.sql).
+-- Batches that wait move into the queue that all services share (chassis/src/worker/jobs.sql), unless
+-- another service of this database has made it.
 
-create table public.jobs (
+create table if not exists public.jobs (
     id         bigint generated always as identity primary key,
     queue      text not null,
     payload    jsonb not null,
@@ -14,7 +15,7 @@ create table public.jobs (
     -- Since when it is given up (a dead letter).
     dead_since timestamptz
 );
-create index jobs_due on public.jobs (queue, id) where dead_since is null;
+create index if not exists jobs_due on public.jobs (queue, id) where dead_since is null;
 
 insert into public.jobs (queue, payload, attempts)
 select 'batches', jsonb_build_object('batch', j.batch_id, 'content', j.id, 'format', j.format), b.attempts

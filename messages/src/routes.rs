@@ -67,7 +67,7 @@ pub(crate) struct NotFound {
         (status = 400, description = "Not JSON, or without a text `message`"),
         (status = 413, description = "The message is too long"),
         (status = 415, description = "The media type is not application/json"),
-        (status = 503, description = "The store is away"),
+        (status = 503, description = "The store is unreachable"),
     ),
 )]
 pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -94,7 +94,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
         Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
         Cow::Owned(text) => Bytes::from(text),
     };
-    let new = app.store.put(digest, message).await.map_err(away)?;
+    let new = app.store.put(digest, message).await.map_err(unreachable)?;
     let digest = digest.to_string();
     Ok(if new {
         let location = format!("/messages/{digest}");
@@ -111,7 +111,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
     responses(
         (status = 200, description = "The message, byte for byte", body = Message),
         (status = 404, description = "There is no such message, or this is no digest", body = NotFound),
-        (status = 503, description = "The store is away"),
+        (status = 503, description = "The store is unreachable"),
     ),
 )]
 pub(crate) async fn get_message(
@@ -119,7 +119,7 @@ pub(crate) async fn get_message(
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
     let found = match Digest::parse(&named) {
-        Some(digest) => app.store.get(digest).await.map_err(away)?,
+        Some(digest) => app.store.get(digest).await.map_err(unreachable)?,
         None => None,
     };
     let Some(message) = found else {
@@ -136,7 +136,7 @@ pub(crate) async fn get_message(
     responses(
         (status = 200, description = "It was there and is gone", body = Deleted),
         (status = 404, description = "There is no such message, or this is no digest", body = NotFound),
-        (status = 503, description = "The store is away"),
+        (status = 503, description = "The store is unreachable"),
     ),
 )]
 pub(crate) async fn delete_message(
@@ -144,7 +144,7 @@ pub(crate) async fn delete_message(
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
     let deleted = match Digest::parse(&named) {
-        Some(digest) => app.store.delete(digest).await.map_err(away)?,
+        Some(digest) => app.store.delete(digest).await.map_err(unreachable)?,
         None => false,
     };
     Ok(if deleted {
@@ -193,6 +193,6 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(format!("The message is longer than {limit} bytes."))
 }
 
-fn away(error: StoreError) -> Problem {
-    Problem::unavailable("The store is away; come back in a second.", 1).cause(error)
+fn unreachable(error: StoreError) -> Problem {
+    Problem::unavailable("The store is unreachable; try again in a second.", 1).cause(error)
 }

@@ -7,7 +7,7 @@ use chassis::{
     embedded::EmbeddedFile,
     exit::OrFail,
     jobs::{FileQueue, PostgresQueue, Queue},
-    postgres::{self, Pool},
+    postgres::{self, Pool, Primary},
 };
 use sqlx::migrate::Migrator;
 
@@ -36,6 +36,8 @@ pub struct Backend {
     pub store: Arc<dyn Store>,
     /// The file with both, which this process alone can use, where they are in one.
     pub file: Option<EmbeddedFile>,
+    /// The database server that takes writes, where there is a database.
+    pub primary: Option<Arc<Primary>>,
     pools: Vec<Pool>,
 }
 
@@ -47,21 +49,26 @@ impl Backend {
             return Self::open_file(settings);
         }
         let database = &settings.database;
-        let pool = |name, size| -> Result<Pool, Failure> {
-            let options = database.primary().map_err(postgres::failure_of)?.application_name(name);
-            Ok(Pool::new(database, options, size, database.statement_timeout_seconds))
+        let servers = database.primaries().map_err(postgres::failure_of)?;
+        let pool = |name, size| {
+            let options = servers[0].clone().application_name(name);
+            Pool::new(database, options, size, database.statement_timeout_seconds)
         };
-        let store = pool("multivac", database.pool_size)?;
-        postgres::check_schema(&store, database, &MIGRATOR, "multivac").await?;
+        let store = pool("multivac", database.pool_size);
         let mut pools = vec![store.clone()];
         let queue: Arc<dyn Queue> = if settings.redis.is_configured() {
             Arc::new(settings.redis.queue(QUEUE)?)
         } else {
-            let workers = pool("multivac work", settings.worker.count)?;
+            let workers = pool("multivac work", settings.worker.count);
             pools.push(workers.clone());
             Arc::new(PostgresQueue::new(QUEUE, store.clone(), workers))
         };
-        Ok(Self { queue, store: Arc::new(PostgresStore(store)), file: None, pools })
+        let primary = Primary::new(servers, pools.clone());
+        // The pools go there first. Where no server answers, the check of the schema says so.
+        let _ = primary.connect("multivac").await;
+        postgres::check_schema(&store, database, &MIGRATOR, "multivac").await?;
+        let (store, primary) = (Arc::new(PostgresStore(store)), Some(Arc::new(primary)));
+        Ok(Self { queue, store, file: None, primary, pools })
     }
 
     fn open_file(settings: &Settings) -> Result<Self, Failure> {
@@ -76,6 +83,7 @@ impl Backend {
             queue: Arc::new(FileQueue::new(file.clone())),
             store: Arc::new(store),
             file: Some(file),
+            primary: None,
             pools: Vec::new(),
         })
     }

@@ -82,9 +82,12 @@ impl Service for Multivac {
             }
             Role::Work => Router::new(),
         };
-        Ok(Parts::new(routes, readiness)
-            .task("workers", workers)
-            .closing(async move { backend.close().await }))
+        let parts = Parts::new(routes, readiness).task("workers", workers);
+        let parts = match &backend.primary {
+            Some(primary) => parts.task("failover", Arc::clone(primary).follow(context.stop.clone())),
+            None => parts,
+        };
+        Ok(parts.closing(async move { backend.close().await }))
     }
 
     async fn run(command: Command, configuration: &Configuration<Self>) -> Result<Exit, Failure> {

@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,7 +20,7 @@ use multivac::{
     backend::{Backend, MIGRATOR},
     store::Storing,
 };
-use sqlx::PgPool;
+use sqlx::{Executor, PgPool, migrate::Migrator};
 use support::{Place, until};
 
 /// Stores, but not what is poisoned, and nothing during an outage.
@@ -232,4 +233,24 @@ async fn jobs_of_a_worker_that_died_are_done_by_the_next(pool: PgPool) {
 fn the_table_of_jobs_is_that_of_the_chassis() {
     let migration = include_str!("../migrations/20261126000001_multivac.up.sql");
     chassis::testing::assert_makes_jobs_table(migration);
+}
+
+/// Both services have a migration that makes the table of jobs.
+#[sqlx::test(migrations = false)]
+async fn a_database_may_be_shared_with_rates_whichever_migrates_first(pool: PgPool) {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/migrations"));
+    let mut rates = Migrator::new(folder).await.unwrap();
+    rates.set_ignore_missing(true);
+    for (first, second) in [(&MIGRATOR, &rates), (&rates, &MIGRATOR)] {
+        pool.execute(
+            "drop schema public cascade; drop schema if exists multivac cascade; create schema public",
+        )
+        .await
+        .unwrap();
+        first.run(&pool).await.unwrap();
+        second.run(&pool).await.unwrap();
+        let backend = Place::postgres(&pool).open().await;
+        put(&backend, "fiat lux").await;
+        assert_eq!(backend.queue.depth().await.unwrap().waiting, 1);
+    }
 }

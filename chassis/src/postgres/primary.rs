@@ -1,15 +1,18 @@
 //! The server that takes writes, which may be one of several.
 
-use std::time::Duration;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use sqlx::{ConnectOptions, PgConnection, PgExecutor, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{DatabaseSettings, Pool, pool::no_answer};
-use crate::{Exit, Failure, exit::OrFail, settings::Fault};
+use crate::{Exit, Failure, Stop, exit::OrFail, settings::Fault};
 
 /// Each server has this time to connect, and to say whether it takes writes.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// How often [`Primary::follow`] asks.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// Finds the server that takes writes, and moves pools to it after a failover.
 #[derive(Debug)]
@@ -38,6 +41,34 @@ impl Primary {
             }
         }
         Ok(connection)
+    }
+
+    /// Asks the server all the time whether it takes writes, and moves the pools when another one does, until requests have
+    /// ended. A service that has a connection of its own to notice this calls [`Self::check`] by it instead.
+    pub async fn follow(self: Arc<Self>, stop: Stop) {
+        if self.servers.len() == 1 {
+            return stop.requests_ended().await;
+        }
+        let follow = async {
+            loop {
+                let Err(error) = self.follow_once().await;
+                tracing::debug!(%error, "looking for the database server that takes writes");
+                sleep(BEAT).await;
+            }
+        };
+        tokio::select! {
+            () = stop.requests_ended() => {}
+            () = follow => {}
+        }
+    }
+
+    async fn follow_once(&self) -> Result<Infallible, sqlx::Error> {
+        let mut connection = self.connect("primary").await?;
+        loop {
+            sleep(BEAT).await;
+            let check = timeout(ANSWER, check_takes_writes(&mut connection));
+            check.await.unwrap_or_else(|_| Err(no_answer()))?;
+        }
     }
 
     /// Fails if the server of this connection no longer takes writes but another one may.

@@ -1,4 +1,4 @@
-//! Redis or PostgreSQL away: 503 with `Retry-After`, and recovery by itself.
+//! Redis or PostgreSQL unreachable: 503 with `Retry-After`, and recovery by itself.
 
 use std::{
     path::PathBuf,
@@ -109,17 +109,37 @@ async fn carry(mut from: TcpStream, folder: Option<PathBuf>, host: &str, port: u
     }
 }
 
+/// The database of this pool, by any of these ways.
+fn url_by(pool: &PgPool, ways: &[&Way]) -> String {
+    let options = pool.connect_options();
+    let hosts: Vec<_> = ways.iter().map(|way| format!("127.0.0.1:{}", way.port)).collect();
+    let (user, database) = (options.get_username(), options.get_database().unwrap());
+    format!("postgres://{user}@{}/{database}?sslmode=disable", hosts.join(","))
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn another_server_may_take_over(pool: PgPool) {
+    let (place, ways) = (Place::postgres(&pool), [Way::to(&pool).await, Way::to(&pool).await]);
+    // The first is unreachable at the start, and the second later.
+    ways[0].is_cut.store(true, Ordering::SeqCst);
+    let url = url_by(&pool, &[&ways[0], &ways[1]]);
+    let by_either = [("DATABASE_URL", url.as_str())];
+    let (server, _worker, client) = (serve(&place, &by_either), work(&place, &by_either), client());
+    let url = &server.url;
+    until("posts are accepted", async || post(&client, url, "before").await.status() == 200).await;
+    until("it is stored", async || answer(&client, url).await == "before").await;
+    ways[0].is_cut.store(false, Ordering::SeqCst);
+    ways[1].is_cut.store(true, Ordering::SeqCst);
+    until("posts are accepted", async || post(&client, url, "after").await.status() == 200).await;
+    client.delete(format!("{url}/multivac/zzz")).send().await.unwrap().error_for_status().unwrap();
+    until("the worker works", async || answer(&client, url).await == "after").await;
+}
+
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn postgres_may_go_and_come_back(pool: PgPool) {
     for place in [Some(Place::postgres(&pool)), Place::redis(&pool)].into_iter().flatten() {
         let way = Way::to(&pool).await;
-        let options = pool.connect_options();
-        let url = format!(
-            "postgres://{}@127.0.0.1:{}/{}?sslmode=disable",
-            options.get_username(),
-            way.port,
-            options.get_database().unwrap()
-        );
+        let url = url_by(&pool, &[&way]);
         let by_way = [("DATABASE_URL", url.as_str())];
         let (server, worker, client) = (serve(&place, &by_way), work(&place, &by_way), client());
         let url = &server.url;

@@ -31,21 +31,21 @@ pub struct RedisStore {
 struct Replica {
     connection: Connection,
     /// When it may be tried again, in seconds since the store was opened; 0 while it answers.
-    away_until: AtomicU64,
+    unreachable_until: AtomicU64,
 }
 
 impl Replica {
     fn new(connection: Connection) -> Self {
-        Self { connection, away_until: AtomicU64::new(0) }
+        Self { connection, unreachable_until: AtomicU64::new(0) }
     }
 
     /// Whether a read may go to it. When the pause is over, the first read alone tries it; the others need not wait.
     fn takes_reads(&self, now: u64) -> bool {
-        let until = self.away_until.load(Ordering::Relaxed);
+        let until = self.unreachable_until.load(Ordering::Relaxed);
         until == 0
             || (until <= now
                 && self
-                    .away_until
+                    .unreachable_until
                     .compare_exchange(until, after(now), Ordering::Relaxed, Ordering::Relaxed)
                     .is_ok())
     }
@@ -78,7 +78,7 @@ impl RedisStore {
         self.started.elapsed().as_secs()
     }
 
-    /// The replicas in turn, but for those that are away.
+    /// The replicas in turn, but for those that are unreachable.
     fn replica(&self) -> Option<&Replica> {
         if self.replicas.is_empty() {
             return None;
@@ -91,12 +91,12 @@ impl RedisStore {
 
     async fn read(&self, digest: Digest) -> Result<Option<Bytes>, RedisError> {
         let command = Cmd::get(key(digest));
-        // A replica may be away, or may not have heard of the message yet; the primary knows.
+        // A replica may be unreachable, or may not have heard of the message yet; the primary knows.
         if let Some(replica) = self.replica() {
             match replica.connection.send::<Option<Bytes>>(&command).await {
                 Ok(found) => {
-                    if replica.away_until.load(Ordering::Relaxed) != 0 {
-                        replica.away_until.store(0, Ordering::Relaxed);
+                    if replica.unreachable_until.load(Ordering::Relaxed) != 0 {
+                        replica.unreachable_until.store(0, Ordering::Relaxed);
                     }
                     if found.is_some() {
                         return Ok(found);
@@ -104,7 +104,7 @@ impl RedisStore {
                 }
                 Err(error) => {
                     // Told once, not by all that were waiting for it.
-                    if replica.away_until.swap(after(self.now()), Ordering::Relaxed) == 0 {
+                    if replica.unreachable_until.swap(after(self.now()), Ordering::Relaxed) == 0 {
                         let seconds = COOL_OFF.as_secs();
                         tracing::warn!(error = %error, seconds, "a read replica failed and is left out for a while");
                     }
