@@ -107,6 +107,12 @@ transfer-test: ## Test transfer with the Python programs whose protocol it speak
 	python3 -m venv .run/transfer && .run/transfer/bin/pip install --quiet --requirement transfer/tests/requirements.txt
 	.run/transfer/bin/python transfer/tests/interop.py target/debug/transfer
 
+.PHONY: transfer-bench
+transfer-bench: ## Measure the files per second of transfer beside the Python programs
+	$(CARGO) build --locked --release -p transfer
+	python3 -m venv .run/transfer && .run/transfer/bin/pip install --quiet --requirement transfer/tests/requirements.txt
+	.run/transfer/bin/python transfer/tests/bench.py target/release/transfer
+
 .PHONY: chaos-short
 chaos-short: ## Break what can break, under load, with few rounds
 	$(CARGO) build --locked -p rates -p messages

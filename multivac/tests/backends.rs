@@ -15,6 +15,7 @@ use chassis::{
     Problem, Stop,
     jobs::{Answer, Handler, Job, WorkOptions},
 };
+use futures_util::future::join_all;
 use http::StatusCode;
 use multivac::{
     backend::{Backend, MIGRATOR},
@@ -252,5 +253,22 @@ async fn a_database_may_be_shared_with_rates_whichever_migrates_first(pool: PgPo
         let backend = Place::postgres(&pool).open().await;
         put(&backend, "fiat lux").await;
         assert_eq!(backend.queue.depth().await.unwrap().waiting, 1);
+    }
+}
+
+/// Those that come together may be put by one statement.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn each_of_many_puts_gets_its_own_id(pool: PgPool) {
+    for place in Place::all(&pool) {
+        let backend = place.open().await;
+        let texts: Vec<String> = (0..300).map(|number| format!("text {number}")).collect();
+        let ids = join_all(texts.iter().map(|text| put(&backend, text))).await;
+        for (text, id) in texts.iter().zip(&ids) {
+            let job = backend.queue.find(id).await.unwrap().unwrap();
+            assert_eq!(job.job.payload, *text, "{}", place.name);
+        }
+        for id in &ids {
+            assert!(backend.queue.discard(id).await.unwrap());
+        }
     }
 }

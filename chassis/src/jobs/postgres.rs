@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use prometheus_client::registry::Registry;
-use serde_json::Value;
 use sqlx::PgConnection;
+use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::{Answer, Depth, Handler, Job, ListedJob, Queue, WorkOptions, leases::reason};
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
 pub struct PostgresQueue {
     queue: worker::Queue,
     pool: Pool,
+    puts: Arc<Puts>,
     /// Each job keeps one of these while it is in work.
     connections: Pool,
 }
@@ -31,16 +32,75 @@ impl PostgresQueue {
     /// The queue of this name. `pool` is for short statements; workers hold `connections`.
     #[must_use]
     pub fn new(name: &'static str, pool: Pool, connections: Pool) -> Self {
-        Self { queue: worker::Queue::new(name, pool.clone()), pool, connections }
+        let queue = worker::Queue::new(name, pool.clone());
+        let puts = Puts {
+            queue: queue.clone(),
+            pool: pool.clone(),
+            waiting: Mutex::default(),
+            turn: Turn::default(),
+        };
+        Self { queue, pool, puts: Arc::new(puts), connections }
+    }
+}
+
+/// A statement takes no more payloads after so many bytes.
+const ENOUGH_BYTES: usize = 4 << 20;
+
+/// Payloads that wait to be put, each with who waits for its number. Those that come while a statement runs are put together
+/// by the next one, so that they share its round trip and its sync.
+#[derive(Debug)]
+struct Puts {
+    queue: worker::Queue,
+    pool: Pool,
+    waiting: Mutex<Vec<(String, oneshot::Sender<PutResult>)>>,
+    turn: Turn<()>,
+}
+
+type PutResult = Result<i64, Arc<sqlx::Error>>;
+
+impl Puts {
+    fn waiting(&self) -> MutexGuard<'_, Vec<(String, oneshot::Sender<PutResult>)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts all that wait, unless the turn before has.
+    async fn put_waiting(&self) {
+        let _turn = self.turn.lock().await;
+        let (payloads, replies): (Vec<_>, Vec<_>) = {
+            let (mut waiting, mut bytes) = (self.waiting(), 0);
+            // Each of those that are left has a turn, too.
+            let some = waiting.iter().take_while(|(payload, _)| {
+                let fits = bytes < ENOUGH_BYTES;
+                bytes += payload.len();
+                fits
+            });
+            let some = some.count();
+            waiting.drain(..some).unzip()
+        };
+        if payloads.is_empty() {
+            return;
+        }
+        let put = self.queue.put_all(&self.pool, &payloads).await.map_err(Arc::new);
+        for (place, reply) in replies.into_iter().enumerate() {
+            if put.is_ok() {
+                self.queue.wake();
+            }
+            // Who asked may be gone.
+            let _ = reply.send(put.as_ref().map(|ids| ids[place]).map_err(Arc::clone));
+        }
     }
 }
 
 impl Queue for PostgresQueue {
     fn put(&self, payload: String) -> Answer<'_, String> {
         Box::pin(async move {
-            let id = self.queue.put(&self.pool, &Value::String(payload)).await?;
-            self.queue.wake();
-            Ok(id.to_string())
+            let (reply, put) = oneshot::channel();
+            self.puts.waiting().push((payload, reply));
+            // A task of its own: who asks first may go away, while others wait for the same statement.
+            let puts = Arc::clone(&self.puts);
+            tokio::spawn(async move { puts.put_waiting().await });
+            let put = put.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)));
+            Ok(put?.to_string())
         })
     }
 
@@ -105,7 +165,7 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn outages(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+    fn outages(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,6 +54,21 @@ impl Queue {
         .await
     }
 
+    /// Adds a job for each of these texts, and gives their numbers in the same order.
+    pub(crate) async fn put_all(
+        &self,
+        executor: impl PgExecutor<'_>,
+        texts: &[String],
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let insert = "insert into public.jobs (queue, payload)
+                      select $1, to_jsonb(text) from unnest($2::text[]) with ordinality as texts (text, place)
+                      order by place
+                      returning id";
+        let ids = sqlx::query_scalar(insert).bind(self.0.name).bind(texts).fetch_all(executor).await?;
+        // One for each text, or a caller would get another's number.
+        if ids.len() == texts.len() { Ok(ids) } else { Err(sqlx::Error::RowNotFound) }
+    }
+
     /// Wakes a worker of this process: a job was put and is committed. Other processes find it by themselves.
     pub fn wake(&self) {
         self.0.added.notify_one();
