@@ -120,11 +120,12 @@ def reads():
 
 
 BATCH_DAY = "2020-01-01"
+NUMBERS = itertools.count(1)
 
 
 def batches(key):
     """A price each, by which the batch can be told, on a lane that nothing else writes."""
-    for number in itertools.count(1):
+    for number in NUMBERS:
         body = f"orig_code,dest_code,day,price\nCNXAM,CAHAL,{BATCH_DAY},{number}\n"
         headers = {"authorization": f"Bearer {key}", "content-type": "text/csv", "idempotency-key": f"hosts-{number}"}
         yield "POST", "/prices", headers, body, number

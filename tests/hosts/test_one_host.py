@@ -17,7 +17,7 @@ def site():
 
 
 def psql(site, sql):
-    return site.first.run(f'runuser -u postgres -- psql -XAtc "{sql}" rates')
+    return site.first.run(f'runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
 
 
 def version(site):
@@ -69,6 +69,45 @@ def test_a_release_and_a_rollback_under_load_fail_no_request(site, tmp_path):
     stored = [int(price) for price in psql(site, STORED).split()]
     assert len(stored) == len(set(stored)) and set(stored) == suppliers.acknowledged()
     site.rates("verify")
+
+
+def archive(site):
+    """Waits until everything that was written is archived."""
+    wal = psql(site, "select pg_walfile_name(pg_switch_wal())")
+    deadline = time.monotonic() + 60
+    while psql(site, f"select last_archived_wal >= '{wal}' from pg_stat_archiver") != "t":
+        assert time.monotonic() < deadline, "not archived"
+        time.sleep(0.5)
+
+
+def answers(site):
+    return [site.get(request[1]) for request, _ in zip(reads(), range(28))]
+
+
+def test_a_destroyed_database_is_restored(site):
+    site.first.run("systemctl start pgbackrest-backup@incr && systemctl is-active pgbackrest-full.timer pgbackrest-incr.timer")
+    # After the backup, so that it is in the archive alone.
+    with Clients([site.first.address], batches(site.key), 1) as supplier:
+        time.sleep(2)
+    assert not supplier.failures()
+    archive(site)
+    before, stored = answers(site), psql(site, STORED)
+    site.first.run("systemctl stop postgresql && rm -rf /var/lib/postgresql/15/main/* && ! systemctl start postgresql@15-main")
+    site.play("restore")
+    site.rates("verify")
+    assert answers(site) == before and psql(site, STORED) == stored
+
+
+def test_a_mistake_is_undone_by_returning_to_a_moment(site):
+    before = answers(site)
+    moment = psql(site, "select now()")
+    time.sleep(1)
+    psql(site, "delete from prices")
+    archive(site)
+    assert answers(site) != before
+    site.play("restore", "-e", f"backup_target='{moment}'")
+    site.rates("verify")
+    assert answers(site) == before
 
 
 def test_everything_is_back_after_the_power_failed(site):
