@@ -139,16 +139,16 @@ multivac-bench: ## Measure accepted posts of multivac beside Flask, gunicorn, rq
 	db/private_postgres.sh -- .run/multivac/bin/python bench/multivac/bench.py target/release/multivac
 
 .PHONY: packages
-packages: ## Build the Debian packages and tarballs in target/debian, and check them (needs lintian)
+packages: ## Build the Debian packages and tarballs in target/dist, and check them (needs lintian)
 	$(CARGO) build --locked --release -p rates -p messages -p transfer -p multivac
 	$(MAKE) package-files
 
 .PHONY: package-files
 package-files:
 	.run/cargo/bin/cargo-deb --version 2>/dev/null | grep -qx 3.8.0 || $(CARGO) install --locked --quiet --root .run/cargo cargo-deb@3.8.0
-	rm -rf target/debian
+	rm -rf target/dist
 	PATH="$(CURDIR)/.run/cargo/bin:$$PATH" packaging/build.sh --programs $(or $(PROGRAMS),target/release)
-	lintian --allow-root --fail-on error target/debian/*.deb
+	lintian --allow-root --fail-on error target/dist/*.deb
 
 .PHONY: lint-ansible
 lint-ansible: ## Check the playbooks and roles

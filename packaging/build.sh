@@ -11,13 +11,13 @@ the same programs, manual pages and completions.
 
 --programs DIR   take the built programs from here (target/release)
 --revision N     the package's revision (1)
---output DIR     where to write (target/debian)
+--output DIR     where to write (target/dist)
 
 A package runs on the Debian release that its programs were built on, and on newer ones.
 USAGE
 }
 
-programs=target/release revision=1 output=target/debian
+programs=target/release revision=1 output=target/dist
 while [[ ${1:-} == -* ]]; do
   case $1 in
     --programs) programs=$2 && shift 2 ;;

@@ -76,5 +76,5 @@ def fresh_machines(count):
 
 
 def package(name):
-    (file,) = (ROOT / "target/debian").glob(f"{name}_*-1_*.deb")
+    (file,) = (ROOT / "target/dist").glob(f"{name}_*-1_*.deb")
     return file

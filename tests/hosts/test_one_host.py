@@ -17,7 +17,7 @@ def site():
 
 
 def psql(site, sql):
-    return site.first.run(f'runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
+    return site.first.run(f'cd / && runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
 
 
 def version(site):
