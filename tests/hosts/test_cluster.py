@@ -74,6 +74,7 @@ def lose_the_primary(site, lose, give_back):
         give_back(lost)
         time.sleep(5)
     written = [begun + took for begun, took, status, _ in suppliers.answers if status == 201 and begun > moment]
+    assert written, "no batch was stored without it"
     gap = max(later - earlier for earlier, later in zip([moment, *written], written))
     failed = [answer for answer in cache.answers + readers.answers if answer[2] != 200]
     slowest = max(answer[1] for answer in cache.answers + readers.answers)
