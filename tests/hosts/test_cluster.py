@@ -52,6 +52,14 @@ def psql(machine, sql):
     return machine.run(f'cd / && runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
 
 
+def stored_on(machine):
+    """What its database has; something else while it restarts, as one does that leaves its own timeline."""
+    try:
+        return tuple(sorted(psql(machine, STORED).split()))
+    except AssertionError:
+        return machine.name
+
+
 def lose_the_primary(site, lose, give_back):
     wait("the cluster is not whole", lambda: is_whole(site), 120)
     lost = primary(site)
@@ -90,8 +98,7 @@ def lose_the_primary(site, lose, give_back):
     assert suppliers.acknowledged() <= set(stored), "an acknowledged batch is lost"
     assert gap < 30
     assert not failed, (failed[:3], readers.errors[:3])
-    for machine in site.machines:
-        assert psql(machine, STORED).split() == psql(primary(site), STORED).split()
+    wait("the machines have different data", lambda: len({stored_on(machine) for machine in site.machines}) == 1, 120)
     site.rates("verify", site.machines[0])
 
 
