@@ -144,6 +144,30 @@ multivac-bench: ## Measure accepted posts of multivac beside Flask, gunicorn, rq
 	python3 -m venv .run/multivac && .run/multivac/bin/pip install --quiet --requirement bench/multivac/requirements.txt
 	db/private_postgres.sh -- .run/multivac/bin/python bench/multivac/bench.py target/release/multivac
 
+.PHONY: packages
+packages: ## Build the Debian packages and tarballs in target/dist, and check them (needs lintian)
+	$(CARGO) build --locked --release -p rates -p messages -p transfer -p multivac
+	$(MAKE) package-files
+
+.PHONY: package-files
+package-files:
+	.run/cargo/bin/cargo-deb --version 2>/dev/null | grep -qx 3.8.0 || $(CARGO) install --locked --quiet --root .run/cargo cargo-deb@3.8.0
+	rm -rf target/dist
+	PATH="$(CURDIR)/.run/cargo/bin:$$PATH" packaging/build.sh --programs $(or $(PROGRAMS),target/release)
+	lintian --allow-root --fail-on error target/dist/*.deb
+
+.PHONY: lint-ansible
+lint-ansible: ## Check the playbooks and roles
+	python3 -m venv .run/ansible && .run/ansible/bin/pip install --quiet --requirement ansible/requirements.txt
+	cd ansible && PATH="$(CURDIR)/.run/ansible/bin:$$PATH" yamllint --strict . && PATH="$(CURDIR)/.run/ansible/bin:$$PATH" ansible-lint --offline --strict
+
+.PHONY: hosts-test
+hosts-test: ## Test packages and playbooks on Debian machines that RATES_DEBIAN_HOSTS boots (see tests/hosts/conftest.py)
+	$(CARGO) build --locked -p rates -p messages -p transfer -p multivac
+	$(MAKE) package-files PROGRAMS=target/debug
+	python3 -m venv .run/ansible && .run/ansible/bin/pip install --quiet --requirement ansible/requirements.txt --requirement tests/hosts/requirements.txt
+	PATH="$(CURDIR)/.run/ansible/bin:$(CURDIR)/.run/cargo/bin:$$PATH" .run/ansible/bin/pytest $(HOSTS_TESTS) tests/hosts
+
 .PHONY: lint-jenkins
 lint-jenkins: ## Check the Jenkinsfile (needs npm, Java)
 	cd docker/jenkins && npx --yes npm-groovy-lint@15 --failon warning --config groovylintrc.json --path ../.. --files Jenkinsfile

@@ -96,7 +96,8 @@ calls() { output=$(<"$STATE/calls"); }
   [ "$output" = "localhost:5000/rates@$DIGEST" ]
   [ "$(<"$STATE/tags")" = "localhost:5000/rates:$revision" ]
   calls
-  contains "--build-arg SERVICE=rates --build-arg GIT_REVISION=$revision --build-arg VERSION=0.1.0"
+  version=$(grep -m 1 '^version' "$SOURCE/Cargo.toml" | cut -d '"' -f 2)
+  contains "--build-arg SERVICE=rates --build-arg GIT_REVISION=$revision --build-arg VERSION=$version"
 }
 
 @test "does nothing and succeeds if the tag is there already" {
