@@ -84,9 +84,9 @@ resource "terraform_data" "migrate" {
 
 # After that of rates: services share a table, which the first migration that needs it creates.
 resource "terraform_data" "migrate_service" {
-  for_each = var.run_hooks ? { for name, service in local.services : name => service if service.migrate } : {}
+  for_each = var.run_hooks ? local.migrating : []
 
-  triggers_replace = [local.images[each.value.repository], module.rds.host]
+  triggers_replace = [local.images[each.key], module.rds.host]
 
   provisioner "local-exec" {
     working_dir = path.root

@@ -61,7 +61,7 @@ module "rds" {
   protected  = local.protected
   log_days   = var.observability.log_days
   clients = merge(
-    { for name, service in var.services : name => module.task[name].security_group_id if service.database },
+    { for name, service in local.services : name => module.task[name].security_group_id if service.database },
     { for name, task in module.admin : name => task.security_group_id },
   )
 }

@@ -131,8 +131,9 @@ variable "services" {
     The services to run, by name. `repository` names the program of this project to run at image_tag (default: the service's
     name); `image` runs another image instead. The load balancer sends a service the requests for its `paths` or `hosts`; if
     several services match, the lowest `priority` gets them. A service with neither is a worker. `database` and `redis` give
-    access to these, and `volume` is the path of a persistent directory. `migrate` runs the
-    program's own migrations after those of rates. `secrets` maps environment variables to ARNs in Secrets Manager.
+    access to these (`database` is on for rates and multivac by default), and `volume` is the path of a persistent directory.
+    What a program of this project needs besides is in programs.tf. `secrets` maps environment variables to ARNs in Secrets
+    Manager.
   EOT
   type = map(object({
     image       = optional(string)
@@ -155,8 +156,7 @@ variable "services" {
       cpu_percent         = optional(number, 60)
     }), {})
     spot        = optional(bool, false)
-    database    = optional(bool, true)
-    migrate     = optional(bool, false)
+    database    = optional(bool)
     pool_size   = optional(number, 5)
     redis       = optional(bool, false)
     volume      = optional(string)
@@ -194,8 +194,31 @@ variable "services" {
   }
 
   validation {
-    condition     = alltrue([for service in values(var.services) : !service.migrate || (service.database && service.image == null)])
-    error_message = "services with migrate = true need database = true and an image of this project."
+    condition     = alltrue([for name, service in var.services : service.image != null || contains(keys(local.programs), coalesce(service.repository, name))])
+    error_message = "services without an image must be a program of this project, by their name or by repository: ${join(", ", compact(keys(local.programs)))}."
+  }
+
+  validation {
+    condition = alltrue([for name, service in var.services : [for program in [lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""])] : length(program.needs) == 0 || anytrue([
+      coalesce(service.database, program.database) && contains(program.needs, "database"),
+      service.redis && contains(program.needs, "redis"),
+      service.volume != null && contains(program.needs, "volume"),
+    ])][0]])
+    error_message = "services need a place for their data: rates the database, messages redis = true or a volume, transfer a volume, multivac the database or a volume."
+  }
+
+  validation {
+    condition = alltrue(flatten([for name, service in var.services : [
+      for secret in lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""]).secrets : contains(keys(merge(service.environment, service.secrets)), secret)
+    ] if length(service.paths) + length(service.hosts) > 0]))
+    error_message = "services of transfer need TRANSFER__RECEIVE__KEY in their secrets, and those of multivac that answer requests AUTH_USERS."
+  }
+
+  validation {
+    condition = alltrue([for name, service in var.services :
+      service.scaling.max <= 1 if service.volume != null && lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""]).exclusive
+    ])
+    error_message = "services of messages and multivac with a volume need scaling = { max = 1 }: only one process can use their file."
   }
 
   validation {
@@ -203,14 +226,17 @@ variable "services" {
     error_message = "services with redis = true need the variable redis, which creates the store."
   }
 
-  # During a deployment there are twice as many tasks. Each has its pool, four connections for batches and one that
-  # listens. Ten connections are left for RDS and psql.
+  # During a deployment there are twice as many tasks. Each has its pool, and the connections of its program besides. Ten
+  # connections are left for RDS and psql.
   validation {
     condition = (
-      sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 5) if service.database]))
-      <= var.database.max_connections - 10
+      sum(concat([0], [
+        for name, service in var.services : [for program in [lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""])] :
+          coalesce(service.database, program.database) ? 2 * service.scaling.max * (service.pool_size + program.connections) : 0
+        ][0]
+      ])) <= var.database.max_connections - 10
     )
-    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + 5), summed over services, must stay 10 below database.max_connections."
+    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + those of the program, 5 for rates and 2 for multivac), summed over services, must stay 10 below database.max_connections."
   }
 }
 

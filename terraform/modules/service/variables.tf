@@ -69,6 +69,18 @@ variable "spot" {
   nullable    = false
 }
 
+variable "exclusive" {
+  description = "Whether only one task may run at a time, because its volume takes only one process: a deployment stops the old task before it starts the new one."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.exclusive || var.scaling.max <= 1
+    error_message = "exclusive needs scaling.max = 1: a second task could not start."
+  }
+}
+
 variable "route" {
   description = "Which requests go to this service, and the load balancer's health check. Null for a worker without requests."
   type = object({
