@@ -14,11 +14,16 @@ locals {
   stop_timeout         = local.drain + 10
 }
 
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
 module "vpc" {
   source = "./modules/vpc"
 
   name          = local.name
   region        = var.region
+  account_id    = data.aws_caller_identity.current.account_id
   cidr          = var.network.cidr
   zones         = var.network.zones
   egress        = var.network.egress

@@ -32,6 +32,11 @@ output "repositories" {
   value       = { for name, repository in module.ecr : name => repository.repository_url }
 }
 
+output "builds" {
+  description = "Arguments of build_push_docker_image.sh to build each program's image for the architectures of its tasks from a pipeline. Add --tag."
+  value       = { for name, repository in module.ecr : name => "${repository.repository_url} --service ${name} --platform ${local.platforms[name]}" }
+}
+
 output "one_off_tasks" {
   description = "Arguments of scripts/run_task.sh to run the migration or the load from a pipeline."
   value = { for name, task in module.admin : name => join(" ", [

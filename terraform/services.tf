@@ -20,12 +20,19 @@ locals {
   # Programs with migrations of their own, beside rates.
   migrating = toset([for service in local.services : service.repository if service.database && service.program.migrates])
 
-  # A colon before a tag, an at sign before a digest.
-  image_suffix = startswith(var.image_tag, "sha256:") ? "@${var.image_tag}" : ":${var.image_tag}"
-  images       = { for repository in local.repositories : repository => "${module.ecr[repository].repository_url}${local.image_suffix}" }
+  images = { for repository in local.repositories : repository => "${module.ecr[repository].repository_url}:${var.image_tag}" }
+  # An image runs on every architecture that a task of it has; the one-off tasks have that of the variable.
+  platform_names = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }
+  platforms = { for repository in local.repositories : repository => join(",", sort(distinct(concat(
+    repository == "rates" || contains(local.migrating, repository) ? [local.platform_names[var.architecture]] : [],
+    [
+      for service in local.services : local.platform_names[coalesce(service.size.architecture, var.architecture)]
+      if service.image == null && service.repository == repository
+    ],
+  )))) }
 
   # Images from other ECR repositories also need permission to be pulled.
-  outside = "^([0-9]+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/([^:@]+)"
+  outside = "^([0-9]+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/([^:@]+)"
 
   # verify-full checks the database's certificate against the authorities in the image.
   database_environment = {
@@ -77,15 +84,16 @@ module "task" {
   source   = "./modules/task"
   for_each = local.services
 
-  name   = "${local.name}-${each.key}"
-  region = var.region
-  vpc_id = module.vpc.vpc_id
-  image  = each.value.image != null ? each.value.image : local.images[each.value.repository]
+  name       = "${local.name}-${each.key}"
+  region     = var.region
+  vpc_id     = module.vpc.vpc_id
+  account_id = data.aws_caller_identity.current.account_id
+  image      = each.value.image != null ? each.value.image : local.images[each.value.repository]
   repository_arns = concat(
     each.value.image == null ? [module.ecr[each.value.repository].repository_arn] : [],
     [
       for image in [each.value.image, var.observability.collector_image] :
-      format("arn:aws:ecr:%[2]s:%[1]s:repository/%[3]s", regex(local.outside, image)...)
+      format("arn:${data.aws_partition.current.partition}:ecr:%[2]s:%[1]s:repository/%[3]s", regex(local.outside, image)...)
       if image != null && can(regex(local.outside, image))
     ],
   )
@@ -182,6 +190,7 @@ module "admin" {
 
   name            = "${local.name}-${each.key}"
   region          = var.region
+  account_id      = data.aws_caller_identity.current.account_id
   vpc_id          = module.vpc.vpc_id
   image           = each.value.image
   repository_arns = [module.ecr[each.value.repository].repository_arn]

@@ -6,8 +6,8 @@ variable "environment" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.environment))
-    error_message = "environment must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.environment)) && length(var.environment) <= 12
+    error_message = "environment must be 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 }
 
@@ -24,23 +24,18 @@ variable "region" {
 }
 
 variable "image_tag" {
-  description = "Tag of the images to run: the commit. Tags cannot be overwritten. With run_hooks = false it can also be a digest, sha256:…."
+  description = "Tag of the images to run: the commit. Tags cannot be overwritten, so a tag always names the same images."
   type        = string
   nullable    = false
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag)) || can(regex("^sha256:[0-9a-f]{64}$", var.image_tag))
-    error_message = "image_tag must be an image tag, or sha256: and 64 hexadecimal digits."
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag))
+    error_message = "image_tag must be an image tag. A digest would be that of one program, and there are several."
   }
 
   validation {
     condition     = var.image_tag != "latest"
     error_message = "image_tag must not be latest: it does not say which version runs, and a rollback would need the previous tag."
-  }
-
-  validation {
-    condition     = !startswith(var.image_tag, "sha256:") || !var.run_hooks
-    error_message = "image_tag can be a digest only with run_hooks = false: an image that is not built yet has no digest."
   }
 }
 
@@ -64,8 +59,8 @@ variable "name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.name))
-    error_message = "name must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.name)) && length(var.name) <= 12
+    error_message = "name must be 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 }
 
@@ -88,9 +83,10 @@ variable "network" {
 }
 
 variable "listener" {
-  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. A protected environment refuses plain HTTP unless plain_http says that it is meant: keys of suppliers would be readable on the way."
   type = object({
     port            = optional(number, 3000)
+    plain_http      = optional(bool, false)
     certificate_arn = optional(string)
     domain          = optional(string)
     zone_id         = optional(string)
@@ -98,6 +94,14 @@ variable "listener" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition = (
+      var.listener.certificate_arn != null || var.listener.domain != null || var.listener.plain_http
+      || !coalesce(var.protected, var.environment == "prod")
+    )
+    error_message = "listener must have a domain with zone_id, or a certificate_arn, in a protected environment: over plain HTTP, suppliers' keys can be read on the way. If TLS ends elsewhere, set listener.plain_http = true."
+  }
 }
 
 variable "waf_rate_limit" {
@@ -108,7 +112,7 @@ variable "waf_rate_limit" {
 }
 
 variable "database" {
-  description = "The database: engine \"postgres\" (one instance, a standby with multi_az, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB)."
+  description = "The database: engine \"postgres\" (one instance, a standby with multi_az, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB). A change of max_connections needs a reboot, and one of the major engine_version needs major_upgrade = true; docs/aws.md has the steps of both."
   type = object({
     engine          = optional(string, "postgres")
     engine_version  = optional(string, "17")
@@ -121,6 +125,7 @@ variable "database" {
     backup_days     = optional(number, 7)
     min_acu         = optional(number, 0.5)
     max_acu         = optional(number, 4)
+    major_upgrade   = optional(bool, false)
   })
   default  = {}
   nullable = false
@@ -152,7 +157,7 @@ variable "services" {
     scaling = optional(object({
       min                 = optional(number, 1)
       max                 = optional(number, 4)
-      requests_per_minute = optional(number, 6000)
+      requests_per_minute = optional(number, 60000)
       cpu_percent         = optional(number, 60)
     }), {})
     spot        = optional(bool, false)
@@ -167,8 +172,8 @@ variable "services" {
   nullable = false
 
   validation {
-    condition     = alltrue([for name in keys(var.services) : can(regex("^[a-z][a-z0-9-]{0,11}$", name))])
-    error_message = "services must be named by 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = alltrue([for name in keys(var.services) : can(regex("^[a-z](-?[a-z0-9])*$", name)) && length(name) <= 12])
+    error_message = "services must be named by 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 
   validation {

@@ -57,6 +57,7 @@ run "production_is_protected" {
 
   variables {
     environment = "prod"
+    listener    = { plain_http = true }
   }
 
   assert {
@@ -244,29 +245,61 @@ run "two_instances_share_no_name" {
   }
 }
 
-run "a_digest_is_enough" {
+run "refuses_a_digest" {
   command = plan
 
   variables {
-    image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  }
-
-  assert {
-    condition     = startswith(local.image_suffix, "@sha256:")
-    error_message = "an image's digest must follow an at sign"
-  }
-}
-
-run "refuses_a_digest_that_is_yet_to_be_built" {
-  command = plan
-
-  variables {
-    run_hooks = true
-    dump_file = null
     image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   }
 
   expect_failures = [var.image_tag]
+}
+
+run "images_are_built_for_the_architectures_of_their_tasks" {
+  command = plan
+
+  variables {
+    redis = {}
+    services = {
+      rates    = { paths = ["/*"], size = { architecture = "ARM64" } }
+      messages = { paths = ["/messages*"], priority = 100, redis = true, size = { architecture = "ARM64" } }
+    }
+  }
+
+  assert {
+    condition     = local.platforms == { rates = "linux/amd64,linux/arm64", messages = "linux/arm64" }
+    error_message = "rates also runs the migration, on the architecture of the variable"
+  }
+}
+
+run "production_refuses_plain_http" {
+  command = plan
+
+  variables {
+    environment = "prod"
+  }
+
+  expect_failures = [var.listener]
+}
+
+run "refuses_a_name_that_ends_in_a_hyphen" {
+  command = plan
+
+  variables {
+    name = "rates-"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "refuses_two_hyphens" {
+  command = plan
+
+  variables {
+    environment = "d--x"
+  }
+
+  expect_failures = [var.environment]
 }
 
 run "refuses_an_environment_in_capitals" {

@@ -20,6 +20,9 @@ resource "aws_ecs_service" "this" {
   # Time for a new task to start, connect and warm up before failed health checks count.
   health_check_grace_period_seconds = var.route == null ? null : 60
 
+  # Without it, a change of spot would delete the service and create another. A plan without changes starts no deployment.
+  force_new_deployment = true
+
   capacity_provider_strategy {
     capacity_provider = var.spot ? "FARGATE_SPOT" : "FARGATE"
     weight            = 1

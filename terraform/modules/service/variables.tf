@@ -40,7 +40,7 @@ variable "scaling" {
   type = object({
     min                 = optional(number, 1)
     max                 = optional(number, 4)
-    requests_per_minute = optional(number, 6000)
+    requests_per_minute = optional(number, 60000)
     cpu_percent         = optional(number, 60)
   })
   default  = {}

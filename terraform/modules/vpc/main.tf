@@ -5,6 +5,9 @@
 data "aws_availability_zones" "available" {
   state = "available"
 
+  # Zones without Fargate.
+  exclude_zone_ids = var.exclude_zone_ids
+
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]

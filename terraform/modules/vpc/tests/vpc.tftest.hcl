@@ -5,8 +5,9 @@ mock_provider "aws" {
 }
 
 variables {
-  name   = "rates-test"
-  region = "eu-west-1"
+  name       = "rates-test"
+  region     = "eu-west-1"
+  account_id = "123456789012"
 }
 
 run "defaults_make_three_layers_in_two_zones" {
@@ -74,6 +75,46 @@ run "endpoints_listen_to_the_network_only" {
     condition     = aws_vpc_security_group_ingress_rule.endpoints_https.cidr_ipv4 == "10.0.0.0/16" && aws_vpc_security_group_ingress_rule.endpoints_https.from_port == 443
     error_message = "endpoints must be reached by HTTPS from inside"
   }
+}
+
+run "endpoints_serve_this_account_only" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for endpoint in aws_vpc_endpoint.interface : jsondecode(endpoint.policy).Statement[0].Condition.StringEquals["aws:PrincipalAccount"] == "123456789012"
+    ])
+    error_message = "keys of another account must be of no use in this network"
+  }
+
+  assert {
+    condition     = jsondecode(aws_vpc_endpoint.s3.policy).Statement[1].Condition.StringEquals["s3:ResourceAccount"] == "123456789012"
+    error_message = "nothing may be written to a bucket of another account"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.flow[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && aws_iam_role.flow[0].name == "rates-test-vpc-flow-eu-west-1"
+    error_message = "the role of flow logs must be this account's and this region's"
+  }
+}
+
+run "zones_without_fargate_are_left_out" {
+  command = plan
+
+  assert {
+    condition     = contains(data.aws_availability_zones.available.exclude_zone_ids, "use1-az3")
+    error_message = "a zone that lacks Fargate must not be chosen"
+  }
+}
+
+run "refuses_a_zones_name_for_its_id" {
+  command = plan
+
+  variables {
+    exclude_zone_ids = ["us-east-1a"]
+  }
+
+  expect_failures = [var.exclude_zone_ids]
 }
 
 run "one_nat_gateway_serves_every_zone" {
