@@ -72,7 +72,7 @@ resource "terraform_data" "migrate" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["migrate"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["migrate"].security_group_id
     })
   }
@@ -93,7 +93,7 @@ resource "terraform_data" "migrate_service" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["migrate-${each.key}"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["migrate-${each.key}"].security_group_id
     })
   }
@@ -113,7 +113,7 @@ resource "terraform_data" "load" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["load"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["load"].security_group_id
     })
   }

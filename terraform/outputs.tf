@@ -42,7 +42,7 @@ output "one_off_tasks" {
   value = { for name, task in module.admin : name => join(" ", [
     "--cluster", module.ecs.cluster_name,
     "--task-definition", task.task_definition_arn,
-    "--subnets", join(",", module.vpc.private_subnet_ids),
+    "--subnets", join(",", local.network.private_subnet_ids),
     "--security-group", task.security_group_id,
   ]) }
 }
@@ -65,4 +65,9 @@ output "dashboard_url" {
 output "database" {
   description = "Identifier of the database in RDS, for snapshots and restores."
   value       = module.rds.identifiers
+}
+
+output "pipeline_roles" {
+  description = "Roles of the workflows: plan and deploy. Null without the variable pipeline."
+  value       = one(module.oidc[*].role_arns)
 }

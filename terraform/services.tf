@@ -86,7 +86,7 @@ module "task" {
 
   name       = "${local.name}-${each.key}"
   region     = var.region
-  vpc_id     = module.vpc.vpc_id
+  vpc_id     = local.network.vpc_id
   account_id = data.aws_caller_identity.current.account_id
   image      = each.value.image != null ? each.value.image : local.images[each.value.repository]
   repository_arns = concat(
@@ -114,7 +114,7 @@ module "task" {
     each.value.database ? { database = { security_group_id = module.rds.security_group_id, port = module.rds.port } } : {},
     each.value.redis ? { cache = { security_group_id = module.redis[0].security_group_id, port = 6379 } } : {},
   )
-  volume               = each.value.volume == null ? null : { path = each.value.volume, subnet_ids = module.vpc.private_subnet_ids }
+  volume               = each.value.volume == null ? null : { path = each.value.volume, subnet_ids = local.network.private_subnet_ids }
   stop_timeout_seconds = local.stop_timeout
   exec                 = var.exec ? { log_group_arn = module.ecs.exec_log_group_arn } : null
   collector = var.observability.collector_image == null ? null : {
@@ -131,8 +131,8 @@ module "service" {
 
   name       = "${local.name}-${each.key}"
   cluster    = { name = module.ecs.cluster_name, arn = module.ecs.cluster_arn }
-  vpc_id     = module.vpc.vpc_id
-  subnet_ids = module.vpc.private_subnet_ids
+  vpc_id     = local.network.vpc_id
+  subnet_ids = local.network.private_subnet_ids
   task = {
     definition_arn    = module.task[each.key].task_definition_arn
     container         = module.task[each.key].container
@@ -191,7 +191,7 @@ module "admin" {
   name            = "${local.name}-${each.key}"
   region          = var.region
   account_id      = data.aws_caller_identity.current.account_id
-  vpc_id          = module.vpc.vpc_id
+  vpc_id          = local.network.vpc_id
   image           = each.value.image
   repository_arns = [module.ecr[each.value.repository].repository_arn]
   command         = each.value.command

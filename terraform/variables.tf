@@ -71,22 +71,30 @@ variable "protected" {
 }
 
 variable "network" {
-  description = "The network: its address range, the number of zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices) and the days to keep flow logs (0 for none)."
+  description = "The network: its address range, the number of zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices), the days to keep flow logs (0 for none), and whether clients also connect by IPv6. With existing, these subnets of a VPC that you have are used instead; its private subnets need a way to ECR, S3, CloudWatch Logs and Secrets Manager."
   type = object({
     cidr          = optional(string, "10.0.0.0/16")
     zones         = optional(number, 2)
     egress        = optional(string, "endpoints")
     flow_log_days = optional(number, 30)
+    ipv6          = optional(bool, false)
+    existing = optional(object({
+      vpc_id             = string
+      public_subnet_ids  = optional(list(string), [])
+      private_subnet_ids = list(string)
+      data_subnet_ids    = list(string)
+    }))
   })
   default  = {}
   nullable = false
 }
 
 variable "listener" {
-  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. A protected environment refuses plain HTTP unless plain_http says that it is meant: keys of suppliers would be readable on the way."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. internal puts the load balancer into the private subnets, where only the network reaches it. A protected environment refuses plain HTTP unless plain_http says that it is meant: keys of suppliers would be readable on the way."
   type = object({
     port            = optional(number, 3000)
     plain_http      = optional(bool, false)
+    internal        = optional(bool, false)
     certificate_arn = optional(string)
     domain          = optional(string)
     zone_id         = optional(string)
@@ -101,6 +109,11 @@ variable "listener" {
       || !coalesce(var.protected, var.environment == "prod")
     )
     error_message = "listener must have a domain with zone_id, or a certificate_arn, in a protected environment: over plain HTTP, suppliers' keys can be read on the way. If TLS ends elsewhere, set listener.plain_http = true."
+  }
+
+  validation {
+    condition     = var.listener.internal || var.network.existing == null || length(coalesce(try(var.network.existing.public_subnet_ids, []), [])) >= 2
+    error_message = "listener needs internal = true, or two subnets in network.existing.public_subnet_ids for the load balancer."
   }
 }
 
@@ -189,7 +202,7 @@ variable "services" {
   }
 
   validation {
-    condition     = alltrue([for service in values(var.services) : service.image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", service.image))])
+    condition     = alltrue([for service in values(var.services) : service.image == null || var.network.egress != "endpoints" || var.network.existing != null || can(regex("\\.dkr\\.ecr\\.", service.image))])
     error_message = "services with an image outside ECR need network.egress = \"nat\": without it no other registry can be reached."
   }
 
@@ -307,7 +320,17 @@ variable "observability" {
   }
 
   validation {
-    condition     = var.observability.collector_image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", var.observability.collector_image))
+    condition     = var.observability.collector_image == null || var.network.egress != "endpoints" || var.network.existing != null || can(regex("\\.dkr\\.ecr\\.", var.observability.collector_image))
     error_message = "observability.collector_image outside ECR needs network.egress = \"nat\": without it no other registry can be reached."
   }
+}
+
+variable "pipeline" {
+  description = "Roles for the workflows of a repository on GitHub (OWNER/NAME), which release and check for drift without a stored key: needs the bucket of the state, and its key if it is not NAME/ENVIRONMENT.tfstate. Null makes none."
+  type = object({
+    repository   = string
+    state_bucket = string
+    state_key    = optional(string)
+  })
+  default = null
 }

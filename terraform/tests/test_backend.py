@@ -139,10 +139,13 @@ def test_a_password_is_made_once_and_rotated_on_request_in_secrets_manager(endpo
     assert login("--rotate")["password"] != first["password"]
 
 
-def test_service_linked_roles_are_made_once(endpoint):
+def test_an_account_is_prepared_once(endpoint):
     need("aws")
-    command, environment = SCRIPTS / "prepare_account.sh", {**os.environ, "AWS_ENDPOINT_URL": endpoint}
-    assert succeed(command, env=environment).text.count("created the role of") == 5
-    roles = boto3.client("iam", endpoint_url=endpoint).list_roles(PathPrefix="/aws-service-role/")["Roles"]
-    assert len(roles) == 5
-    assert succeed(command, env=environment).text.count("has its role already") == 5
+    command = [SCRIPTS / "prepare_account.sh", "--github"]
+    environment = {**os.environ, "AWS_ENDPOINT_URL": endpoint}
+    assert succeed(*command, env=environment).text.count(": created the ") == 6
+    iam = boto3.client("iam", endpoint_url=endpoint)
+    assert len(iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]) == 5
+    [provider] = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    assert provider["Arn"].endswith(":oidc-provider/token.actions.githubusercontent.com")
+    assert succeed(*command, env=environment).text.count("exists already") == 6

@@ -71,6 +71,13 @@ variable "endpoints" {
   nullable    = false
 }
 
+variable "ipv6" {
+  description = "Whether the public subnets, where the load balancer is, also have IPv6. Tasks and databases have none."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "flow_log_days" {
   description = "Days to keep the network's flow logs; 0 turns them off."
   type        = number

@@ -20,7 +20,7 @@ run "prod_is_protected_and_survives_the_loss_of_a_zone" {
   }
 
   assert {
-    condition     = length(module.vpc.private_subnet_ids) == 3
+    condition     = length(local.network.private_subnet_ids) == 3
     error_message = "production must be in three zones"
   }
 

@@ -221,3 +221,22 @@ run "refuses_days_cloudwatch_does_not_know" {
 
   expect_failures = [var.flow_log_days]
 }
+
+run "ipv6_is_for_the_public_subnets" {
+  command   = apply
+  state_key = "ipv6"
+
+  variables {
+    ipv6 = true
+  }
+
+  override_resource {
+    target = aws_vpc.this
+    values = { ipv6_cidr_block = "2001:db8:1234:1a00::/56" }
+  }
+
+  assert {
+    condition     = [for s in aws_subnet.public : s.ipv6_cidr_block] == ["2001:db8:1234:1a00::/64", "2001:db8:1234:1a01::/64"] && aws_route.public_internet_ipv6[0].destination_ipv6_cidr_block == "::/0"
+    error_message = "expected a range for each public subnet, and a route"
+  }
+}
