@@ -71,3 +71,8 @@ output "pipeline_roles" {
   description = "Roles of the workflows: plan and deploy. Null without the variable pipeline."
   value       = one(module.oidc[*].role_arns)
 }
+
+output "image_tag" {
+  description = "Tag of the images that were deployed last, for the drift check."
+  value       = var.image_tag
+}

@@ -58,5 +58,13 @@ def test_the_rest_follows_without_a_hook_and_a_second_plan_has_no_changes(root):
     root.has_no_changes("abc123")
 
 
+def test_the_drift_check_finds_nothing_and_then_what_changed(root):
+    tag = root.terraform.succeed("output", "-raw", "image_tag").stdout
+    settings = [*root.settings, f"-var=image_tag={tag}"]
+    plan = ["plan", "-detailed-exitcode", *settings]
+    assert root.terraform.run(*plan).code == 0
+    assert root.terraform.run(*plan, "-var=request_timeout_seconds=20").code == 2
+
+
 def test_destroy_leaves_nothing_behind(root):
     root.destroy("abc123")

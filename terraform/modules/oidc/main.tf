@@ -9,7 +9,7 @@ locals {
   arn = "arn:${var.partition}:%s:${var.region}:${var.account_id}:%s"
 
   subjects = {
-    plan   = ["repo:${var.repository}:ref:refs/heads/main", "repo:${var.repository}:environment:${var.environment}"]
+    plan   = ["repo:${var.repository}:ref:refs/heads/main"]
     deploy = ["repo:${var.repository}:environment:${var.environment}"]
   }
 
