@@ -122,6 +122,20 @@ module "observability" {
   monthly_budget_usd = var.observability.monthly_budget_usd
 }
 
+module "backup" {
+  source = "./modules/backup"
+  count  = var.backup_copies == null ? 0 : 1
+
+  name         = local.name
+  region       = var.region
+  copy_region  = var.backup_copies.region
+  keep_days    = var.backup_copies.keep_days
+  database_arn = module.rds.arn
+  account_id   = data.aws_caller_identity.current.account_id
+  partition    = data.aws_partition.current.partition
+  protected    = local.protected
+}
+
 module "oidc" {
   source = "./modules/oidc"
   count  = var.pipeline == null ? 0 : 1

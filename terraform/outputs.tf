@@ -76,3 +76,8 @@ output "image_tag" {
   description = "Tag of the images that were deployed last, for the drift check."
   value       = var.image_tag
 }
+
+output "copy_vault" {
+  description = "Vault with the copies of the database, in the region of backup_copies. Null without it."
+  value       = one(module.backup[*].copy_vault)
+}

@@ -334,3 +334,12 @@ variable "pipeline" {
   })
   default = null
 }
+
+variable "backup_copies" {
+  description = "Daily copies of the database in another region, by AWS Backup, and the days to keep them. Null makes none."
+  type = object({
+    region    = string
+    keep_days = optional(number, 30)
+  })
+  default = null
+}

@@ -16,6 +16,9 @@ database = {
   backup_days     = 30
 }
 
+# Each 100 GB of copies cost another ≈ $10 a month.
+backup_copies = { region = "eu-central-1" }
+
 services = {
   rates = {
     paths   = ["/*"]
