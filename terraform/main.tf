@@ -126,14 +126,14 @@ module "backup" {
   source = "./modules/backup"
   count  = var.backup_copies == null ? 0 : 1
 
-  name         = local.name
-  region       = var.region
-  copy_region  = var.backup_copies.region
-  keep_days    = var.backup_copies.keep_days
-  database_arn = module.rds.arn
-  account_id   = data.aws_caller_identity.current.account_id
-  partition    = data.aws_partition.current.partition
-  protected    = local.protected
+  name        = local.name
+  region      = var.region
+  copy_region = var.backup_copies.region
+  keep_days   = var.backup_copies.keep_days
+  arns        = concat([module.rds.arn], [for name, service in var.services : module.task[name].volume_arn if service.volume != null])
+  account_id  = data.aws_caller_identity.current.account_id
+  partition   = data.aws_partition.current.partition
+  protected   = local.protected
 }
 
 module "oidc" {

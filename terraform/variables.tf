@@ -336,7 +336,7 @@ variable "pipeline" {
 }
 
 variable "backup_copies" {
-  description = "Daily copies of the database in another region, by AWS Backup, and the days to keep them. Null makes none."
+  description = "Daily copies of the database and of volumes in another region, by AWS Backup, and the days to keep them. Null makes none."
   type = object({
     region    = string
     keep_days = optional(number, 30)

@@ -1,4 +1,4 @@
-# Daily copies of the database in another region, by AWS Backup. They survive the loss of the region and a mistake with the
+# Daily copies of the database and of volumes in another region, by AWS Backup. They survive the loss of the region and a mistake with the
 # database's own backups, which stay as they are: they restore to the second, copies to the day.
 
 resource "aws_backup_vault" "this" {
@@ -39,10 +39,10 @@ resource "aws_backup_plan" "this" {
 }
 
 resource "aws_backup_selection" "this" {
-  name         = "database"
+  name         = "data"
   plan_id      = aws_backup_plan.this.id
   iam_role_arn = aws_iam_role.this.arn
-  resources    = [var.database_arn]
+  resources    = var.arns
 
   # The first backup may start at once.
   depends_on = [aws_iam_role_policy_attachment.this]
@@ -50,7 +50,7 @@ resource "aws_backup_selection" "this" {
 
 resource "aws_iam_role" "this" {
   name        = "${var.name}-backup-${var.region}"
-  description = "AWS Backup of the database of ${var.name}"
+  description = "AWS Backup of the data of ${var.name}"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -62,7 +62,7 @@ resource "aws_iam_role" "this" {
   })
 }
 
-# AWS's own policy: what a backup of RDS calls is theirs to know. Restores use an operator's credentials.
+# AWS's own policy: what a backup of RDS or EFS calls is theirs to know. Restores use an operator's credentials.
 resource "aws_iam_role_policy_attachment" "this" {
   role       = aws_iam_role.this.name
   policy_arn = "arn:${var.partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"

@@ -33,9 +33,9 @@ variable "keep_days" {
   }
 }
 
-variable "database_arn" {
-  description = "ARN of the instance or cluster."
-  type        = string
+variable "arns" {
+  description = "What to back up: the database's instance or cluster, and file systems."
+  type        = list(string)
   nullable    = false
 }
 

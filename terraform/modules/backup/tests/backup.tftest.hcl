@@ -1,11 +1,11 @@
 mock_provider "aws" {}
 
 variables {
-  name         = "rates-test"
-  region       = "eu-west-1"
-  copy_region  = "eu-central-1"
-  database_arn = "arn:aws:rds:eu-west-1:123456789012:db:rates-test"
-  account_id   = "123456789012"
+  name        = "rates-test"
+  region      = "eu-west-1"
+  copy_region = "eu-central-1"
+  arns        = ["arn:aws:rds:eu-west-1:123456789012:db:rates-test"]
+  account_id  = "123456789012"
 }
 
 run "every_day_a_copy_goes_to_the_other_region" {
