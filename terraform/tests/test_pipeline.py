@@ -6,11 +6,10 @@ import pytest
 from harness import SCRIPTS, need, succeed
 from hooked_root import HookedRoot
 
-# With a replica, since then the password of the master user is ours to make; and with all that is off by default.
+# With a replica, since then the password of the master user is ours to make; and with the modules that are off by default.
 SETTINGS = [
     "-var=run_hooks=false",
     "-var=database={replicas=1}",
-    "-var=network={ipv6=true}",
     '-var=backup_copies={region="eu-central-1"}',
     '-var=pipeline={repository="example/rates",state_bucket="rates-state"}',
 ]

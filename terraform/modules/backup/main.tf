@@ -26,13 +26,16 @@ resource "aws_backup_plan" "this" {
     # Here only until it is copied: RDS keeps its own backups.
     lifecycle {
       delete_after = 2
+      # Said, because a value that AWS adds would show as a change in every plan.
+      opt_in_to_archive_for_supported_resources = false
     }
 
     copy_action {
       destination_vault_arn = aws_backup_vault.copy.arn
 
       lifecycle {
-        delete_after = var.keep_days
+        delete_after                              = var.keep_days
+        opt_in_to_archive_for_supported_resources = false
       }
     }
   }
