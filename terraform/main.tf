@@ -30,6 +30,7 @@ module "vpc" {
   name          = local.name
   region        = var.region
   account_id    = data.aws_caller_identity.current.account_id
+  partition     = data.aws_partition.current.partition
   cidr          = var.network.cidr
   zones         = var.network.zones
   egress        = var.network.egress

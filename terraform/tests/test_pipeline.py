@@ -34,6 +34,14 @@ def test_no_hook_runs_and_no_service_starts(root):
     assert not root.runs_a_service()
 
 
+def test_images_are_built_from_the_outputs(root):
+    root.aws.forget_calls()
+    script = root.terraform.directory.parent / "build_push_docker_image.sh"
+    succeed(script, *root.arguments("builds", "rates"), "--tag", "abc123", env=root.aws.environment)
+    [call] = root.aws.calls
+    assert call.endswith(" --service rates --platform linux/amd64 --tag abc123")
+
+
 def test_the_migration_runs_from_the_outputs(root):
     arguments = root.arguments("one_off_tasks", "migrate")
     succeed(SCRIPTS / "run_task.sh", *arguments, env=root.aws.environment)

@@ -46,7 +46,7 @@ resource "aws_vpc_endpoint" "s3" {
         Effect    = "Allow"
         Principal = "*"
         Action    = "s3:GetObject"
-        Resource  = "arn:*:s3:::prod-${var.region}-starport-layer-bucket/*"
+        Resource  = "arn:${var.partition}:s3:::prod-${var.region}-starport-layer-bucket/*"
       },
       {
         Sid       = "OwnBuckets"

@@ -52,6 +52,13 @@ variable "account_id" {
   nullable    = false
 }
 
+variable "partition" {
+  description = "Partition of the account: aws, aws-cn or aws-us-gov."
+  type        = string
+  default     = "aws"
+  nullable    = false
+}
+
 variable "egress" {
   description = "How tasks reach AWS: \"endpoints\" (interface endpoints, no access to the internet), \"nat\" (one NAT gateway, which also gives access to the internet), or \"nat-per-zone\" (one gateway per zone, so that the loss of a zone does not cut off the others)."
   type        = string

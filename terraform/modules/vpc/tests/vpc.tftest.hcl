@@ -93,6 +93,11 @@ run "endpoints_serve_this_account_only" {
   }
 
   assert {
+    condition     = jsondecode(aws_vpc_endpoint.s3.policy).Statement[0].Resource == "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"
+    error_message = "layers must be readable; IAM takes no wildcard for the partition"
+  }
+
+  assert {
     condition     = jsondecode(aws_iam_role.flow[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && aws_iam_role.flow[0].name == "rates-test-vpc-flow-eu-west-1"
     error_message = "the role of flow logs must be this account's and this region's"
   }
