@@ -9,7 +9,6 @@ output "backend" {
     [
       "bucket       = \"${aws_s3_bucket.state.bucket}\"",
       "region       = \"${var.region}\"",
-      "encrypt      = true",
       "use_lockfile = true",
     ],
     var.lock_table ? ["dynamodb_table = \"${aws_dynamodb_table.lock[0].name}\""] : [],

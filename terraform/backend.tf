@@ -4,7 +4,7 @@
 #   terraform init -backend-config=../bucket-state/backend.hcl -backend-config=key=rates/dev.tfstate
 terraform {
   backend "s3" {
-    encrypt      = true
+    # Not encrypt: it would ask for AES256, and the bucket encrypts with KMS by itself.
     use_lockfile = true
   }
 }

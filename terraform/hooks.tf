@@ -5,7 +5,6 @@
 # Commands get values through environment variables, never by interpolation, so that no value is parsed as shell.
 
 locals {
-  platform = { X86_64 = "linux/amd64", ARM64 = "linux/arm64" }[var.architecture]
   # Version 1 of the aws command only knows the second one.
   aws_environment = { AWS_REGION = var.region, AWS_DEFAULT_REGION = var.region }
 }
@@ -13,7 +12,7 @@ locals {
 resource "terraform_data" "image" {
   for_each = var.run_hooks ? local.repositories : []
 
-  triggers_replace = [module.ecr[each.key].repository_url, var.image_tag, local.platform]
+  triggers_replace = [module.ecr[each.key].repository_url, var.image_tag, local.platforms[each.key]]
 
   provisioner "local-exec" {
     working_dir = "${path.root}/.."
@@ -22,7 +21,7 @@ resource "terraform_data" "image" {
       REPOSITORY = module.ecr[each.key].repository_url
       SERVICE    = each.key
       TAG        = var.image_tag
-      PLATFORM   = local.platform
+      PLATFORM   = local.platforms[each.key]
     })
   }
 }
@@ -31,7 +30,7 @@ resource "terraform_data" "image" {
 resource "terraform_data" "dump_image" {
   count = local.dump_tag == null ? 0 : 1
 
-  triggers_replace = [module.ecr["rates"].repository_url, local.dump_tag, local.platform]
+  triggers_replace = [module.ecr["rates"].repository_url, local.dump_tag, local.platforms["rates"]]
 
   provisioner "local-exec" {
     working_dir = "${path.root}/.."
@@ -39,7 +38,7 @@ resource "terraform_data" "dump_image" {
     environment = merge(local.aws_environment, {
       REPOSITORY = module.ecr["rates"].repository_url
       TAG        = local.dump_tag
-      PLATFORM   = local.platform
+      PLATFORM   = local.platforms["rates"]
       DUMP       = abspath(var.dump_file)
     })
   }
@@ -73,7 +72,7 @@ resource "terraform_data" "migrate" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["migrate"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["migrate"].security_group_id
     })
   }
@@ -84,9 +83,9 @@ resource "terraform_data" "migrate" {
 
 # After that of rates: services share a table, which the first migration that needs it creates.
 resource "terraform_data" "migrate_service" {
-  for_each = var.run_hooks ? { for name, service in local.services : name => service if service.migrate } : {}
+  for_each = var.run_hooks ? local.migrating : []
 
-  triggers_replace = [local.images[each.value.repository], module.rds.host]
+  triggers_replace = [local.images[each.key], module.rds.host]
 
   provisioner "local-exec" {
     working_dir = path.root
@@ -94,7 +93,7 @@ resource "terraform_data" "migrate_service" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["migrate-${each.key}"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["migrate-${each.key}"].security_group_id
     })
   }
@@ -114,7 +113,7 @@ resource "terraform_data" "load" {
     environment = merge(local.aws_environment, {
       CLUSTER = module.ecs.cluster_name
       TASK    = module.admin["load"].task_definition_arn
-      SUBNETS = join(",", module.vpc.private_subnet_ids)
+      SUBNETS = join(",", local.network.private_subnet_ids)
       GROUP   = module.admin["load"].security_group_id
     })
   }

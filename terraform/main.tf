@@ -14,14 +14,27 @@ locals {
   stop_timeout         = local.drain + 10
 }
 
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  # Our own network, or the one that is there.
+  network = coalesce(var.network.existing, one(module.vpc))
+}
+
 module "vpc" {
   source = "./modules/vpc"
+  count  = var.network.existing == null ? 1 : 0
 
   name          = local.name
   region        = var.region
+  account_id    = data.aws_caller_identity.current.account_id
+  partition     = data.aws_partition.current.partition
   cidr          = var.network.cidr
   zones         = var.network.zones
   egress        = var.network.egress
+  ipv6          = var.network.ipv6
   flow_log_days = var.network.flow_log_days
   # The first four are needed by every task.
   endpoints = toset(concat(
@@ -35,9 +48,10 @@ module "alb" {
   source = "./modules/alb"
 
   name           = local.name
-  vpc_id         = module.vpc.vpc_id
-  subnet_ids     = module.vpc.public_subnet_ids
+  vpc_id         = local.network.vpc_id
+  subnet_ids     = var.listener.internal ? local.network.private_subnet_ids : local.network.public_subnet_ids
   listener       = var.listener
+  ipv6           = var.network.ipv6
   waf_rate_limit = var.waf_rate_limit
   protected      = local.protected
 }
@@ -55,13 +69,13 @@ module "rds" {
   source = "./modules/rds"
 
   name       = local.name
-  vpc_id     = module.vpc.vpc_id
-  subnet_ids = module.vpc.data_subnet_ids
+  vpc_id     = local.network.vpc_id
+  subnet_ids = local.network.data_subnet_ids
   database   = var.database
   protected  = local.protected
   log_days   = var.observability.log_days
   clients = merge(
-    { for name, service in var.services : name => module.task[name].security_group_id if service.database },
+    { for name, service in local.services : name => module.task[name].security_group_id if service.database },
     { for name, task in module.admin : name => task.security_group_id },
   )
 }
@@ -71,8 +85,8 @@ module "redis" {
   count  = var.redis == null ? 0 : 1
 
   name       = local.name
-  vpc_id     = module.vpc.vpc_id
-  subnet_ids = module.vpc.data_subnet_ids
+  vpc_id     = local.network.vpc_id
+  subnet_ids = local.network.data_subnet_ids
   redis      = var.redis
   protected  = local.protected
   clients    = { for name, service in var.services : name => module.task[name].security_group_id if service.redis }
@@ -107,4 +121,31 @@ module "observability" {
   thresholds         = { stale_data_hours = var.observability.stale_data_hours }
   service_metrics    = var.observability.collector_image != null
   monthly_budget_usd = var.observability.monthly_budget_usd
+}
+
+module "backup" {
+  source = "./modules/backup"
+  count  = var.backup_copies == null ? 0 : 1
+
+  name        = local.name
+  region      = var.region
+  copy_region = var.backup_copies.region
+  keep_days   = var.backup_copies.keep_days
+  arns        = concat([module.rds.arn], [for name, service in var.services : module.task[name].volume_arn if service.volume != null])
+  account_id  = data.aws_caller_identity.current.account_id
+  partition   = data.aws_partition.current.partition
+  protected   = local.protected
+}
+
+module "oidc" {
+  source = "./modules/oidc"
+  count  = var.pipeline == null ? 0 : 1
+
+  name        = var.name
+  environment = var.environment
+  repository  = var.pipeline.repository
+  state       = { bucket = var.pipeline.state_bucket, key = coalesce(var.pipeline.state_key, "${var.name}/${var.environment}.tfstate") }
+  region      = var.region
+  account_id  = data.aws_caller_identity.current.account_id
+  partition   = data.aws_partition.current.partition
 }

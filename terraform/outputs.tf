@@ -32,12 +32,17 @@ output "repositories" {
   value       = { for name, repository in module.ecr : name => repository.repository_url }
 }
 
+output "builds" {
+  description = "Arguments of build_push_docker_image.sh to build each program's image for the architectures of its tasks from a pipeline. Add --tag."
+  value       = { for name, repository in module.ecr : name => "${repository.repository_url} --service ${name} --platform ${local.platforms[name]}" }
+}
+
 output "one_off_tasks" {
   description = "Arguments of scripts/run_task.sh to run the migration or the load from a pipeline."
   value = { for name, task in module.admin : name => join(" ", [
     "--cluster", module.ecs.cluster_name,
     "--task-definition", task.task_definition_arn,
-    "--subnets", join(",", module.vpc.private_subnet_ids),
+    "--subnets", join(",", local.network.private_subnet_ids),
     "--security-group", task.security_group_id,
   ]) }
 }
@@ -60,4 +65,19 @@ output "dashboard_url" {
 output "database" {
   description = "Identifier of the database in RDS, for snapshots and restores."
   value       = module.rds.identifiers
+}
+
+output "pipeline_roles" {
+  description = "Roles of the workflows: plan and deploy. Null without the variable pipeline."
+  value       = one(module.oidc[*].role_arns)
+}
+
+output "image_tag" {
+  description = "Tag of the images that were deployed last, for the drift check."
+  value       = var.image_tag
+}
+
+output "copy_vault" {
+  description = "Vault with the copies of the database, in the region of backup_copies. Null without it."
+  value       = one(module.backup[*].copy_vault)
 }

@@ -6,8 +6,8 @@ variable "environment" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.environment))
-    error_message = "environment must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.environment)) && length(var.environment) <= 12
+    error_message = "environment must be 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 }
 
@@ -24,23 +24,18 @@ variable "region" {
 }
 
 variable "image_tag" {
-  description = "Tag of the images to run: the commit. Tags cannot be overwritten. With run_hooks = false it can also be a digest, sha256:…."
+  description = "Tag of the images to run: the commit. Tags cannot be overwritten, so a tag always names the same images."
   type        = string
   nullable    = false
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag)) || can(regex("^sha256:[0-9a-f]{64}$", var.image_tag))
-    error_message = "image_tag must be an image tag, or sha256: and 64 hexadecimal digits."
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image_tag))
+    error_message = "image_tag must be an image tag. A digest would be that of one program, and there are several."
   }
 
   validation {
     condition     = var.image_tag != "latest"
     error_message = "image_tag must not be latest: it does not say which version runs, and a rollback would need the previous tag."
-  }
-
-  validation {
-    condition     = !startswith(var.image_tag, "sha256:") || !var.run_hooks
-    error_message = "image_tag can be a digest only with run_hooks = false: an image that is not built yet has no digest."
   }
 }
 
@@ -64,8 +59,8 @@ variable "name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,11}$", var.name))
-    error_message = "name must be 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.name)) && length(var.name) <= 12
+    error_message = "name must be 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 }
 
@@ -76,21 +71,30 @@ variable "protected" {
 }
 
 variable "network" {
-  description = "The network: its address range, the number of zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices) and the days to keep flow logs (0 for none)."
+  description = "The network: its address range, the number of zones (2 or 3), how tasks reach AWS (\"endpoints\", \"nat\" or \"nat-per-zone\"; docs/aws.md has the prices), the days to keep flow logs (0 for none), and whether clients also connect by IPv6. With existing, these subnets of a VPC that you have are used instead; its private subnets need a way to ECR, S3, CloudWatch Logs and Secrets Manager."
   type = object({
     cidr          = optional(string, "10.0.0.0/16")
     zones         = optional(number, 2)
     egress        = optional(string, "endpoints")
     flow_log_days = optional(number, 30)
+    ipv6          = optional(bool, false)
+    existing = optional(object({
+      vpc_id             = string
+      public_subnet_ids  = optional(list(string), [])
+      private_subnet_ids = list(string)
+      data_subnet_ids    = list(string)
+    }))
   })
   default  = {}
   nullable = false
 }
 
 variable "listener" {
-  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. internal puts the load balancer into the private subnets, where only the network reaches it. A protected environment refuses plain HTTP unless plain_http says that it is meant: keys of suppliers would be readable on the way."
   type = object({
     port            = optional(number, 3000)
+    plain_http      = optional(bool, false)
+    internal        = optional(bool, false)
     certificate_arn = optional(string)
     domain          = optional(string)
     zone_id         = optional(string)
@@ -98,6 +102,19 @@ variable "listener" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition = (
+      var.listener.certificate_arn != null || var.listener.domain != null || var.listener.plain_http
+      || !coalesce(var.protected, var.environment == "prod")
+    )
+    error_message = "listener must have a domain with zone_id, or a certificate_arn, in a protected environment: over plain HTTP, suppliers' keys can be read on the way. If TLS ends elsewhere, set listener.plain_http = true."
+  }
+
+  validation {
+    condition     = var.listener.internal || var.network.existing == null || length(coalesce(try(var.network.existing.public_subnet_ids, []), [])) >= 2
+    error_message = "listener needs internal = true, or two subnets in network.existing.public_subnet_ids for the load balancer."
+  }
 }
 
 variable "waf_rate_limit" {
@@ -108,7 +125,7 @@ variable "waf_rate_limit" {
 }
 
 variable "database" {
-  description = "The database: engine \"postgres\" (one instance, a standby with multi_az, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB)."
+  description = "The database: engine \"postgres\" (one instance, a standby with multi_az, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, from min_acu to max_acu units of 2 GiB). A change of max_connections needs a reboot, and one of the major engine_version needs major_upgrade = true; docs/aws.md has the steps of both."
   type = object({
     engine          = optional(string, "postgres")
     engine_version  = optional(string, "17")
@@ -121,6 +138,7 @@ variable "database" {
     backup_days     = optional(number, 7)
     min_acu         = optional(number, 0.5)
     max_acu         = optional(number, 4)
+    major_upgrade   = optional(bool, false)
   })
   default  = {}
   nullable = false
@@ -131,8 +149,9 @@ variable "services" {
     The services to run, by name. `repository` names the program of this project to run at image_tag (default: the service's
     name); `image` runs another image instead. The load balancer sends a service the requests for its `paths` or `hosts`; if
     several services match, the lowest `priority` gets them. A service with neither is a worker. `database` and `redis` give
-    access to these, and `volume` is the path of a persistent directory. `migrate` runs the
-    program's own migrations after those of rates. `secrets` maps environment variables to ARNs in Secrets Manager.
+    access to these (`database` is on for rates and multivac by default), and `volume` is the path of a persistent directory.
+    What a program of this project needs besides is in programs.tf. `secrets` maps environment variables to ARNs in Secrets
+    Manager.
   EOT
   type = map(object({
     image       = optional(string)
@@ -151,12 +170,11 @@ variable "services" {
     scaling = optional(object({
       min                 = optional(number, 1)
       max                 = optional(number, 4)
-      requests_per_minute = optional(number, 6000)
+      requests_per_minute = optional(number, 60000)
       cpu_percent         = optional(number, 60)
     }), {})
     spot        = optional(bool, false)
-    database    = optional(bool, true)
-    migrate     = optional(bool, false)
+    database    = optional(bool)
     pool_size   = optional(number, 5)
     redis       = optional(bool, false)
     volume      = optional(string)
@@ -167,8 +185,8 @@ variable "services" {
   nullable = false
 
   validation {
-    condition     = alltrue([for name in keys(var.services) : can(regex("^[a-z][a-z0-9-]{0,11}$", name))])
-    error_message = "services must be named by 1 to 12 lower-case letters, digits and hyphens, starting with a letter."
+    condition     = alltrue([for name in keys(var.services) : can(regex("^[a-z](-?[a-z0-9])*$", name)) && length(name) <= 12])
+    error_message = "services must be named by 1 to 12 lower-case letters, digits and single hyphens, starting with a letter and not ending in a hyphen."
   }
 
   validation {
@@ -184,7 +202,7 @@ variable "services" {
   }
 
   validation {
-    condition     = alltrue([for service in values(var.services) : service.image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", service.image))])
+    condition     = alltrue([for service in values(var.services) : service.image == null || var.network.egress != "endpoints" || var.network.existing != null || can(regex("\\.dkr\\.ecr\\.", service.image))])
     error_message = "services with an image outside ECR need network.egress = \"nat\": without it no other registry can be reached."
   }
 
@@ -194,8 +212,31 @@ variable "services" {
   }
 
   validation {
-    condition     = alltrue([for service in values(var.services) : !service.migrate || (service.database && service.image == null)])
-    error_message = "services with migrate = true need database = true and an image of this project."
+    condition     = alltrue([for name, service in var.services : service.image != null || contains(keys(local.programs), coalesce(service.repository, name))])
+    error_message = "services without an image must be a program of this project, by their name or by repository: ${join(", ", compact(keys(local.programs)))}."
+  }
+
+  validation {
+    condition = alltrue([for name, service in var.services : [for program in [lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""])] : length(program.needs) == 0 || anytrue([
+      coalesce(service.database, program.database) && contains(program.needs, "database"),
+      service.redis && contains(program.needs, "redis"),
+      service.volume != null && contains(program.needs, "volume"),
+    ])][0]])
+    error_message = "services need a place for their data: rates the database, messages redis = true or a volume, transfer a volume, multivac the database or a volume."
+  }
+
+  validation {
+    condition = alltrue(flatten([for name, service in var.services : [
+      for secret in lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""]).secrets : contains(keys(merge(service.environment, service.secrets)), secret)
+    ] if length(service.paths) + length(service.hosts) > 0]))
+    error_message = "services of transfer need TRANSFER__RECEIVE__KEY in their secrets, and those of multivac that answer requests AUTH_USERS."
+  }
+
+  validation {
+    condition = alltrue([for name, service in var.services :
+      service.scaling.max <= 1 if service.volume != null && lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""]).exclusive
+    ])
+    error_message = "services of messages and multivac with a volume need scaling = { max = 1 }: only one process can use their file."
   }
 
   validation {
@@ -203,14 +244,17 @@ variable "services" {
     error_message = "services with redis = true need the variable redis, which creates the store."
   }
 
-  # During a deployment there are twice as many tasks. Each has its pool, four connections for batches and one that
-  # listens. Ten connections are left for RDS and psql.
+  # During a deployment there are twice as many tasks. Each has its pool, and the connections of its program besides. Ten
+  # connections are left for RDS and psql.
   validation {
     condition = (
-      sum(concat([0], [for service in values(var.services) : 2 * service.scaling.max * (service.pool_size + 5) if service.database]))
-      <= var.database.max_connections - 10
+      sum(concat([0], [
+        for name, service in var.services : [for program in [lookup(local.programs, service.image != null ? "" : coalesce(service.repository, name), local.programs[""])] :
+          coalesce(service.database, program.database) ? 2 * service.scaling.max * (service.pool_size + program.connections) : 0
+        ][0]
+      ])) <= var.database.max_connections - 10
     )
-    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + 5), summed over services, must stay 10 below database.max_connections."
+    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + those of the program, 5 for rates and 2 for multivac), summed over services, must stay 10 below database.max_connections."
   }
 }
 
@@ -276,7 +320,26 @@ variable "observability" {
   }
 
   validation {
-    condition     = var.observability.collector_image == null || var.network.egress != "endpoints" || can(regex("\\.dkr\\.ecr\\.", var.observability.collector_image))
+    condition     = var.observability.collector_image == null || var.network.egress != "endpoints" || var.network.existing != null || can(regex("\\.dkr\\.ecr\\.", var.observability.collector_image))
     error_message = "observability.collector_image outside ECR needs network.egress = \"nat\": without it no other registry can be reached."
   }
+}
+
+variable "pipeline" {
+  description = "Roles for the workflows of a repository on GitHub (OWNER/NAME), which release and check for drift without a stored key: needs the bucket of the state, and its key if it is not NAME/ENVIRONMENT.tfstate. Null makes none."
+  type = object({
+    repository   = string
+    state_bucket = string
+    state_key    = optional(string)
+  })
+  default = null
+}
+
+variable "backup_copies" {
+  description = "Daily copies of the database and of volumes in another region, by AWS Backup, and the days to keep them. Null makes none."
+  type = object({
+    region    = string
+    keep_days = optional(number, 30)
+  })
+  default = null
 }

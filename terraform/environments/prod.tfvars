@@ -1,7 +1,7 @@
 # Survives the loss of a zone without losing a request or a price. prod is protected by default.
 environment = "prod"
 
-# Set listener.domain and zone_id for HTTPS; they are yours, so they are not here.
+# Set listener.domain and zone_id; they are yours, so they are not here. Production refuses plain HTTP.
 
 network = { zones = 3, egress = "endpoints", flow_log_days = 90 }
 

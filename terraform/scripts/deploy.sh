@@ -52,5 +52,12 @@ while IFS=$'\t' read -r service definition; do
   scripts/verify_rollout.sh --cluster "$cluster" --service "$service" --task-definition "$definition" </dev/null
 done < <(jq -r '.services.value[] | [.service, .task_definition] | @tsv' <<<"$outputs")
 
+# max_connections is in force only after a reboot, while the sizes of the pools count on it.
+for instance in $(jq -r '.database.value | .replicas + [.writer // empty] | .[]' <<<"$outputs"); do
+  pending=$(aws rds describe-db-instances --db-instance-identifier "$instance" --output json |
+    jq -r '[.DBInstances[]?.DBParameterGroups[]? | select(.ParameterApplyStatus == "pending-reboot")] | length')
+  ((pending == 0)) || echo "deploy.sh: settings of $instance wait for a reboot: aws rds reboot-db-instance --db-instance-identifier $instance" >&2
+done
+
 echo
 jq -r '.curl.value' <<<"$outputs"

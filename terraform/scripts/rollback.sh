@@ -6,7 +6,7 @@ usage() {
   cat <<'TEXT'
 usage: rollback.sh --cluster NAME --service NAME [--to REVISION] [--timeout SECONDS] [--poll SECONDS]
 
-Deploys the previous revision of the task definition, waits for the deployment, and prints the image that now runs. No
+Deploys the task definition of the last successful deployment of another one, waits for the deployment, and prints the image that now runs. No
 image is built and no migration is undone: a service accepts a database with newer migrations than its own. Use the
 printed tag as image_tag in the next terraform apply, or that will deploy the bad image again.
 
@@ -46,11 +46,15 @@ done
 current=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json | jq -r '.services[0].taskDefinition // empty')
 [[ -n $current ]] || die "there is no service $service in $cluster"
 if [[ -z $to ]]; then
-  family=${current##*/}
-  # Newest first; what follows the current one is what ran before it.
-  to=$(aws ecs list-task-definitions --family-prefix "${family%:*}" --status ACTIVE --sort DESC --output json |
-    jq -r --arg current "$current" '.taskDefinitionArns as $all | ($all | index($current)) as $at | if $at == null then empty else $all[$at + 1] // empty end')
-  [[ -n $to ]] || die "${current##*/} is the oldest revision of $service: there is nothing to go back to"
+  # What ran well before, newest first. An older revision may be one that was itself rolled back.
+  mapfile -t revisions < <(aws ecs list-service-deployments --cluster "$cluster" --service "$service" --status SUCCESSFUL --output json |
+    jq -r '[.serviceDeployments[]?] | sort_by(.createdAt) | reverse | .[].targetServiceRevisionArn')
+  for revision in "${revisions[@]}"; do
+    to=$(aws ecs describe-service-revisions --service-revision-arns "$revision" --output json | jq -r '.serviceRevisions[0].taskDefinition')
+    [[ $to == "$current" ]] || break
+    to=''
+  done
+  [[ -n $to ]] || die "$service has no successful deployment of another revision than ${current##*/} in the last 90 days: there is nothing to go back to"
 fi
 image=$(aws ecs describe-task-definition --task-definition "$to" --output json |
   jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .image')

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from harness import Terraform, copy_configuration
+from harness import ENVIRONMENTS, Terraform, copy_configuration
 from stub_aws import StubAws
 
 REGISTRY = "https://registry.terraform.io/.well-known/terraform.json"
@@ -112,8 +112,13 @@ class Plans:
         return self.files[name]
 
     def plan(self, name):
+        """Of environments/NAME.tfvars, or of examples/NAME.tfvars."""
         saved = self.directory / f"{name}.plan"
-        settings = [f"-var-file=environments/{name}.tfvars", "-var=image_tag=abc123", "-var=run_hooks=false"]
+        folder = "environments" if name in ENVIRONMENTS else "examples"
+        settings = [f"-var-file={folder}/{name}.tfvars", "-var=image_tag=abc123", "-var=run_hooks=false"]
+        if name == "prod":
+            # Production refuses plain HTTP, and the domain is the operator's.
+            settings.append('-var=listener={domain="rates.example.com",zone_id="Z1"}')
         self.terraform.succeed("plan", "-input=false", *settings, f"-out={saved}")
         path = self.directory / f"{name}.json"
         path.write_text(self.terraform.succeed("show", "-json", str(saved)).stdout)

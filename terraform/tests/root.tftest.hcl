@@ -57,6 +57,7 @@ run "production_is_protected" {
 
   variables {
     environment = "prod"
+    listener    = { plain_http = true }
   }
 
   assert {
@@ -101,11 +102,10 @@ run "multivac_is_a_server_and_a_worker" {
     services = {
       rates = { paths = ["/*"], scaling = { max = 2 } }
       multivac = {
-        paths       = ["/multivac*"], priority = 200, port = 5000, redis = true, migrate = true
-        environment = { MULTIVAC_LOG_DIR = "" }
-        secrets     = { AUTH_USERS = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:multivac-users" }
+        paths   = ["/multivac*"], priority = 200, redis = true
+        secrets = { AUTH_USERS = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:multivac-users" }
       }
-      vac-worker = { repository = "multivac", command = ["work"], redis = true, environment = { MULTIVAC_LOG_DIR = "" } }
+      vac-worker = { repository = "multivac", command = ["work"], redis = true }
     }
   }
 
@@ -138,9 +138,9 @@ run "four_services" {
     redis   = {}
     services = {
       rates    = { paths = ["/*"], scaling = { max = 2 } }
-      messages = { paths = ["/messages*"], priority = 100, database = false, redis = true, port = 3001, environment = { MESSAGES__TLS__ENABLED = "false", MESSAGES_LOG_DIR = "" } }
+      messages = { paths = ["/messages*"], priority = 100, redis = true, port = 3001 }
       push     = { repository = "rates", command = ["push"], scaling = { max = 1 }, spot = true, volume = "/data" }
-      proxy    = { image = "docker.io/library/nginx:1.29.3", hosts = ["proxy.example.com"], priority = 200, database = false, port = 8080, health_path = "/" }
+      proxy    = { image = "docker.io/library/nginx:1.29.3", hosts = ["proxy.example.com"], priority = 200, port = 8080, health_path = "/" }
     }
   }
 
@@ -245,29 +245,61 @@ run "two_instances_share_no_name" {
   }
 }
 
-run "a_digest_is_enough" {
+run "refuses_a_digest" {
   command = plan
 
   variables {
-    image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  }
-
-  assert {
-    condition     = startswith(local.image_suffix, "@sha256:")
-    error_message = "an image's digest must follow an at sign"
-  }
-}
-
-run "refuses_a_digest_that_is_yet_to_be_built" {
-  command = plan
-
-  variables {
-    run_hooks = true
-    dump_file = null
     image_tag = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   }
 
   expect_failures = [var.image_tag]
+}
+
+run "images_are_built_for_the_architectures_of_their_tasks" {
+  command = plan
+
+  variables {
+    redis = {}
+    services = {
+      rates    = { paths = ["/*"], size = { architecture = "ARM64" } }
+      messages = { paths = ["/messages*"], priority = 100, redis = true, size = { architecture = "ARM64" } }
+    }
+  }
+
+  assert {
+    condition     = local.platforms == { rates = "linux/amd64,linux/arm64", messages = "linux/arm64" }
+    error_message = "rates also runs the migration, on the architecture of the variable"
+  }
+}
+
+run "production_refuses_plain_http" {
+  command = plan
+
+  variables {
+    environment = "prod"
+  }
+
+  expect_failures = [var.listener]
+}
+
+run "refuses_a_name_that_ends_in_a_hyphen" {
+  command = plan
+
+  variables {
+    name = "rates-"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "refuses_two_hyphens" {
+  command = plan
+
+  variables {
+    environment = "d--x"
+  }
+
+  expect_failures = [var.environment]
 }
 
 run "refuses_an_environment_in_capitals" {
@@ -344,7 +376,7 @@ run "refuses_two_rules_of_one_priority" {
   command = plan
 
   variables {
-    services = { rates = { paths = ["/*"] }, other = { paths = ["/other"], scaling = { max = 1 } } }
+    services = { rates = { paths = ["/*"] }, other = { repository = "rates", paths = ["/other"], scaling = { max = 1 } } }
   }
 
   expect_failures = [var.services]
@@ -375,6 +407,46 @@ run "refuses_redis_without_the_variable_redis" {
 
   variables {
     services = { rates = { paths = ["/*"], redis = true } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_a_program_that_is_not_here" {
+  command = plan
+
+  variables {
+    services = { mesages = {} }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_messages_that_have_no_place" {
+  command = plan
+
+  variables {
+    services = { messages = { paths = ["/messages*"] } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_two_processes_on_a_file_for_one" {
+  command = plan
+
+  variables {
+    services = { messages = { paths = ["/messages*"], volume = "/data" } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_a_receiver_without_its_key" {
+  command = plan
+
+  variables {
+    services = { transfer = { paths = ["/upload/*"], volume = "/data" } }
   }
 
   expect_failures = [var.services]

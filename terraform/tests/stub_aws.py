@@ -64,7 +64,7 @@ class StubAws:
         (self.directory / f"{kind}.fails").touch()
 
     def works_again(self, kind):
-        (self.directory / f"{kind}.fails").unlink()
+        (self.directory / f"{kind}.fails").unlink(missing_ok=True)
 
     def received(self, kind):
         """What the last call of a kind was sent through its standard input."""

@@ -47,6 +47,8 @@ def bucket_state(stand_in, endpoint, tmp_path_factory):
     bucket = terraform.succeed("output", "-raw", "bucket").stdout
     s3 = boto3.client("s3", endpoint_url=endpoint)
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    by_kms = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=by_kms)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     return terraform
 
@@ -112,6 +114,14 @@ def test_a_lock_names_its_holder_outlives_it_and_is_broken_by_its_id_alone(terra
     terraform.succeed(*APPLY)
 
 
+def test_the_state_is_encrypted_as_the_bucket_says(migrated, terraform, endpoint):
+    terraform.succeed(*APPLY)
+    bucket = migrated.succeed("output", "-raw", "bucket").stdout
+    s3 = boto3.client("s3", endpoint_url=endpoint)
+    for key in ("bucket-state.tfstate", "rates/dev.tfstate"):
+        assert s3.head_object(Bucket=bucket, Key=key)["ServerSideEncryption"] == "aws:kms"
+
+
 def test_a_password_is_made_once_and_rotated_on_request_in_secrets_manager(endpoint):
     need("aws", "jq")
     secrets = boto3.client("secretsmanager", endpoint_url=endpoint)
@@ -127,3 +137,15 @@ def test_a_password_is_made_once_and_rotated_on_request_in_secrets_manager(endpo
     assert re.fullmatch("[A-Za-z0-9]{40}", first["password"])
     assert login() == first
     assert login("--rotate")["password"] != first["password"]
+
+
+def test_an_account_is_prepared_once(endpoint):
+    need("aws")
+    command = [SCRIPTS / "prepare_account.sh", "--github"]
+    environment = {**os.environ, "AWS_ENDPOINT_URL": endpoint}
+    assert succeed(*command, env=environment).text.count(": created the ") == 6
+    iam = boto3.client("iam", endpoint_url=endpoint)
+    assert len(iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]) == 5
+    [provider] = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    assert provider["Arn"].endswith(":oidc-provider/token.actions.githubusercontent.com")
+    assert succeed(*command, env=environment).text.count("exists already") == 6

@@ -1,21 +1,25 @@
-"""deploy.sh and destroy.sh, which call terraform themselves, against stand-ins for both terraform and aws."""
+"""deploy.sh against stand-ins for terraform and aws, and destroy.sh with the real terraform."""
 
 import json
 import os
-import re
 
 import pytest
 from harness import ROOT, SCRIPTS, need, refuse, run, succeed
+from hooked_root import HookedRoot
 from stub_aws import STUBS, service
 
 VAR_FILE = ROOT / "terraform" / "environments" / "dev.tfvars"
 DEPLOY = [SCRIPTS / "deploy.sh", "--var-file", VAR_FILE, "--tag", "abc123"]
-DESTROY = [SCRIPTS / "destroy.sh", "--var-file", VAR_FILE, "--yes"]
+# Protected, so that destroy.sh has something to turn off.
+SETTINGS = ["-var=run_hooks=false", "-var=protected=true", "-var=listener={plain_http=true}"]
+
+pytestmark = pytest.mark.xdist_group("deploy and destroy")
+
 OUTPUTS = {
     "region": "eu-west-1",
     "cluster": "rates-dev",
     "curl": "curl http://x",
-    "database": {"cluster": None, "writer": "rates-dev"},
+    "database": {"cluster": None, "writer": "rates-dev", "replicas": []},
     "services": {"rates": {"service": "s", "task_definition": "td:2"}},
 }
 
@@ -43,23 +47,84 @@ def test_deploy_fails_when_something_else_runs(dev):
     refuse("s runs td:1 and not td:2", *DEPLOY, env=dev.environment)
 
 
-def test_destroy_refuses_a_name_that_is_not_in_the_state(dev):
-    refuse("the state here is of rates-dev, not of rates-prod", *DESTROY, "rates-prod", env=dev.environment)
-    assert not dev.called("terraform destroy")
+def test_deploy_says_which_database_waits_for_a_reboot(dev):
+    dev.answer("ecs-describe-services", service("d1", "td:2"))
+    waiting = {"DBInstances": [{"DBParameterGroups": [{"ParameterApplyStatus": "pending-reboot"}]}]}
+    dev.answer("rds-describe-db-instances", waiting)
+    result = succeed(*DEPLOY, env=dev.environment)
+    assert "settings of rates-dev wait for a reboot: aws rds reboot-db-instance" in result.text
 
 
-def test_nothing_is_destroyed_without_its_snapshot(dev):
-    dev.fail("rds-create-db-snapshot")
-    assert run(*DESTROY, "rates-dev", env=dev.environment).code != 0
-    assert dev.called("aws rds create-db-snapshot")
-    assert not dev.called("terraform destroy")
+# destroy.sh with the real terraform, whose provider deletes nothing but its state.
 
 
-def test_destroy_takes_a_snapshot_then_turns_protection_off_then_destroys(dev):
-    succeed(*DESTROY, "rates-dev", "-auto-approve", env=dev.environment)
-    database = "--db-instance-identifier rates-dev --db-snapshot-identifier rates-dev-last-"
-    steps = [call for call in dev.calls if re.match("aws rds create|terraform (apply|destroy)", call)]
-    assert len(steps) == 3
-    assert steps[0].startswith(f"aws rds create-db-snapshot {database}")
-    assert re.match("terraform apply .*-var=protected=false.*-auto-approve$", steps[1])
-    assert re.match("terraform destroy .*-var=protected=false.*-auto-approve$", steps[2])
+@pytest.fixture(scope="module")
+def applied(stand_in, tmp_path_factory):
+    need("jq")
+    root = HookedRoot(tmp_path_factory.mktemp("destroy"), *SETTINGS)
+    root.apply("abc123")
+    return root
+
+
+@pytest.fixture
+def root(applied):
+    """Applied, whatever the test before has destroyed."""
+    state = applied.terraform.directory / "terraform.tfstate"
+    before = state.read_bytes()
+    applied.aws.forget_calls()
+    yield applied
+    state.write_bytes(before)
+    applied.aws.works_again("rds-create-db-snapshot")
+
+
+def destroy(root, *arguments):
+    script = root.terraform.directory / "scripts" / "destroy.sh"
+    var_file = root.terraform.directory / "environments" / "dev.tfvars"
+    return run(script, "--var-file", var_file, "--yes", *arguments, "-auto-approve", env=root.aws.environment)
+
+
+def test_destroy_refuses_a_name_that_is_not_in_the_state(root):
+    result = destroy(root, "rates-prod")
+    assert "the state here is of rates-dev, not of rates-prod" in result.text
+    assert root.terraform.state() and not root.aws.calls
+
+
+def test_nothing_is_destroyed_without_its_snapshot(root):
+    root.aws.fail("rds-create-db-snapshot")
+    assert destroy(root, "rates-dev").code != 0
+    assert root.aws.called("aws rds create-db-snapshot")
+    assert root.runs_a_service()
+
+
+def test_destroy_takes_a_snapshot_then_destroys_everything(root):
+    result = destroy(root, "rates-dev")
+    assert result.code == 0, result.text
+    assert root.aws.called(
+        "aws rds create-db-snapshot --db-instance-identifier rates-dev --db-snapshot-identifier rates-dev-last-"
+    )
+    assert root.terraform.state() == []
+
+
+def test_protection_is_turned_off_before(root):
+    result = destroy(root, "rates-dev", "--no-snapshot")
+    assert "deletion_protection" in result.text.split("Plan: 0 to add")[0]
+    assert not root.aws.calls
+
+
+def test_a_destroy_that_failed_half_way_goes_on_and_creates_nothing(root):
+    """The outputs are the first to go, and with them what the script once knew of the environment."""
+    root.terraform.succeed(
+        "destroy",
+        "-auto-approve",
+        *root.settings,
+        "-var=image_tag=none",
+        "-target=module.service",
+        "-target=module.alb",
+    )
+    path = root.terraform.directory / "terraform.tfstate"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": {}}))
+    result = destroy(root, "rates-dev")
+    assert result.code == 0, result.text
+    assert root.aws.called("aws rds create-db-snapshot --db-instance-identifier rates-dev")
+    assert "Creating..." not in result.text
+    assert root.terraform.state() == []

@@ -6,8 +6,13 @@ import pytest
 from harness import SCRIPTS, need, succeed
 from hooked_root import HookedRoot
 
-# With a replica, since then the password of the master user is ours to make.
-SETTINGS = ["-var=run_hooks=false", "-var=database={replicas=1}"]
+# With a replica, since then the password of the master user is ours to make; and with the modules that are off by default.
+SETTINGS = [
+    "-var=run_hooks=false",
+    "-var=database={replicas=1}",
+    '-var=backup_copies={region="eu-central-1"}',
+    '-var=pipeline={repository="example/rates",state_bucket="rates-state"}',
+]
 BEFORE_THE_MIGRATION = [f"-target=module.{module}" for module in ("vpc", "ecr", "ecs", "rds", "admin")]
 AVAILABLE = {"DBInstances": [{"DBInstanceStatus": "available", "PendingModifiedValues": {}}]}
 
@@ -27,6 +32,14 @@ def root(stand_in, tmp_path_factory):
 def test_no_hook_runs_and_no_service_starts(root):
     assert root.aws.calls == []
     assert not root.runs_a_service()
+
+
+def test_images_are_built_from_the_outputs(root):
+    root.aws.forget_calls()
+    script = root.terraform.directory.parent / "build_push_docker_image.sh"
+    succeed(script, *root.arguments("builds", "rates"), "--tag", "abc123", env=root.aws.environment)
+    [call] = root.aws.calls
+    assert call.endswith(" --service rates --platform linux/amd64 --tag abc123")
 
 
 def test_the_migration_runs_from_the_outputs(root):
@@ -56,6 +69,14 @@ def test_the_rest_follows_without_a_hook_and_a_second_plan_has_no_changes(root):
     assert root.aws.calls == []
     assert root.runs_a_service()
     root.has_no_changes("abc123")
+
+
+def test_the_drift_check_finds_nothing_and_then_what_changed(root):
+    tag = root.terraform.succeed("output", "-raw", "image_tag").stdout
+    settings = [*root.settings, f"-var=image_tag={tag}"]
+    plan = ["plan", "-detailed-exitcode", *settings]
+    assert root.terraform.run(*plan).code == 0
+    assert root.terraform.run(*plan, "-var=request_timeout_seconds=20").code == 2
 
 
 def test_destroy_leaves_nothing_behind(root):

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from harness import ENVIRONMENTS, resources, values
+from harness import ENVIRONMENTS, EXAMPLES, ROOT, resources, values
 
 pytestmark = pytest.mark.xdist_group("plans")
 
 
-@pytest.fixture(params=ENVIRONMENTS)
+@pytest.fixture(params=[*ENVIRONMENTS, *EXAMPLES])
 def planned(plans, request):
     return load(plans, request.param)
 
@@ -18,9 +18,10 @@ def load(plans, name):
 
 
 def test_databases_are_private_and_encrypted(planned):
-    databases = values(planned, "aws_db_instance")
-    assert databases
-    assert all(d["publicly_accessible"] is False and d["storage_encrypted"] is True for d in databases)
+    instances = values(planned, "aws_db_instance") + values(planned, "aws_rds_cluster_instance")
+    assert instances and all(i["publicly_accessible"] is False for i in instances)
+    stores = values(planned, "aws_db_instance") + values(planned, "aws_rds_cluster")
+    assert all(s["storage_encrypted"] is True for s in stores)
 
 
 def test_tasks_have_no_public_address(planned):
@@ -32,7 +33,7 @@ def test_tasks_have_no_public_address(planned):
 def test_only_the_load_balancer_lets_in_the_world(planned):
     rules = [r for r in planned if r["type"] == "aws_vpc_security_group_ingress_rule"]
     opened = [r["address"] for r in rules if r["values"].get("cidr_ipv4") == "0.0.0.0/0"]
-    assert opened
+    assert opened or all(lb["internal"] for lb in values(planned, "aws_lb"))
     assert all(address.startswith("module.alb.") for address in opened), opened
 
 
@@ -73,3 +74,39 @@ def test_the_database_of_prod_is_protected_and_has_a_standby(plans):
 def test_the_load_balancer_of_prod_is_protected(plans):
     [balancer] = values(load(plans, "prod"), "aws_lb")
     assert balancer["enable_deletion_protection"] is True
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_says_what_it_costs(name):
+    text = (ROOT / "terraform" / "examples" / f"{name}.tfvars").read_text()
+    assert "a month at" in text.split("\nenvironment")[0]
+
+
+def test_the_smallest_example_is_no_larger_than_dev(plans):
+    assert len(load(plans, "smallest")) <= len(load(plans, "dev"))
+
+
+def test_the_example_of_production_is_https_and_has_a_firewall(plans):
+    planned = load(plans, "production")
+    assert sorted(listener["protocol"] for listener in values(planned, "aws_lb_listener")) == [
+        "HTTP",
+        "HTTPS",
+    ]
+    assert len(values(planned, "aws_wafv2_web_acl")) == 1
+    [redirect] = values(planned, "aws_lb_listener", "redirect")
+    assert redirect["default_action"][0]["type"] == "redirect"
+
+
+def test_an_existing_network_is_used_and_not_touched(plans):
+    planned = load(plans, "existing-vpc")
+    made = {"aws_vpc", "aws_subnet", "aws_nat_gateway", "aws_vpc_endpoint", "aws_internet_gateway"}
+    assert not [r["address"] for r in planned if r["type"] in made]
+    [balancer] = values(planned, "aws_lb")
+    assert balancer["internal"] is True
+    assert balancer["subnets"] == ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    [service] = values(planned, "aws_ecs_service")
+    assert sorted(service["network_configuration"][0]["subnets"]) == balancer["subnets"]
+
+
+def test_aurora_has_an_instance_beside_the_writer_and_reads_go_to_it(plans):
+    assert len(values(load(plans, "aurora"), "aws_rds_cluster_instance")) == 2

@@ -47,18 +47,32 @@ def test_a_service_that_is_not_there_is_a_failure(aws):
     refuse("there is no service s in c", *VERIFY, env=aws.environment)
 
 
-def test_rollback_deploys_the_revision_before_and_prints_its_image(aws):
-    aws.answer(DESCRIBE, service("d1", "arn/s:3"), service("d2", "arn/s:2"))
-    aws.answer("ecs-list-task-definitions", {"taskDefinitionArns": ["arn/s:4", "arn/s:3", "arn/s:2"]})
-    deployments = [{"id": "d2", "status": "PRIMARY"}, {"id": "d1", "status": "ACTIVE"}]
-    aws.answer("ecs-update-service", {"service": {"deployments": deployments}})
+def deployments(aws, *definitions):
+    """Successful deployments, the oldest first."""
+    found = [
+        {"targetServiceRevisionArn": f"r{n}", "createdAt": f"2026-11-0{n}T00:00:00+00:00"}
+        for n in range(1, len(definitions) + 1)
+    ]
+    aws.answer("ecs-list-service-deployments", {"serviceDeployments": found})
+    answers = [{"serviceRevisions": [{"taskDefinition": definition}]} for definition in reversed(definitions)]
+    aws.answer("ecs-describe-service-revisions", *answers)
+
+
+def test_rollback_deploys_what_last_ran_well_and_prints_its_image(aws):
+    # 4 runs after a restart; 3 was rolled back, so it is not in the list although it is the revision before.
+    aws.answer(DESCRIBE, service("d1", "arn/s:4"), service("d2", "arn/s:2"))
+    deployments(aws, "arn/s:1", "arn/s:2", "arn/s:4", "arn/s:4")
+    primary = [{"id": "d2", "status": "PRIMARY"}, {"id": "d1", "status": "ACTIVE"}]
+    aws.answer("ecs-update-service", {"service": {"deployments": primary}})
     result = succeed(*ROLLBACK, env=aws.environment)
+    assert aws.called("aws ecs list-service-deployments --cluster c --service s --status SUCCESSFUL")
+    assert aws.called("aws ecs describe-service-revisions --service-revision-arns r4")
     assert aws.called("aws ecs update-service --cluster c --service s --task-definition arn/s:2")
     assert "r/rates:old" in result.lines
 
 
-def test_there_is_nothing_before_the_oldest_revision(aws):
+def test_there_is_nothing_to_go_back_to_without_another_successful_deployment(aws):
     aws.answer(DESCRIBE, service("d1", "arn/s:1"))
-    aws.answer("ecs-list-task-definitions", {"taskDefinitionArns": ["arn/s:2", "arn/s:1"]})
+    deployments(aws, "arn/s:1")
     refuse("nothing to go back to", *ROLLBACK, env=aws.environment)
     assert not aws.called("update-service")

@@ -11,7 +11,9 @@ def test_help_starts_with_the_usage(script):
     assert succeed(script, "--help").stdout.startswith("usage: ")
 
 
-@pytest.mark.parametrize("name", ["run_task", "database_password", "verify_rollout", "rollback"])
+@pytest.mark.parametrize(
+    "name", ["run_task", "database_password", "verify_rollout", "rollback", "prepare_account"]
+)
 def test_an_unknown_argument_is_refused(name):
     refuse("unknown argument: --frobnicate", SCRIPTS / f"{name}.sh", "--frobnicate")
 

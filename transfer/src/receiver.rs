@@ -24,9 +24,10 @@ use chassis::{
     extract::Path,
     health::Readiness,
     problem::FieldError,
-    settings::ShellSettings,
+    settings::{ShellSettings, is_set},
 };
 use http::StatusCode;
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use tempfile::SpooledTempFile;
 use utoipa::{OpenApi, ToSchema};
@@ -98,8 +99,11 @@ pub(crate) fn build(settings: &ReceiveSettings, shell: &ShellSettings) -> Result
         .edge(EdgeOptions::default().limits(UPLOAD, limits).repeat_detail_as("msg")))
 }
 
-/// The keys in the file, newest first; where there is no file, a new one for this process.
+/// The keys that are set, newest first, or those in the file; where there is no file, a new one for this process.
 fn read_or_generate_keys(settings: &ReceiveSettings) -> Result<Vec<Key>, Failure> {
+    if is_set(&settings.key) {
+        return parse_keys(settings.key.expose_secret(), "receive.key");
+    }
     let path = settings.key_file.display().to_string();
     if settings.key_file.exists() {
         return read_keys(&settings.key_file);
@@ -119,12 +123,17 @@ fn read_or_generate_keys(settings: &ReceiveSettings) -> Result<Vec<Key>, Failure
 pub(crate) fn read_keys(path: &FilePath) -> Result<Vec<Key>, Failure> {
     let text = fs::read_to_string(path)
         .or_fail(Exit::Unavailable, || format!("cannot read the key {}", path.display()))?;
+    parse_keys(&text, &path.display().to_string())
+}
+
+/// The keys in a text, a line each. `origin` says where it came from.
+fn parse_keys(text: &str, origin: &str) -> Result<Vec<Key>, Failure> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let keys: Result<Vec<Key>, String> = lines.map(Key::parse).collect();
     match keys {
         Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(Failure::new(Exit::Usage, format!("{} has no key", path.display()))),
-        Err(fault) => Err(Failure::new(Exit::Usage, format!("{}: {fault}, one on a line", path.display()))),
+        Ok(_) => Err(Failure::new(Exit::Usage, format!("{origin} has no key"))),
+        Err(fault) => Err(Failure::new(Exit::Usage, format!("{origin}: {fault}, one on a line"))),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Settings {
 pub struct ReceiveSettings {
     /// The folder.
     pub output_dir: PathBuf,
+    /// The keys, a line each; empty: those in the file.
+    pub key: SecretString,
     /// The file of the keys.
     pub key_file: PathBuf,
     /// Whether the value of a generated key is logged.

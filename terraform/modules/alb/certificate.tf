@@ -33,11 +33,11 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  count = var.listener.zone_id != null ? 1 : 0
+  for_each = var.listener.zone_id == null ? [] : toset(var.ipv6 ? ["A", "AAAA"] : ["A"])
 
   zone_id = var.listener.zone_id
   name    = var.listener.domain
-  type    = "A"
+  type    = each.key
 
   alias {
     name                   = aws_lb.this.dns_name

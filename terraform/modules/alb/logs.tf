@@ -2,9 +2,11 @@
 
 data "aws_caller_identity" "this" {}
 
+data "aws_region" "this" {}
+
 resource "aws_s3_bucket" "logs" {
-  # Bucket names are globally unique, so the name contains the account id.
-  bucket        = "${var.name}-alb-logs-${data.aws_caller_identity.this.account_id}"
+  # Bucket names are globally unique, so the name contains account and region.
+  bucket        = "${var.name}-alb-logs-${data.aws_caller_identity.this.account_id}-${data.aws_region.this.region}"
   force_destroy = !var.protected
 }
 

@@ -1,4 +1,4 @@
-# The only entry from the internet: an application load balancer that sends each request to the service whose rule
+# The only entry: an application load balancer that sends each request to the service whose rule
 # matches, and answers 404 if none does.
 
 locals {
@@ -23,7 +23,7 @@ resource "aws_security_group" "this" {
 
 # Each service adds an egress rule for its own security group and port.
 resource "aws_vpc_security_group_ingress_rule" "clients" {
-  for_each = local.openings
+  for_each = { for name, opening in local.openings : name => opening if !strcontains(opening.cidr, ":") }
 
   security_group_id = aws_security_group.this.id
   description       = "Clients, ${each.key}"
@@ -33,10 +33,22 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   to_port           = each.value.port
 }
 
+resource "aws_vpc_security_group_ingress_rule" "clients_ipv6" {
+  for_each = { for name, opening in local.openings : name => opening if strcontains(opening.cidr, ":") }
+
+  security_group_id = aws_security_group.this.id
+  description       = "Clients, ${each.key}"
+  cidr_ipv6         = each.value.cidr
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+}
+
 resource "aws_lb" "this" {
   name               = var.name
   load_balancer_type = "application"
-  internal           = false
+  internal           = var.listener.internal
+  ip_address_type    = var.ipv6 ? "dualstack" : "ipv4"
   subnets            = var.subnet_ids
   security_groups    = [aws_security_group.this.id]
 

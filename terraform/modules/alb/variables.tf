@@ -16,7 +16,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Public subnets, one in each of at least two zones."
+  description = "Subnets, one in each of at least two zones: public ones, or private ones if it is internal."
   type        = list(string)
   nullable    = false
 
@@ -27,9 +27,10 @@ variable "subnet_ids" {
 }
 
 variable "listener" {
-  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. Together with certificate_arn, domain only names the domain of the certificate."
+  description = "What clients connect to. By default HTTP on port. With certificate_arn: HTTPS on 443, and 80 redirects to it. With domain and zone_id: the same, with a new certificate and a DNS record for the domain. Together with certificate_arn, domain only names the domain of the certificate. internal: only the network reaches it."
   type = object({
     port            = optional(number, 3000)
+    internal        = optional(bool, false)
     certificate_arn = optional(string)
     domain          = optional(string)
     zone_id         = optional(string)
@@ -59,9 +60,16 @@ variable "listener" {
   }
 
   validation {
-    condition     = alltrue([for cidr in var.listener.allowed_cidrs : can(cidrnetmask(cidr))])
-    error_message = "listener.allowed_cidrs must be IPv4 ranges, for example 0.0.0.0/0 or 203.0.113.7/32."
+    condition     = alltrue([for cidr in var.listener.allowed_cidrs : can(cidrhost(cidr, 0))])
+    error_message = "listener.allowed_cidrs must be ranges of addresses, for example 0.0.0.0/0, 203.0.113.7/32 or ::/0."
   }
+}
+
+variable "ipv6" {
+  description = "Whether clients also connect by IPv6; the subnets need IPv6 ranges then."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "waf_rate_limit" {

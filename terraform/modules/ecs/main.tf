@@ -8,7 +8,8 @@ resource "aws_ecs_cluster" "this" {
     value = var.container_insights
   }
 
-  # Logs every ECS Exec session.
+  # Where a transcript of an ECS Exec session goes if the image has `script`, which ours have not: who ran which command is
+  # in CloudTrail (ExecuteCommand), what it printed is nowhere.
   configuration {
     execute_command_configuration {
       logging = "OVERRIDE"

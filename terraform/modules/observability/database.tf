@@ -68,12 +68,14 @@ locals {
     },
     var.database.burstable && !local.aurora ? {
       credits = {
-        metric    = "CPUCreditBalance"
-        threshold = 20
-        operator  = "LessThanThreshold"
+        # Not the balance: a new machine begins with none, and earns them for hours.
+        metric    = "CPUSurplusCreditsCharged"
+        period    = 300 # RDS reports it every five minutes
+        threshold = 0
+        operator  = "GreaterThanThreshold"
         minutes   = 15
-        statistic = "Minimum"
-        text      = "The machine has nearly used up its CPU credits; without them, further CPU time is billed extra (T4g runs in unlimited mode). First: if the load is as usual, choose a class without credits, such as db.m7g.large."
+        statistic = "Maximum"
+        text      = "The machine has used up its CPU credits and is billed for further CPU time (T4g runs in unlimited mode). First: if the load is as usual, choose a class without credits, such as db.m7g.large."
       }
     } : {},
   )
@@ -88,10 +90,10 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   metric_name         = each.value.metric
   dimensions          = local.writer
   statistic           = each.value.statistic
-  period              = 60
+  period              = lookup(each.value, "period", 60)
   comparison_operator = each.value.operator
   threshold           = each.value.threshold
-  evaluation_periods  = each.value.minutes
+  evaluation_periods  = 60 * each.value.minutes / lookup(each.value, "period", 60)
   # Missing data changes no alarm here: if the database is gone, the alarms of the services fire.
   treat_missing_data = "missing"
   alarm_actions      = [aws_sns_topic.alarms.arn]

@@ -8,8 +8,12 @@ resource "aws_rds_cluster" "this" {
   engine             = "aurora-postgresql"
   engine_mode        = "provisioned"
   engine_version     = var.database.engine_version
-  database_name      = local.database
-  port               = local.port
+  # Off but for the one apply that upgrades: a major version cannot be taken back. Aurora then moves its instances to the
+  # parameter group of the new version.
+  allow_major_version_upgrade      = var.database.major_upgrade
+  db_instance_parameter_group_name = var.database.major_upgrade ? aws_db_parameter_group.this.name : null
+  database_name                    = local.database
+  port                             = local.port
 
   master_username                     = local.master
   manage_master_user_password         = true

@@ -6,9 +6,11 @@ resource "aws_db_instance" "this" {
   identifier     = var.name
   engine         = "postgres"
   engine_version = var.database.engine_version
-  instance_class = var.database.instance_class
-  db_name        = local.database
-  port           = local.port
+  # Off but for the one apply that upgrades: a major version cannot be taken back.
+  allow_major_version_upgrade = var.database.major_upgrade
+  instance_class              = var.database.instance_class
+  db_name                     = local.database
+  port                        = local.port
 
   username = local.master
   # RDS generates the password and stores it in Secrets Manager, so Terraform never sees it. Only migrations use it, and

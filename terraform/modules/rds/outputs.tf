@@ -67,3 +67,8 @@ output "identifiers" {
     replicas = [for replica in aws_db_instance.replica : replica.identifier]
   }
 }
+
+output "arn" {
+  description = "ARN of the instance or cluster, for backups."
+  value       = local.aurora ? aws_rds_cluster.this[0].arn : aws_db_instance.this[0].arn
+}

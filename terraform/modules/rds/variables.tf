@@ -29,7 +29,7 @@ variable "clients" {
 }
 
 variable "database" {
-  description = "The database: engine \"postgres\" (one instance, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, sized in capacity units of 2 GiB). max_connections must exceed the pool size times the number of tasks."
+  description = "The database: engine \"postgres\" (one instance, and a number of replicas) or \"aurora-postgresql\" (Serverless v2, sized in capacity units of 2 GiB). max_connections must exceed the pool size times the number of tasks. major_upgrade allows a change of the major version."
   type = object({
     engine          = optional(string, "postgres")
     engine_version  = optional(string, "17")
@@ -42,6 +42,7 @@ variable "database" {
     backup_days     = optional(number, 7)
     min_acu         = optional(number, 0.5)
     max_acu         = optional(number, 4)
+    major_upgrade   = optional(bool, false)
   })
   default  = {}
   nullable = false
@@ -62,8 +63,8 @@ variable "database" {
   }
 
   validation {
-    condition     = var.database.storage_gb >= 20 && var.database.max_storage_gb > var.database.storage_gb
-    error_message = "database.storage_gb must be at least 20, the minimum of gp3, and max_storage_gb above it, so that storage can grow."
+    condition     = var.database.storage_gb >= 20 && var.database.max_storage_gb >= 1.1 * var.database.storage_gb
+    error_message = "database.storage_gb must be at least 20, the minimum of gp3, and max_storage_gb at least a tenth more, as RDS demands, so that storage can grow."
   }
 
   validation {

@@ -45,9 +45,19 @@ resource "aws_elasticache_replication_group" "this" {
   at_rest_encryption_enabled = true
 
   snapshot_retention_limit   = var.redis.snapshot_days
-  final_snapshot_identifier  = var.protected ? "${var.name}-final" : null
+  final_snapshot_identifier  = var.protected ? "${var.name}-final-${terraform_data.born.output}" : null
   maintenance_window         = "sun:03:30-sun:04:30"
   snapshot_window            = "02:00-03:00"
   auto_minor_version_upgrade = true
   apply_immediately          = !var.protected
+}
+
+# The time the store was first created, for the name of its final snapshot. Otherwise two stores of the same name, one
+# after the other, would use the same snapshot name.
+resource "terraform_data" "born" {
+  input = formatdate("YYYYMMDDhhmm", plantimestamp())
+
+  lifecycle {
+    ignore_changes = [input]
+  }
 }

@@ -112,11 +112,15 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   period              = 60
   comparison_operator = "LessThanThreshold"
   threshold           = 1
-  evaluation_periods  = 2
+  # A single task that is replaced is away for a minute or two.
+  evaluation_periods = var.exclusive ? 5 : 2
   # With no task registered there is no data, and that is an outage.
   treat_missing_data = "breaching"
   alarm_actions      = [var.alarms.topic_arn]
   ok_actions         = [var.alarms.topic_arn]
+
+  # Before the first task there is no data either, which is none: the alarm begins when the service is steady.
+  depends_on = [aws_ecs_service.this]
 }
 
 resource "aws_cloudwatch_metric_alarm" "cpu" {

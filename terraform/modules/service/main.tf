@@ -7,18 +7,21 @@ resource "aws_ecs_service" "this" {
   # Only the initial number; autoscaling changes it.
   desired_count          = var.scaling.min
   enable_execute_command = var.exec
-  # Moves tasks back when a lost zone returns.
-  availability_zone_rebalancing = "ENABLED"
+  # Moves tasks back when a lost zone returns. It starts the new task first, so a single one cannot be moved.
+  availability_zone_rebalancing = var.exclusive ? "DISABLED" : "ENABLED"
   enable_ecs_managed_tags       = true
   propagate_tags                = "SERVICE"
   wait_for_steady_state         = var.wait
 
   # Starts new tasks before it stops old ones: never fewer than before, at most twice as many. The database must have
-  # enough connections for both.
-  deployment_minimum_healthy_percent = 100
-  deployment_maximum_percent         = 200
+  # enough connections for both. The only task of an exclusive service stops before its successor starts.
+  deployment_minimum_healthy_percent = var.exclusive ? 0 : 100
+  deployment_maximum_percent         = var.exclusive ? 100 : 200
   # Time for a new task to start, connect and warm up before failed health checks count.
   health_check_grace_period_seconds = var.route == null ? null : 60
+
+  # Without it, a change of spot would delete the service and create another. A plan without changes starts no deployment.
+  force_new_deployment = true
 
   capacity_provider_strategy {
     capacity_provider = var.spot ? "FARGATE_SPOT" : "FARGATE"

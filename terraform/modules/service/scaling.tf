@@ -27,7 +27,8 @@ resource "aws_appautoscaling_policy" "cpu" {
   }
 }
 
-# Requests rise earlier than CPU.
+# Requests rise earlier than CPU. The default, 1,000 a second for each task, is far below what a task answers
+# (docs/BENCHMARKS.md): CPU decides, and this guards against requests that wait for something else.
 resource "aws_appautoscaling_policy" "requests" {
   count = var.route == null ? 0 : 1
 

@@ -40,7 +40,7 @@ variable "scaling" {
   type = object({
     min                 = optional(number, 1)
     max                 = optional(number, 4)
-    requests_per_minute = optional(number, 6000)
+    requests_per_minute = optional(number, 60000)
     cpu_percent         = optional(number, 60)
   })
   default  = {}
@@ -67,6 +67,18 @@ variable "spot" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "exclusive" {
+  description = "Whether only one task may run at a time, because its volume takes only one process: a deployment stops the old task before it starts the new one."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.exclusive || var.scaling.max <= 1
+    error_message = "exclusive needs scaling.max = 1: a second task could not start."
+  }
 }
 
 variable "route" {

@@ -13,6 +13,11 @@ output "security_group_id" {
   value       = aws_security_group.this.id
 }
 
+output "volume_arn" {
+  description = "ARN of the file system, for backups; null without a volume."
+  value       = one(aws_efs_file_system.this[*].arn)
+}
+
 output "log_group_name" {
   description = "Name of the log group."
   value       = aws_cloudwatch_log_group.this.name

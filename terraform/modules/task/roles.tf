@@ -2,14 +2,11 @@
 # before the container starts; the task role belongs to the container, and starts out with nothing.
 
 locals {
-  assume = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "ecs-tasks.amazonaws.com" }
-    }]
-  })
+  assume = {
+    Effect    = "Allow"
+    Action    = "sts:AssumeRole"
+    Principal = { Service = "ecs-tasks.amazonaws.com" }
+  }
 
   # ARN:KEY:: names one key; permissions know whole secrets only.
   secret_arns = sort(distinct([for value in values(var.secrets) : replace(value, "/:[^:]+::$/", "")]))
@@ -71,9 +68,9 @@ locals {
 }
 
 resource "aws_iam_role" "execution" {
-  name               = "${var.name}-execution"
+  name               = "${var.name}-execution-${var.region}"
   description        = "ECS starting ${var.name}: image, secrets, logs"
-  assume_role_policy = local.assume
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [local.assume] })
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -86,9 +83,14 @@ resource "aws_iam_role_policy" "execution" {
 }
 
 resource "aws_iam_role" "task" {
-  name               = "${var.name}-task"
-  description        = "What the containers of ${var.name} may do"
-  assume_role_policy = local.assume
+  name        = "${var.name}-task-${var.region}"
+  description = "What the containers of ${var.name} may do"
+
+  # For tasks of this account only, not on behalf of somebody else. AWS documents the condition for this role alone.
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [merge(local.assume, { Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } } })]
+  })
 }
 
 # No policy at all when the containers need nothing: IAM refuses an empty one.

@@ -5,7 +5,13 @@ variable "name" {
 }
 
 variable "region" {
-  description = "Region of the logs."
+  description = "Region of the logs. Part of the names of the roles, which all regions share."
+  type        = string
+  nullable    = false
+}
+
+variable "account_id" {
+  description = "Number of the account whose tasks may use the roles."
   type        = string
   nullable    = false
 }

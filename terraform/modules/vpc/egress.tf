@@ -37,6 +37,27 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_endpoint_type = "Gateway"
   service_name      = "com.amazonaws.${var.region}.s3"
   route_table_ids   = [for table in aws_route_table.private : table.id]
+  # Layers of images come from a bucket of AWS; otherwise only buckets of this account.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Layers"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:GetObject"
+        Resource  = "arn:${var.partition}:s3:::prod-${var.region}-starport-layer-bucket/*"
+      },
+      {
+        Sid       = "OwnBuckets"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = "*"
+        Condition = { StringEquals = { "s3:ResourceAccount" = var.account_id } }
+      },
+    ]
+  })
 
   tags = { Name = "${var.name}-s3" }
 }
@@ -50,6 +71,17 @@ resource "aws_vpc_endpoint" "interface" {
   private_dns_enabled = true
   subnet_ids          = [for subnet in aws_subnet.private : subnet.id]
   security_group_ids  = [aws_security_group.endpoints.id]
+  # Without it, whoever gets into a task could carry data out with keys of another account.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = "*"
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:PrincipalAccount" = var.account_id } }
+    }]
+  })
 
   tags = { Name = "${var.name}-${each.value}" }
 }

@@ -10,7 +10,7 @@ resource "aws_cloudwatch_log_group" "flow" {
 resource "aws_iam_role" "flow" {
   count = var.flow_log_days > 0 ? 1 : 0
 
-  name        = "${var.name}-vpc-flow"
+  name        = "${var.name}-vpc-flow-${var.region}"
   description = "Lets VPC flow logs of ${var.name} write to their log group"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -18,6 +18,7 @@ resource "aws_iam_role" "flow" {
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
       Principal = { Service = "vpc-flow-logs.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
     }]
   })
 }

@@ -5,6 +5,9 @@
 data "aws_availability_zones" "available" {
   state = "available"
 
+  # Zones without Fargate.
+  exclude_zone_ids = var.exclude_zone_ids
+
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
@@ -23,6 +26,8 @@ locals {
 
 resource "aws_vpc" "this" {
   cidr_block = var.cidr
+  # Of AWS's own range, a /56.
+  assign_generated_ipv6_cidr_block = var.ipv6
   # Interface endpoints need both to work under AWS's host names.
   enable_dns_support   = true
   enable_dns_hostnames = true
@@ -51,6 +56,7 @@ resource "aws_subnet" "public" {
   vpc_id                  = aws_vpc.this.id
   availability_zone       = data.aws_availability_zones.available.names[each.value]
   cidr_block              = cidrsubnet(var.cidr, 4, each.value)
+  ipv6_cidr_block         = var.ipv6 ? cidrsubnet(aws_vpc.this.ipv6_cidr_block, 8, each.value) : null
   map_public_ip_on_launch = false
 
   tags = { Name = "${var.name}-public-${each.key}" }
@@ -88,6 +94,14 @@ resource "aws_route" "public_internet" {
   route_table_id         = aws_route_table.public.id
   destination_cidr_block = "0.0.0.0/0"
   gateway_id             = aws_internet_gateway.this.id
+}
+
+resource "aws_route" "public_internet_ipv6" {
+  count = var.ipv6 ? 1 : 0
+
+  route_table_id              = aws_route_table.public.id
+  destination_ipv6_cidr_block = "::/0"
+  gateway_id                  = aws_internet_gateway.this.id
 }
 
 resource "aws_route_table_association" "public" {

@@ -34,6 +34,31 @@ variable "zones" {
   }
 }
 
+variable "exclude_zone_ids" {
+  description = "Zones not to use, by their ids, which are the same in every account. By default those in which AWS offers no Fargate."
+  type        = set(string)
+  default     = ["apne1-az3", "cac1-az3", "cac1-az4", "use1-az3", "usw1-az2"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.exclude_zone_ids : can(regex("^[a-z]+[0-9]+-az[0-9]+$", id))])
+    error_message = "exclude_zone_ids must be ids such as use1-az3, not names such as us-east-1a, which differ between accounts."
+  }
+}
+
+variable "account_id" {
+  description = "Number of the account: endpoints serve only it, and only its flow logs use the role."
+  type        = string
+  nullable    = false
+}
+
+variable "partition" {
+  description = "Partition of the account: aws, aws-cn or aws-us-gov."
+  type        = string
+  default     = "aws"
+  nullable    = false
+}
+
 variable "egress" {
   description = "How tasks reach AWS: \"endpoints\" (interface endpoints, no access to the internet), \"nat\" (one NAT gateway, which also gives access to the internet), or \"nat-per-zone\" (one gateway per zone, so that the loss of a zone does not cut off the others)."
   type        = string
@@ -50,6 +75,13 @@ variable "endpoints" {
   description = "AWS services to reach through interface endpoints when egress is \"endpoints\". Each costs money per zone and hour, so list only what tasks call."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "logs", "secretsmanager"]
+  nullable    = false
+}
+
+variable "ipv6" {
+  description = "Whether the public subnets, where the load balancer is, also have IPv6. Tasks and databases have none."
+  type        = bool
+  default     = false
   nullable    = false
 }
 

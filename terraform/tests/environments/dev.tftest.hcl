@@ -23,7 +23,7 @@ run "dev_can_be_destroyed_and_is_on_spot" {
   }
 
   assert {
-    condition     = length(module.vpc.private_subnet_ids) == 2
+    condition     = length(local.network.private_subnet_ids) == 2
     error_message = "dev must be in two zones, the minimum"
   }
 

@@ -29,6 +29,24 @@ fn a_missing_key_is_an_error_in_the_log_and_its_substitute_is_hidden_unless_aske
 }
 
 #[test]
+fn a_key_in_a_variable_is_used_instead_of_the_file() {
+    let place = Place::new();
+    let (missing, key) = (place.path("no-key"), format!("{}\n", place.key.reveal()));
+    let variables = [("DECRYPTION_KEY", missing.to_str().unwrap()), ("TRANSFER__RECEIVE__KEY", key.as_str())];
+    let receiver = Process::start(place.command(&["receive"], &variables));
+    place.drop_file("a.json", "{}");
+    let _ = place.send_once(&[]).expect(0);
+    receiver.signal("-TERM");
+    let log = receiver.end().expect(0);
+    assert!(!log.contains("\"ERROR\""), "{log}");
+    assert!(place.path("output").join("a.xml").exists());
+
+    let wrong = [("TRANSFER__RECEIVE__KEY", "no key")];
+    let log = chassis::testing::run(&mut place.command(&["receive"], &wrong)).expect(64);
+    assert!(log.contains("receive.key: ") && !log.contains("no key"), "{log}");
+}
+
+#[test]
 fn the_originals_names_of_levels_are_understood() {
     let place = Place::new();
     let listens = |level: &str| place.command(&["config"], &[("LOG_LEVEL", level)]);

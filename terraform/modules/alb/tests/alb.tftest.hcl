@@ -128,7 +128,7 @@ run "with_a_domain_it_makes_the_certificate_and_the_name" {
   }
 
   assert {
-    condition     = aws_route53_record.this[0].type == "A" && aws_route53_record.this[0].name == "rates.example.com"
+    condition     = aws_route53_record.this["A"].type == "A" && aws_route53_record.this["A"].name == "rates.example.com"
     error_message = "the name must point here"
   }
 }
@@ -262,4 +262,36 @@ run "refuses_to_keep_logs_no_day" {
   }
 
   expect_failures = [var.access_log_days]
+}
+
+run "internal_it_is_not_on_the_internet" {
+  command = plan
+
+  variables {
+    listener = { internal = true, allowed_cidrs = ["10.0.0.0/8"] }
+  }
+
+  assert {
+    condition     = aws_lb.this.internal && [for rule in aws_vpc_security_group_ingress_rule.clients : rule.cidr_ipv4] == ["10.0.0.0/8"]
+    error_message = "expected no public address"
+  }
+}
+
+run "clients_connect_by_ipv6" {
+  command = plan
+
+  variables {
+    ipv6     = true
+    listener = { domain = "rates.example.com", zone_id = "Z1", certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/1", allowed_cidrs = ["0.0.0.0/0", "::/0"] }
+  }
+
+  assert {
+    condition     = aws_lb.this.ip_address_type == "dualstack" && toset(keys(aws_route53_record.this)) == toset(["A", "AAAA"])
+    error_message = "expected addresses and names of both kinds"
+  }
+
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.clients_ipv6 : rule.from_port]) == toset([80, 443]) && length(aws_vpc_security_group_ingress_rule.clients) == 2
+    error_message = "expected both ports to be open to both kinds"
+  }
 }

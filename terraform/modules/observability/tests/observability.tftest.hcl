@@ -21,6 +21,11 @@ run "an_instance_has_its_alarms" {
   }
 
   assert {
+    condition     = aws_cloudwatch_metric_alarm.database["credits"].metric_name == "CPUSurplusCreditsCharged" && aws_cloudwatch_metric_alarm.database["credits"].period == 300 && aws_cloudwatch_metric_alarm.database["credits"].evaluation_periods == 3
+    error_message = "a new machine has no credits yet: the alarm must be on what is billed, which comes every five minutes"
+  }
+
+  assert {
     condition     = aws_cloudwatch_metric_alarm.database["connections"].threshold == 80 && aws_cloudwatch_metric_alarm.database["connections"].comparison_operator == "GreaterThanThreshold"
     error_message = "expected 80 of 100 connections"
   }

@@ -291,3 +291,48 @@ run "refuses_a_least_above_the_most" {
 
   expect_failures = [var.database]
 }
+
+run "a_major_version_is_upgraded_only_by_name" {
+  command = plan
+
+  assert {
+    condition     = aws_db_instance.this[0].allow_major_version_upgrade == false
+    error_message = "a new version must not upgrade the database by itself"
+  }
+}
+
+run "a_major_upgrade_of_an_instance" {
+  command = plan
+
+  variables {
+    database = { engine_version = "18", major_upgrade = true }
+  }
+
+  assert {
+    condition     = aws_db_instance.this[0].allow_major_version_upgrade == true && aws_db_parameter_group.this.family == "postgres18"
+    error_message = "expected the upgrade to be allowed, with settings of the new version"
+  }
+}
+
+run "a_major_upgrade_of_aurora_moves_its_instances_to_the_new_settings" {
+  command = plan
+
+  variables {
+    database = { engine = "aurora-postgresql", engine_version = "18", major_upgrade = true }
+  }
+
+  assert {
+    condition     = aws_rds_cluster.this[0].allow_major_version_upgrade == true && aws_rds_cluster.this[0].db_instance_parameter_group_name == "rates-test-aurora-postgresql18"
+    error_message = "Aurora refuses a major upgrade with settings of the old version"
+  }
+}
+
+run "refuses_storage_that_rds_cannot_enlarge" {
+  command = plan
+
+  variables {
+    database = { storage_gb = 100, max_storage_gb = 105 }
+  }
+
+  expect_failures = [var.database]
+}

@@ -283,3 +283,50 @@ run "refuses_a_relative_health_path" {
 
   expect_failures = [var.route]
 }
+
+run "spot_changes_in_place" {
+  command = plan
+
+  assert {
+    condition     = aws_ecs_service.this.force_new_deployment
+    error_message = "without it the provider replaces the service when spot changes"
+  }
+}
+
+run "scales_on_cpu_far_before_requests" {
+  command = plan
+
+  assert {
+    condition     = aws_appautoscaling_policy.requests[0].target_tracking_scaling_policy_configuration[0].target_value == 60000
+    error_message = "a task answers far more than 100 requests a second"
+  }
+}
+
+run "an_exclusive_task_is_replaced_and_not_joined" {
+  command = plan
+
+  variables {
+    exclusive = true
+    scaling   = { max = 1 }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.deployment_minimum_healthy_percent == 0 && aws_ecs_service.this.deployment_maximum_percent == 100 && aws_ecs_service.this.availability_zone_rebalancing == "DISABLED"
+    error_message = "the old task must stop before the new one starts"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.down[0].evaluation_periods == 5
+    error_message = "a replacement must not ring the alarm"
+  }
+}
+
+run "refuses_two_exclusive_tasks" {
+  command = plan
+
+  variables {
+    exclusive = true
+  }
+
+  expect_failures = [var.exclusive]
+}

@@ -1,10 +1,11 @@
 mock_provider "aws" {}
 
 variables {
-  name   = "rates-test-rates"
-  region = "eu-west-1"
-  vpc_id = "vpc-1"
-  image  = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/rates-test/rates:abc123"
+  name       = "rates-test-rates"
+  region     = "eu-west-1"
+  account_id = "123456789012"
+  vpc_id     = "vpc-1"
+  image      = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/rates-test/rates:abc123"
 }
 
 # Applied, since a task definition's text is known only once its log group has a name; nothing leaves this machine.
@@ -44,6 +45,16 @@ run "the_container_is_locked_down" {
 
 run "roles_are_apart_and_the_task_role_is_empty" {
   command = apply
+
+  assert {
+    condition     = jsondecode(aws_iam_role.task.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "only this account's tasks may use the role"
+  }
+
+  assert {
+    condition     = aws_iam_role.execution.name == "rates-test-rates-execution-eu-west-1" && aws_iam_role.task.name == "rates-test-rates-task-eu-west-1"
+    error_message = "roles are shared by all regions, so their names must differ between them"
+  }
 
   assert {
     condition     = aws_iam_role.execution.name != aws_iam_role.task.name && length(aws_iam_role_policy.task) == 0

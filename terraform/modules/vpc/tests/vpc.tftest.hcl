@@ -5,8 +5,9 @@ mock_provider "aws" {
 }
 
 variables {
-  name   = "rates-test"
-  region = "eu-west-1"
+  name       = "rates-test"
+  region     = "eu-west-1"
+  account_id = "123456789012"
 }
 
 run "defaults_make_three_layers_in_two_zones" {
@@ -74,6 +75,51 @@ run "endpoints_listen_to_the_network_only" {
     condition     = aws_vpc_security_group_ingress_rule.endpoints_https.cidr_ipv4 == "10.0.0.0/16" && aws_vpc_security_group_ingress_rule.endpoints_https.from_port == 443
     error_message = "endpoints must be reached by HTTPS from inside"
   }
+}
+
+run "endpoints_serve_this_account_only" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for endpoint in aws_vpc_endpoint.interface : jsondecode(endpoint.policy).Statement[0].Condition.StringEquals["aws:PrincipalAccount"] == "123456789012"
+    ])
+    error_message = "keys of another account must be of no use in this network"
+  }
+
+  assert {
+    condition     = jsondecode(aws_vpc_endpoint.s3.policy).Statement[1].Condition.StringEquals["s3:ResourceAccount"] == "123456789012"
+    error_message = "nothing may be written to a bucket of another account"
+  }
+
+  assert {
+    condition     = jsondecode(aws_vpc_endpoint.s3.policy).Statement[0].Resource == "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*"
+    error_message = "layers must be readable; IAM takes no wildcard for the partition"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.flow[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && aws_iam_role.flow[0].name == "rates-test-vpc-flow-eu-west-1"
+    error_message = "the role of flow logs must be this account's and this region's"
+  }
+}
+
+run "zones_without_fargate_are_left_out" {
+  command = plan
+
+  assert {
+    condition     = contains(data.aws_availability_zones.available.exclude_zone_ids, "use1-az3")
+    error_message = "a zone that lacks Fargate must not be chosen"
+  }
+}
+
+run "refuses_a_zones_name_for_its_id" {
+  command = plan
+
+  variables {
+    exclude_zone_ids = ["us-east-1a"]
+  }
+
+  expect_failures = [var.exclude_zone_ids]
 }
 
 run "one_nat_gateway_serves_every_zone" {
@@ -179,4 +225,23 @@ run "refuses_days_cloudwatch_does_not_know" {
   }
 
   expect_failures = [var.flow_log_days]
+}
+
+run "ipv6_is_for_the_public_subnets" {
+  command   = apply
+  state_key = "ipv6"
+
+  variables {
+    ipv6 = true
+  }
+
+  override_resource {
+    target = aws_vpc.this
+    values = { ipv6_cidr_block = "2001:db8:1234:1a00::/56" }
+  }
+
+  assert {
+    condition     = [for s in aws_subnet.public : s.ipv6_cidr_block] == ["2001:db8:1234:1a00::/64", "2001:db8:1234:1a01::/64"] && aws_route.public_internet_ipv6[0].destination_ipv6_cidr_block == "::/0"
+    error_message = "expected a range for each public subnet, and a route"
+  }
 }

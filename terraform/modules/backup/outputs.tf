@@ -1,0 +1,4 @@
+output "copy_vault" {
+  description = "Name of the vault with the copies, in the other region."
+  value       = aws_backup_vault.copy.name
+}
