@@ -6,11 +6,18 @@
 -- They turn JIT off: where tables have no statistics yet, the planner thinks the recursive view large and compiles for
 -- a second what then runs for a millisecond.
 
+-- The number of each port and region, so that rows of the rollup are small. A number is never used again.
+create table public.places (
+    id   integer generated always as identity primary key,
+    name text not null unique -- code of a port or slug of a region
+);
+comment on table public.places is 'The number of each port and region in the rollup; kept by triggers.';
+
 create table public.daily_rates (
-    origin      text    not null,
-    destination text    not null,
+    price_sum   bigint  not null, -- first, because a bigint between integers would need padding
+    origin      integer not null,
+    destination integer not null,
     day         date    not null,
-    price_sum   bigint  not null,
     price_count integer not null,
     primary key (origin, destination, day)
 );
@@ -20,42 +27,79 @@ comment on table public.daily_rates is
 -- For each port every place that stands for it: itself and the regions above it. This is the tree that daily_rates
 -- was built with: comparing it with the tables tells exactly what a change of the tree moved.
 create table public.port_places (
-    port  text not null,
-    place text not null,
+    port  integer not null,
+    place integer not null,
     primary key (port, place)
 );
+create index port_places_place on public.port_places (place, port);
 comment on table public.port_places is
     'Each port with itself and every region above it, as last applied to daily_rates; kept by triggers.';
 
+-- The percentiles of a pair's days in a month. A worker fills in a row (rates/src/percentiles); a change of a price
+-- deletes it. So a row is right as long as it is there, and where there is none, readers use the prices.
+create table public.monthly_percentiles (
+    origin      integer not null,
+    destination integer not null,
+    month       date    not null, -- its first day
+    -- Newest first, for each day with three or more prices: the 2.5th, 25th, 50th, 75th and 97.5th percentile in
+    -- fortieths of a dollar, of which each is a whole number; four bytes each, as int4send writes them. Null if one is
+    -- too large for that (53 million dollars).
+    percentiles bytea,
+    primary key (origin, destination, month)
+);
+comment on table public.monthly_percentiles is 'Percentiles that need not be computed from prices; deleted by triggers.';
+
+-- The last change of each month of a pair of ports. Instances forget what changed since they last looked; the worker
+-- fills in percentiles and deletes rows that are old.
+create table public.changed_months (
+    origin          integer not null,
+    destination     integer not null,
+    month           date    not null, -- its first day
+    version         bigint  not null,
+    percentiles_due boolean not null default true,
+    primary key (origin, destination, month)
+);
+create index changed_months_version on public.changed_months (version);
+create index changed_months_due on public.changed_months (month) where percentiles_due;
+comment on table public.changed_months is 'When prices of a pair of ports last changed in a month; kept by triggers.';
+
 -- One row. `version` moves with every change of prices or places, in the same transaction; it is the microsecond
 -- clock, pushed forward where the clock is behind, so that it also differs after a restore from a backup.
--- `places_version` is the version at which ports or regions last changed.
+-- `places_version` is the version at which ports or regions last changed. changed_months has every change of prices
+-- after `log_since`.
 create table public.data_version (
     only_row       boolean primary key default true check (only_row),
     version        bigint  not null,
-    places_version bigint  not null
+    places_version bigint  not null,
+    log_since      bigint  not null
 ) with (fillfactor = 10); -- room on the page for every new row version: updates stay there and touch no index
-insert into public.data_version (version, places_version) values (1, 1);
+insert into public.data_version (version, places_version, log_since) values (1, 1, 1);
 
--- Moves the version once in a transaction and tells the listeners. Whoever moves it holds its row until the
--- transaction ends: writers of the rollup pass here one by one, so they see each other's work and cannot deadlock.
-create function public.move_data_version(places boolean) returns void
+-- Moves the version once in a transaction, tells the listeners, and returns it. Whoever moves it holds its row until
+-- the transaction ends: writers of the rollup pass here one by one, so they see each other's work and cannot deadlock.
+--
+-- A writer that has prepared its work with the tree of `tree` (a places_version) gets null if the tree has changed.
+-- `prepared` is not used: a query that computes it here cannot call this function before it has done that work.
+create function public.move_data_version(tree bigint default null, prepared bigint default null) returns bigint
     language plpgsql security definer set search_path = '' set jit = off
 as $$
 declare
-    moved bigint;
+    latest public.data_version;
 begin
+    select * into latest from public.data_version for no key update;
+    if latest.places_version <> tree then
+        return null;
+    end if;
     update public.data_version d
     set version = greatest(d.version + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
     -- A second statement of the same transaction finds its own row version and leaves it.
     where d.xmin <> pg_catalog.pg_current_xact_id()::xid
-    returning d.version into moved;
-    if places then
-        update public.data_version d set places_version = d.version where d.places_version < d.version;
+    returning d.version into latest.version;
+    if found then
+        perform pg_catalog.pg_notify('rates_data_version', latest.version::text);
+        return latest.version;
     end if;
-    if moved is not null then
-        perform pg_catalog.pg_notify('rates_data_version', moved::text);
-    end if;
+    return (select version from public.data_version);
 end $$;
 
 -- Adds prices to the rollup (sign 1) or takes them away (sign -1). `changed_prices` is the transition table of the
@@ -65,48 +109,132 @@ create function public.roll_up_prices() returns trigger
 as $$
 declare
     sign constant integer := tg_argv[0];
+    tree bigint;
+    moved bigint;
 begin
     if not exists (select from changed_prices) then
         return null;
     end if;
-    perform public.move_data_version(places => false);
-    with lane_days as materialized (
-        select orig_code, dest_code, day, sign * sum(price) as price_sum, sign * count(*) as price_count
-        from changed_prices
-        group by orig_code, dest_code, day
-    )
-    insert into public.daily_rates as r (origin, destination, day, price_sum, price_count)
-    select o.place, d.place, l.day, sum(l.price_sum), sum(l.price_count)
-    from lane_days l
-    left join public.port_places o on o.port = l.orig_code
-    left join public.port_places d on d.port = l.dest_code
-    -- A price of a port that port_places lacks can only come from one statement that writes both tables. A price that
-    -- goes has then been taken out with its port; one that comes fails on the null: refused rather than lost.
-    where sign > 0 or (o.place is not null and d.place is not null)
-    group by o.place, d.place, l.day
-    order by o.place, d.place, l.day
-    on conflict (origin, destination, day) do update
-    set price_sum = r.price_sum + excluded.price_sum, price_count = r.price_count + excluded.price_count;
+    -- Sums are computed before the version is moved, while other writers go on. If the tree changes meanwhile, they
+    -- are computed again; this writer then holds the version, so once is enough.
+    loop
+        select places_version into tree from public.data_version;
+        with lane_days as materialized (
+            select orig_code, dest_code, day, sign * sum(price) as price_sum, sign * count(*) as price_count
+            from changed_prices
+            group by orig_code, dest_code, day
+        ),
+        port_days as materialized (
+            select o.id as origin, d.id as destination, l.day, l.price_sum, l.price_count
+            from lane_days l
+            left join public.places o on o.name = l.orig_code
+            left join public.places d on d.name = l.dest_code
+            -- A price of a port that places lacks can only come from one statement that writes both tables. A price
+            -- that goes has then been taken out with its port; one that comes fails on the null: refused rather than
+            -- lost.
+            where sign > 0 or (o.id is not null and d.id is not null)
+        ),
+        pair_days as materialized (
+            select o.place as origin, d.place as destination, p.day, sum(p.price_sum) as price_sum,
+                   sum(p.price_count) as price_count
+            from port_days p
+            left join public.port_places o on o.port = p.origin
+            left join public.port_places d on d.port = p.destination
+            where sign > 0 or (o.place is not null and d.place is not null)
+            group by o.place, d.place, p.day
+            order by o.place, d.place, p.day -- neighbours in the key become neighbours on disk
+        ),
+        gate as materialized (
+            select public.move_data_version(tree, prepared => (select count(*) from pair_days)) as version
+        ),
+        rolled_up as (
+            insert into public.daily_rates as r (origin, destination, day, price_sum, price_count)
+            select p.origin, p.destination, p.day, p.price_sum, p.price_count
+            from gate
+            cross join pair_days p
+            where gate.version is not null
+            on conflict (origin, destination, day) do update
+            set price_sum = r.price_sum + excluded.price_sum, price_count = r.price_count + excluded.price_count
+        ),
+        logged as (
+            insert into public.changed_months (origin, destination, month, version)
+            select distinct p.origin, p.destination, date_trunc('month', p.day)::date, gate.version
+            from gate
+            cross join port_days p
+            where gate.version is not null
+            on conflict (origin, destination, month) do update
+            set version = excluded.version, percentiles_due = true
+        )
+        select version into moved from gate;
+        exit when moved is not null;
+        perform from public.data_version for no key update;
+    end loop;
+
     if sign < 0 then
         delete from public.daily_rates r
         using (
-            select distinct o.place as origin, d.place as destination, c.day
+            select distinct op.place as origin, dp.place as destination, c.day
             from changed_prices c
-            join public.port_places o on o.port = c.orig_code
-            join public.port_places d on d.port = c.dest_code
+            join public.places o on o.name = c.orig_code
+            join public.places d on d.name = c.dest_code
+            join public.port_places op on op.port = o.id
+            join public.port_places dp on dp.port = d.id
         ) t
         where r.origin = t.origin and r.destination = t.destination and r.day = t.day and r.price_count = 0;
     end if;
+    -- A statement of its own, because it must see what the worker filled in before the version was moved.
+    if exists (select from public.monthly_percentiles) then
+        delete from public.monthly_percentiles s
+        using public.changed_months c, public.port_places o, public.port_places d
+        where c.version = moved and o.port = c.origin and d.port = c.destination
+          and s.origin = o.place and s.destination = d.place and s.month = c.month;
+    end if;
     return null;
 end $$;
+
+-- What monthly_percentiles should have for these pairs in a month, from the prices.
+create function public.compute_percentiles(origins integer[], destinations integer[], month date)
+    returns table (origin integer, destination integer, percentiles bytea)
+    language sql stable set search_path = '' set jit = off
+as $$
+    with pair_days as (
+        select w.origin, w.destination, p.day,
+               percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
+                   within group (order by p.price) as dollars
+        from unnest(origins, destinations) w (origin, destination)
+        join public.port_places o on o.place = w.origin
+        join public.port_places d on d.place = w.destination
+        join public.places op on op.id = o.port
+        join public.places dp on dp.id = d.port
+        join public.prices p on p.orig_code = op.name and p.dest_code = dp.name
+            and p.day >= compute_percentiles.month
+            and p.day < (compute_percentiles.month + interval '1 month')::date
+        group by w.origin, w.destination, p.day
+        having count(*) >= 3
+    ),
+    packed as (
+        select d.origin, d.destination, bool_and(d.dollars[5] <= 53687091) as fits,
+               string_agg(
+                   (select string_agg(int4send(round(least(one, 53687091) * 40)::integer), '' order by position)
+                    from unnest(d.dollars) with ordinality each (one, position)),
+                   '' order by d.day desc
+               ) as percentiles
+        from pair_days d
+        group by d.origin, d.destination
+    )
+    select w.origin, w.destination, case when fits then p.percentiles when fits is null then '' end
+    from unnest(origins, destinations) w (origin, destination)
+    left join packed p on p.origin = w.origin and p.destination = w.destination
+$$;
 
 create function public.empty_daily_rates() returns trigger
     language plpgsql security definer set search_path = '' set jit = off
 as $$
 begin
-    perform public.move_data_version(places => false);
+    perform public.move_data_version();
+    update public.data_version set log_since = version;
     -- Like the TRUNCATE that fired this, it locks readers out until the transaction ends. DELETE does not.
-    truncate public.daily_rates;
+    truncate public.daily_rates, public.monthly_percentiles, public.changed_months;
     return null;
 end $$;
 
@@ -120,9 +248,10 @@ with recursive above (port, place) as (
     join public.regions r on r.slug = a.place
     where r.parent_slug is not null
 )
-select code as port, code as place from public.ports
-union all
-select port, place from above;
+select port.id as port, place.id as place
+from (select code as port, code as place from public.ports union all table above) named
+join public.places port on port.name = named.port
+join public.places place on place.name = named.place;
 
 -- After any change of ports or regions: finds the ports whose set of places differs from port_places, takes their
 -- prices out of the places they left and puts them into the places they joined. Costs what those ports' lanes cost.
@@ -131,8 +260,10 @@ create function public.apply_place_changes() returns trigger
 as $$
 declare
     circle text;
+    moved bigint;
 begin
-    perform public.move_data_version(places => true);
+    moved := public.move_data_version();
+    update public.data_version set places_version = moved where places_version < moved;
 
     with recursive below (top, slug) as (
         select parent_slug, slug from public.regions where parent_slug is not null
@@ -143,6 +274,12 @@ begin
     if circle is not null then
         raise exception 'region % would be below itself', circle using errcode = 'check_violation';
     end if;
+
+    insert into public.places (name)
+    select name
+    from (select code as name from public.ports union all select slug from public.regions) named
+    where not exists (select from public.places p where p.name = named.name)
+    on conflict do nothing;
 
     create temporary table moved_port_places on commit drop as
         select port, place, applied.port is not null as was, wanted.port is not null as is_now
@@ -203,8 +340,26 @@ begin
         where p.port = m.port and p.place = m.place and not m.is_now;
         insert into public.port_places (port, place)
         select port, place from pg_temp.moved_port_places where not was;
+
+        -- The percentiles of every place that a port left or joined are due, and so are those of the lanes that stayed.
+        delete from public.monthly_percentiles s
+        where s.origin in (select place from pg_temp.moved_port_places)
+           or s.destination in (select place from pg_temp.moved_port_places);
+        with touched as (
+            select port from public.port_places where place in (select place from pg_temp.moved_port_places)
+        )
+        insert into public.changed_months (origin, destination, month, version)
+        select distinct r.origin, r.destination, date_trunc('month', r.day)::date, moved
+        from public.daily_rates r
+        where r.origin in (select port from public.port_places) and r.destination in (select port from public.port_places)
+          and (r.origin in (table touched) or r.destination in (table touched))
+        on conflict (origin, destination, month) do update
+        set version = excluded.version, percentiles_due = true;
     end if;
     drop table pg_temp.moved_port_places;
+    delete from public.places p
+    where not exists (select from public.ports where code = p.name)
+      and not exists (select from public.regions where slug = p.name);
     return null;
 end $$;
 
@@ -229,17 +384,27 @@ create trigger apply_region_changes after insert or update or delete or truncate
     for each statement execute function public.apply_place_changes();
 
 -- A database that came from a dump has places and prices already.
+insert into public.places (name)
+select code from public.ports
+union
+select slug from public.regions;
 insert into public.port_places (port, place) table public.current_port_places;
 with lane_days as materialized (
-    select orig_code, dest_code, day, sum(price) as price_sum, count(*) as price_count
-    from public.prices
-    group by orig_code, dest_code, day
+    select o.id as origin, d.id as destination, p.day, sum(p.price) as price_sum, count(*) as price_count
+    from public.prices p
+    join public.places o on o.name = p.orig_code
+    join public.places d on d.name = p.dest_code
+    group by o.id, d.id, p.day
+),
+logged as (
+    insert into public.changed_months (origin, destination, month, version)
+    select distinct origin, destination, date_trunc('month', day)::date, 1 from lane_days
 )
 insert into public.daily_rates (origin, destination, day, price_sum, price_count)
 select o.place, d.place, l.day, sum(l.price_sum), sum(l.price_count)
 from lane_days l
-join public.port_places o on o.port = l.orig_code
-join public.port_places d on d.port = l.dest_code
+join public.port_places o on o.port = l.origin
+join public.port_places d on d.port = l.destination
 group by o.place, d.place, l.day
 order by o.place, d.place, l.day; -- neighbours in the key become neighbours on disk
-analyze public.daily_rates, public.port_places;
+analyze public.places, public.daily_rates, public.port_places, public.changed_months;

@@ -1,18 +1,17 @@
-//! What is done for each request apart from network and database: its query is read, the key of its answer made and
-//! looked up, and where the answer is not there, its body written.
+//! What is done for each request apart from network and database: its query is read, the tag of its answer made, and its
+//! body put together from months.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use chassis::compression::CompressibleBody;
 use divan::{Bencher, black_box};
 use rates::{
     lanes::{
-        cache::{AnswerCache, CachedAnswer},
-        json,
+        answers::Tag,
+        day::Day,
+        lane::{Lane, LaneRange},
         query::{Form, RatesQuery},
-        sql::{Day, Lane},
     },
-    settings::CacheSettings,
+    places::Pair,
 };
 
 const MAX_DAYS: u32 = 3660;
@@ -51,7 +50,7 @@ fn parsed(query: &Query) -> RatesQuery<'static> {
 }
 
 /// Every day has a mean that needs all its digits: the dearest body there is.
-fn lane(query: &RatesQuery<'_>) -> Lane {
+fn days(query: &RatesQuery<'_>) -> Vec<Day> {
     let days = query.from.iter_days().take_while(|day| *day <= query.to).zip(0..);
     let mut priced: Vec<_> = days
         .map(|(day, number)| Day {
@@ -62,7 +61,11 @@ fn lane(query: &RatesQuery<'_>) -> Lane {
         })
         .collect();
     priced.reverse();
-    Lane::of(priced)
+    priced
+}
+
+fn lane(query: &RatesQuery<'_>) -> Lane {
+    Lane::of_days(LaneRange::new(Pair::default(), query), 1, &days(query))
 }
 
 #[divan::bench(args = [MONTH, ESCAPED])]
@@ -70,33 +73,28 @@ fn parse_query(bencher: Bencher, query: &Query) {
     bencher.bench(|| RatesQuery::parse(black_box(query.text), MAX_DAYS).is_ok());
 }
 
-#[divan::bench]
-fn make_key(bencher: Bencher) {
-    let query = parsed(&MONTH);
-    bencher.bench(|| black_box(&query).key(&Form::Json).at(black_box(7)));
+#[divan::bench(args = [MONTH, TEN_YEARS])]
+fn make_etag(bencher: Bencher, query: &Query) {
+    let query = parsed(query);
+    let lane = lane(&query);
+    bencher.bench(|| {
+        let mut fingerprint = black_box(&query).fingerprint(&Form::Json);
+        black_box(&lane).add_to(&mut fingerprint);
+        Tag::from(fingerprint).etag()
+    });
 }
 
-#[divan::bench]
-fn make_etag(bencher: Bencher) {
-    let key = parsed(&MONTH).key(&Form::Json).at(7);
-    bencher.bench(|| black_box(&key).etag());
-}
-
-#[divan::bench]
-fn find_in_cache(bencher: Bencher) {
-    let query = parsed(&MONTH);
-    let key = query.key(&Form::Json).at(7);
-    let settings = CacheSettings { size_bytes: 1 << 20, control: String::new(), stale_seconds: 0.0 };
-    let cache = AnswerCache::new(&settings, Arc::default());
-    let body = CompressibleBody::from(json::write(&query, &lane(&query)));
-    cache.put(&key, &CachedAnswer { body, etag: key.etag(), version: 7 });
-    assert!(cache.get(&key).is_some());
-    bencher.bench(|| cache.get(black_box(&key)));
+/// What is done once for each month that was read.
+#[divan::bench(args = [MONTH, TEN_YEARS])]
+fn write_months(bencher: Bencher, query: &Query) {
+    let query = parsed(query);
+    let (range, days) = (LaneRange::new(Pair::default(), &query), days(&query));
+    bencher.bench(|| Lane::of_days(range, 1, black_box(&days)));
 }
 
 #[divan::bench(args = [MONTH, TEN_YEARS])]
 fn write_body(bencher: Bencher, query: &Query) {
     let query = parsed(query);
     let lane = lane(&query);
-    bencher.bench(|| json::write(black_box(&query), black_box(&lane)));
+    bencher.bench(|| black_box(&lane).to_json(black_box(&query)));
 }

@@ -128,10 +128,14 @@ impl Collector for Instruments {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let app = &self.0;
         let pool = &app.database.primary;
-        let cache = &app.lanes.cache;
+        let lanes = &app.lanes;
         #[expect(clippy::cast_possible_wrap, reason = "bytes and connections are far below 2^63")]
         let gauges = [
-            ("cache_bytes", "Bytes of answers in the cache", cache.size() as i64),
+            (
+                "cache_bytes",
+                "Bytes of lanes and answers in memory",
+                (lanes.store.size() + lanes.answers.size()) as i64,
+            ),
             ("database_connections", "Connections to the primary", i64::from(pool.size())),
             ("database_connections_idle", "Of these, idle", pool.num_idle() as i64),
             ("uploads", "Uploads of batches that run", app.uploads.running() as i64),
@@ -148,7 +152,7 @@ impl Collector for Instruments {
             ),
         ];
         // The version is the time of the last change in microseconds. Until it is known there is no age.
-        let age = app.lanes.freshness.last_known().map(|version| {
+        let age = Some(lanes.freshness.version()).filter(|version| *version > 0).map(|version| {
             let age = chrono::Utc::now().timestamp() - version / 1_000_000;
             ("data_age_seconds", "Time since prices or places last changed", age)
         });
@@ -159,8 +163,8 @@ impl Collector for Instruments {
             gauge.encode(metric)?;
         }
         for (name, help, value) in [
-            ("rates_cache_hits", "Lookups that found an answer", cache.hits()),
-            ("rates_cache_misses", "Answers that were not in the cache", cache.misses()),
+            ("rates_cache_hits", "Requests whose lanes were in memory", lanes.store.hits()),
+            ("rates_cache_misses", "Requests for which something was read", lanes.store.misses()),
         ] {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;

@@ -12,6 +12,7 @@ mod explorer;
 pub mod http;
 pub mod lanes;
 pub mod load;
+pub mod percentiles;
 pub mod places;
 mod rollup;
 mod service;

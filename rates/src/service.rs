@@ -47,6 +47,7 @@ impl Service for Rates {
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         let cleaning = app.clone().clean_uploads(stop.clone());
+        let percentiles = app.clone().fill_in_percentiles(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
                 let stop = stop.clone();
@@ -60,6 +61,12 @@ impl Service for Rates {
             })
             .task("cleaning of uploads", cleaning)
             .task("batch workers", workers.run(count, stop))
+            .task("percentiles", async move {
+                // `serve` leaves them to `rates work` where it leaves batches to it.
+                if count > 0 {
+                    percentiles.await;
+                }
+            })
             .closing(async move { closing.database.close().await }))
     }
 

@@ -302,7 +302,9 @@ async fn check_batches(cluster: &Cluster, acknowledgements: &Acknowledgements) {
         sqlx::query_scalar("select count(*) from prices").fetch_one(&mut connection).await.unwrap();
     assert_eq!(prices, batches.iter().map(|(.., rows)| rows).sum::<i64>(), "no price without its batch");
     let kept: Option<i64> = sqlx::query_scalar(
-        "select sum(price_count)::bigint from daily_rates where (origin, destination) = ('asia', 'europe')",
+        "select sum(price_count)::bigint from daily_rates 
+         where origin = (select id from places where name = 'asia')
+           and destination = (select id from places where name = 'europe')",
     )
     .fetch_one(&mut connection)
     .await

@@ -153,9 +153,6 @@ impl Handler for BatchHandler {
     fn committed(&self, _: &Job, done: Self::Done) {
         match done {
             Ok(batch) => {
-                if let Some(version) = batch.data_version {
-                    self.app.lanes.freshness.observe(version);
-                }
                 self.app.outcomes.count_done();
                 tracing::info!(
                     batch = batch.id,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use chassis::compression::CompressibleBody;
 
-use crate::lanes::query::fnv1a;
+use crate::lanes::query::Fingerprint;
 
 /// A file of the page.
 pub(crate) struct Asset {
@@ -29,8 +29,9 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 
 impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
-        // FNV-1a is enough to distinguish versions; collisions need not be hard to find.
-        let hash = fnv1a(content);
+        let mut hash = Fingerprint::empty();
+        hash.add_bytes(content);
+        let hash = hash.hash();
         Self {
             name: format!("{name}.{hash:016x}.{extension}"),
             media_type,

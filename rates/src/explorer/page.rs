@@ -8,17 +8,16 @@ use chrono::{Months, NaiveDate};
 use super::{
     assets::{ASSETS, Assets},
     query::PageQuery,
-    shown::{Shown, show},
+    shown::{self, Shown},
 };
 use crate::{
     http::parameters::parse_day,
     lanes::{
-        Lanes,
-        cache::{Outage, Source},
-        chart,
-        query::{AnswerKey, Picture},
+        Lanes, NotFound, chart,
+        query::{Fingerprint, Picture},
+        store::Source,
     },
-    places::Catalogue,
+    places::{Catalogue, Pair},
 };
 
 /// The days shown by default: a quarter, up to the newest day with a price.
@@ -83,72 +82,66 @@ impl From<Problem> for NoPage {
     }
 }
 
-impl Outage for NoPage {
-    fn is_outage(&self) -> bool {
-        matches!(self, Self::Problem(problem) if problem.is_outage())
-    }
-}
-
-/// The page of this query string, from the cache or rendered now.
-pub(crate) async fn page(service: &Lanes, query: &str) -> Result<(CompressibleBody, Source), NoPage> {
-    let Some(key) = key(query) else {
-        let newest_known = service.freshness.current().unwrap_or(0);
-        let (html, _) = make(service, query, newest_known).await?;
-        return Ok((html.into(), Source::Miss));
-    };
-    let make = |newest_known| make(service, query, newest_known);
-    let (page, source) = service.cache.find_or_make(&key, make).await?;
-    Ok((page.body, source))
-}
-
-/// The key of a page; none if the query string is too long.
-fn key(query: &str) -> Option<AnswerKey> {
-    let mut key = AnswerKey::default();
-    // No key of rates begins like this, because it would be a day outside the calendar.
-    key.push(b"page");
-    // A page of lanes without prices ends on the current day.
-    key.push(&chrono::Utc::now().date_naive().to_epoch_days().to_le_bytes());
-    (query.len() <= key.room()).then(|| {
-        key.push(query.as_bytes());
-        key
-    })
-}
-
-/// Renders the page. Everything on it is read after `newest_known` was known, so it is no older; the page is cached as
-/// of that version.
-async fn make(service: &Lanes, text: &str, newest_known: i64) -> Result<(Vec<u8>, i64), NoPage> {
+/// The page of this query string, kept or rendered now.
+pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
     let query = PageQuery::parse(text);
-    let catalogue = service.places.now().await?;
+    let catalogue = service.places.known_or_read().await?;
     let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
     let lanes = resolve_lanes(&query, &catalogue, &mut page);
     page.faults.extend(query.faults.iter().cloned());
     page.from = query.from.to_string();
     page.to = query.to.to_string();
 
-    let (mut days, mut examples) = (None, Vec::new());
+    let mut days = None;
     if page.faults.is_empty() {
         if lanes.is_empty() {
-            examples = find_examples(service, &catalogue).await?;
+            page.examples = find_examples(service, &catalogue).await?;
         } else {
-            days = days_of(service, &query, &lanes, &mut page.faults).await?;
+            days = days_of(service, &catalogue, &query, &lanes, &mut page.faults).await?;
         }
     }
-    page.examples = examples;
-    if let Some((from, to)) = days {
-        (page.from, page.to) = (from.to_string(), to.to_string());
+    let Some((from, to)) = days else {
+        page.finish_rows(&lanes);
+        let html = page.render().map_err(Problem::internal)?;
+        let is_right = page.faults.is_empty();
+        return if is_right { Ok((html.into(), Source::Miss)) } else { Err(NoPage::Faults(html)) };
+    };
+    (page.from, page.to) = (from.to_string(), to.to_string());
+    let (queries, picture) = shown::queries(&lanes, from, to)?;
+    let found = service.read(&queries).await.map_err(|error| match error {
+        NotFound::Failed(problem) => problem,
+        // They existed when the query was resolved.
+        NotFound::UnknownPlaces(_) => {
+            Problem::unavailable("The ports or regions have just changed; try again.", 1)
+        }
+    })?;
+    let mut fingerprint = Fingerprint::default();
+    for part in ["page", text, &page.from, &page.to] {
+        fingerprint.add_text(part);
+    }
+    found.add_to(&mut fingerprint);
+    let render = || {
         page.presets = presets(&lanes, from, to);
-        page.shown = Some(show(service, &lanes, from, to, newest_known).await?);
-    }
-    for (index, row) in page.rows.iter_mut().enumerate() {
-        row.number = index + 1;
-        if lanes.len() > 1 && index < lanes.len() {
-            let mut others = lanes.clone();
-            others.remove(index);
-            row.without = Some(address(&others, &page.from, &page.to));
+        page.shown = Some(shown::show(&queries, &picture, &found));
+        page.finish_rows(&lanes);
+        page.render().map(String::into_bytes)
+    };
+    let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
+    Ok((html, found.source()))
+}
+
+impl Page<'_> {
+    /// Numbers the rows of the form, and adds the links that remove one of several lanes.
+    fn finish_rows(&mut self, lanes: &[Names]) {
+        for (index, row) in self.rows.iter_mut().enumerate() {
+            row.number = index + 1;
+            if lanes.len() > 1 && index < lanes.len() {
+                let mut others = lanes.to_vec();
+                others.remove(index);
+                row.without = Some(address(&others, &self.from, &self.to));
+            }
         }
     }
-    let html = page.render().map_err(Problem::internal)?;
-    if page.faults.is_empty() { Ok((html.into_bytes(), newest_known)) } else { Err(NoPage::Faults(html)) }
 }
 
 /// A lane by the codes of its places.
@@ -199,6 +192,7 @@ fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'
 /// The range of the query, or the newest days of these lanes; none, with faults added, if it is wrong.
 async fn days_of(
     service: &Lanes,
+    catalogue: &Catalogue,
     query: &PageQuery<'_>,
     lanes: &[Names],
     faults: &mut Vec<FieldError>,
@@ -212,10 +206,12 @@ async fn days_of(
     let to = if let Some(to) = to {
         to.ok()
     } else {
-        let (origins, destinations): (Vec<&str>, Vec<&str>) =
-            lanes.iter().map(|(origin, destination)| (origin.as_str(), destination.as_str())).unzip();
-        let newest = service.newest_days(&origins, &destinations).await?;
-        let newest = newest.into_iter().map(|(_, _, day)| day).max();
+        let pairs: Vec<Pair> = lanes
+            .iter()
+            .filter_map(|(origin, destination)| Some((catalogue.id(origin)?, catalogue.id(destination)?)))
+            .collect();
+        let newest = service.newest_days(&pairs).await?;
+        let newest = newest.into_iter().flatten().max();
         // A lane without prices still has a page, which says so.
         newest.or_else(|| Some(chrono::Utc::now().date_naive()))
     };
@@ -249,16 +245,19 @@ async fn find_examples(service: &Lanes, catalogue: &Catalogue) -> Result<Vec<Lin
         .map(|region| region.slug.as_str())
         .take(8)
         .collect();
-    let pairs = roots.iter().flat_map(|origin| roots.iter().map(move |destination| (*origin, *destination)));
-    let (origins, destinations): (Vec<&str>, Vec<&str>) =
-        pairs.filter(|(origin, destination)| origin != destination).unzip();
-    let found = service.newest_days(&origins, &destinations).await?;
-    Ok(found
-        .into_iter()
+    let lanes = roots.iter().flat_map(|origin| roots.iter().map(move |destination| (*origin, *destination)));
+    let lanes: Vec<(&str, &str)> = lanes.filter(|(origin, destination)| origin != destination).collect();
+    let pairs: Vec<Pair> = lanes
+        .iter()
+        .filter_map(|(origin, destination)| Some((catalogue.id(origin)?, catalogue.id(destination)?)))
+        .collect();
+    let newest = service.newest_days(&pairs).await?;
+    let priced = lanes.into_iter().zip(newest).filter(|(_, newest)| newest.is_some());
+    Ok(priced
         .take(8)
-        .map(|(origin, destination, _)| Link {
-            text: format!("{} to {}", catalogue.label(&origin), catalogue.label(&destination)),
-            href: address(&[(origin, destination)], "", ""),
+        .map(|((origin, destination), _)| Link {
+            text: format!("{} to {}", catalogue.label(origin), catalogue.label(destination)),
+            href: address(&[(origin.to_owned(), destination.to_owned())], "", ""),
             current: false,
         })
         .collect())

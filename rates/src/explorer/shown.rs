@@ -6,11 +6,11 @@ use chassis::Problem;
 use chrono::NaiveDate;
 
 use crate::lanes::{
-    Lanes,
+    FoundLanes,
     chart::{self, thousands},
+    day::{Day, Percentiles},
+    lane::Lane,
     query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
-    reader::ReadError,
-    sql::{Day, Lane, Percentiles},
 };
 
 /// The maximum number of rows in the table, a year. The CSV has all days.
@@ -34,14 +34,12 @@ pub(super) struct ShownLane {
     pub(super) query: String,
 }
 
-/// Reads the lanes, from a state of the data no older than `newest_known`.
-pub(super) async fn show(
-    service: &Lanes,
+/// The queries of these lanes, and the picture of all of them.
+pub(super) fn queries(
     lanes: &[(String, String)],
     from: NaiveDate,
     to: NaiveDate,
-    newest_known: i64,
-) -> Result<Shown, Problem> {
+) -> Result<(Vec<RatesQuery<'static>>, Picture<'static>), Problem> {
     let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
     let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
         .iter()
@@ -59,21 +57,21 @@ pub(super) async fn show(
         statistics: Statistics::Full,
     };
     let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    let queries = first.lanes(&picture);
-    let read = service.reader.read_all(&queries, newest_known).await.map_err(|error| match error {
-        ReadError::Failed(problem) => problem,
-        // They existed when the query was resolved.
-        ReadError::UnknownPlaces(_) => {
-            Problem::unavailable("The ports or regions have just changed; try again.", 1)
-        }
-    })?;
-    let catalogue = service.places.at(read[0].version).await?;
-    let series = chart::describe(&queries, &read, &catalogue);
+    Ok((first.lanes(&picture), picture))
+}
+
+/// Describes these lanes.
+pub(super) fn show(
+    queries: &[RatesQuery<'_>],
+    picture: &Picture<'_>,
+    FoundLanes { found, catalogue }: &FoundLanes,
+) -> Shown {
+    let series = chart::describe(queries, &found.lanes, catalogue);
     let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
-    for (origin, destination) in compare {
+    for (origin, destination) in &picture.compare {
         let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
     }
-    Ok(Shown {
+    Shown {
         title: if let [(name, _)] = series.as_slice() {
             name.clone()
         } else {
@@ -83,13 +81,13 @@ pub(super) async fn show(
         picture: address,
         lanes: series
             .into_iter()
-            .zip(&queries)
+            .zip(queries)
             .map(|((name, _), query)| ShownLane { name, query: api_query(query) })
             .collect(),
-        table: table(&queries, &read),
-        days: first.days(),
-        full: compare.is_empty(),
-    })
+        table: table(queries, &found.lanes),
+        days: queries[0].days(),
+        full: picture.compare.is_empty(),
+    }
 }
 
 fn api_query(query: &RatesQuery<'_>) -> String {
@@ -115,7 +113,7 @@ fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
             let row = &mut rows[index];
             row.push(dollars(priced.and_then(Day::mean)));
             if query.statistics == Statistics::Full {
-                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
+                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
                 row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
             }
             row.push(priced.map(|day| day.count.to_string()).unwrap_or_default());

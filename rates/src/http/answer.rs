@@ -7,7 +7,7 @@ use axum::{
 use chassis::compression::CompressibleBody;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::lanes::cache::Source;
+use crate::lanes::store::Source;
 
 /// RFC 9211: where an answer came from.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

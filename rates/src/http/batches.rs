@@ -162,7 +162,9 @@ pub(crate) async fn get_batch(
     supplier: Supplier,
     Path(BatchPath { id }): Path<BatchPath>,
 ) -> Result<Json<BatchBody>, Problem> {
-    find_own(&app, &supplier, id).await.map(BatchBody::from).map(Json)
+    let batch = find_own(&app, &supplier, id).await?;
+    acknowledge(&app, &batch).await;
+    Ok(Json(BatchBody::from(batch)))
 }
 
 /// Withdraw a batch: delete exactly its prices.
@@ -188,9 +190,6 @@ pub(crate) async fn withdraw_batch(
 ) -> Result<Json<BatchBody>, Problem> {
     let mut batch = find_own(&app, &supplier, id).await?;
     if let Some(withdrawn) = withdraw(&app, id).await? {
-        if let Some(version) = withdrawn.data_version {
-            app.lanes.freshness.observe(version);
-        }
         batch = withdrawn;
     } else if batch.state == BatchState::Done {
         // Another request withdrew it since it was read.
@@ -202,7 +201,15 @@ pub(crate) async fn withdraw_batch(
             batch.state.name()
         )));
     }
+    acknowledge(&app, &batch).await;
     Ok(Json(BatchBody::from(batch)))
+}
+
+/// Waits until no answer of this instance is older than this batch's change of the prices.
+async fn acknowledge(app: &App, batch: &Batch) {
+    if let Some(version) = batch.data_version {
+        app.lanes.freshness.acknowledge(version).await;
+    }
 }
 
 async fn withdraw(app: &App, id: i64) -> Result<Option<Batch>, sqlx::Error> {

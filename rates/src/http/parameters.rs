@@ -22,11 +22,6 @@ impl<'a> PlaceName<'a> {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if valid { Ok(Self(text)) } else { Err(text) }
     }
-
-    /// A copy that lasts longer than the query string.
-    pub(crate) fn to_static(&self) -> PlaceName<'static> {
-        PlaceName(Cow::Owned(self.0.clone().into_owned()))
-    }
 }
 
 impl AsRef<str> for PlaceName<'_> {

@@ -167,7 +167,9 @@ async fn take_batch(
     match &outcome {
         Outcome::Queued(_) => app.queue.wake(),
         // The next read on this instance must include what it just acknowledged.
-        Outcome::Stored(Batch { data_version: Some(version), .. }) => app.lanes.freshness.observe(*version),
+        Outcome::Stored(Batch { data_version: Some(version), .. }) => {
+            app.lanes.freshness.acknowledge(*version).await;
+        }
         _ => {}
     }
     Ok(outcome.into_response())

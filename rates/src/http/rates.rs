@@ -4,19 +4,18 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use chassis::{Problem, problem::FieldError};
+use chassis::{Problem, compression::CompressibleBody, problem::FieldError};
 use chrono::NaiveDate;
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use utoipa::ToSchema;
 
 use super::answer;
 use crate::lanes::{
-    Lanes,
-    cache::{CachedAnswer, Source},
-    chart, csv, json,
+    FoundLanes, Lanes, NotFound,
+    answers::Tag,
+    chart, csv,
     places::UnknownPlace,
     query::{Form, Picture, RatesQuery, Role, WrongQuery},
-    reader::ReadError,
 };
 
 /// The media types that `Accept` chooses from, the default first.
@@ -121,16 +120,16 @@ pub(crate) async fn get_svg(State(lanes): State<Lanes>, request: Request) -> Res
     answer(&lanes, &request.into_parts().0, answer::SVG).await
 }
 
-/// The answer to `GET /rates` if it is in the cache: the same as [`get_rates`] would give, found before the request is
+/// The answer to `GET /rates` if its lane is in memory: the same as [`get_rates`] would give, found before the request is
 /// routed.
 pub(crate) fn ready(lanes: &Lanes, request: &Request) -> Option<Response> {
     if answer::preferred(request.headers(), NEGOTIATED) != answer::JSON {
         return None;
     }
     let query = RatesQuery::parse(request.uri().query()?, lanes.max_days).ok()?;
-    let cached = lanes.cache.find(&query.key(&Form::Json))?;
-    let if_none_match = request.headers().get(header::IF_NONE_MATCH);
-    Some(answer::vary_by_accept(respond(lanes, if_none_match, &query, &Form::Json, cached, Source::Hit)))
+    let found = lanes.find(std::slice::from_ref(&query))?;
+    let response = respond(lanes, request.headers(), &query, &Form::Json, &found).ok()?;
+    Some(answer::vary_by_accept(response))
 }
 
 async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Result<Response, Problem> {
@@ -139,19 +138,12 @@ async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Res
         Ok(parsed) => parsed,
         Err(wrong) => return Err(Box::pin(explain(lanes, wrong)).await),
     };
-    let key = query.key(&form);
-    let if_none_match = request.headers.get(header::IF_NONE_MATCH);
-    // `*` means any answer, and there is none for unknown places.
-    if let Some(if_none_match) = if_none_match
-        && if_none_match != "*"
-        && let Some(current) = lanes.cache.current_etag(&key)
-        && answer::names_tag(if_none_match, &current)
-    {
-        return Ok(answer::not_modified(current, Source::Hit, &lanes.cache_control));
-    }
-    let make = |newest_known| make(lanes, text, &query, &form, newest_known);
-    let (cached, source) = lanes.cache.find_or_make(&key, make).await?;
-    Ok(respond(lanes, if_none_match, &query, &form, cached, source))
+    let read = match &form {
+        Form::Svg(picture) => lanes.read(&query.lanes(picture)).await,
+        Form::Json | Form::Csv => lanes.read(std::slice::from_ref(&query)).await,
+    };
+    let found = read.map_err(|error| read_problem(error, text))?;
+    respond(lanes, &request.headers, &query, &form, &found)
 }
 
 /// Parses the query string for the format of this media type.
@@ -176,42 +168,39 @@ fn parse<'a>(
     }
 }
 
-/// Reads an answer's lanes and writes it: the body, and the version of the data it was made of.
-async fn make(
-    lanes: &Lanes,
-    text: &str,
-    query: &RatesQuery<'_>,
-    form: &Form<'_>,
-    newest_known: i64,
-) -> Result<(Vec<u8>, i64), Problem> {
-    let problem = |error| read_problem(error, text);
-    if let Form::Svg(picture) = form {
-        let queries = query.lanes(picture);
-        let read = lanes.reader.read_all(&queries, newest_known).await.map_err(problem)?;
-        let version = read[0].version;
-        let catalogue = lanes.places.at(version).await?;
-        let svg = chart::draw(picture, &queries, &read, &catalogue).map_err(Problem::internal)?;
-        return Ok((svg, version.version));
-    }
-    let lane = lanes.reader.read(query, newest_known).await.map_err(problem)?;
-    let body = if *form == Form::Csv { csv::write(query, &lane) } else { json::write(query, &lane) };
-    Ok((body, lane.version.version))
-}
-
 /// The answer, or 304 if the client has it already.
 fn respond(
     lanes: &Lanes,
-    if_none_match: Option<&HeaderValue>,
+    headers: &HeaderMap,
     query: &RatesQuery<'_>,
     form: &Form<'_>,
-    cached: CachedAnswer,
-    source: Source,
-) -> Response {
-    let CachedAnswer { body, etag, .. } = cached;
-    if if_none_match.is_some_and(|tags| answer::names_tag(tags, &etag)) {
-        return answer::not_modified(etag, source, &lanes.cache_control);
+    found: &FoundLanes,
+) -> Result<Response, Problem> {
+    let mut fingerprint = query.fingerprint(form);
+    if matches!(form, Form::Svg(_)) {
+        found.add_to(&mut fingerprint);
+    } else {
+        found.found.lanes[0].add_to(&mut fingerprint);
     }
-    let mut response = answer::cached(body, Some(etag), source, &lanes.cache_control);
+    let FoundLanes { found, catalogue } = found;
+    let tag = Tag::from(fingerprint);
+    let etag = tag.etag();
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|tags| answer::names_tag(tags, &etag)) {
+        return Ok(answer::not_modified(etag, found.source, &lanes.cache_control));
+    }
+    let write = || match form {
+        Form::Json => Ok(found.lanes[0].to_json(query)),
+        Form::Csv => Ok(csv::write(query, &found.lanes[0])),
+        Form::Svg(picture) => chart::draw(picture, &query.lanes(picture), &found.lanes, catalogue),
+    };
+    // JSON is put together faster than it is kept, but compressing it costs more.
+    let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {
+        write().map(CompressibleBody::from)
+    } else {
+        lanes.answers.get_or_make(tag, write)
+    };
+    let body = body.map_err(Problem::internal)?;
+    let mut response = answer::cached(body, Some(etag), found.source, &lanes.cache_control);
     let (content_type, disposition) = match form {
         Form::Json => (answer::JSON, None),
         Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
@@ -229,7 +218,7 @@ fn respond(
         let name = HeaderValue::from_str(&name).expect("names of places and days are plain ASCII");
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
-    response
+    Ok(response)
 }
 
 /// All faults of a query: adds the places that do not exist to the faults of its form. While the database is
@@ -246,10 +235,10 @@ async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
 }
 
 /// Unknown places as faults of the client's parameters in the query string `text`.
-fn read_problem(error: ReadError, text: &str) -> Problem {
+fn read_problem(error: NotFound, text: &str) -> Problem {
     match error {
-        ReadError::Failed(problem) => problem,
-        ReadError::UnknownPlaces(places) => Problem::invalid_parameters(
+        NotFound::Failed(problem) => problem,
+        NotFound::UnknownPlaces(places) => Problem::invalid_parameters(
             places
                 .into_iter()
                 .map(|place| {

@@ -1,9 +1,10 @@
 //! The CSV of `GET /rates.csv`.
 
 use super::{
+    day::{Day, Percentiles},
     json::{write_day, write_integer, write_number},
+    lane::Lane,
     query::{PlaceName, RatesQuery, Statistics},
-    sql::{Day, Lane, Percentiles},
 };
 
 /// RFC 4180: a header, then one row for each day of the range; an empty field where the JSON has null.
@@ -28,7 +29,7 @@ pub(crate) fn write(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
             write_integer(&mut body, day.count);
         }
         if full {
-            let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
+            let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
             for at in 0..Percentiles::NAMES.len() {
                 body.push(b',');
                 if let Some(values) = values {

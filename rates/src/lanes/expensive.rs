@@ -1,18 +1,16 @@
-//! Admission of expensive reads: those that read prices one by one, or many days of several lanes.
+//! Admission of expensive reads: those that compute percentiles from prices, because they are not stored yet.
 //!
 //! One of them can keep the database busy for seconds, and anyone may ask for them. They get a small share of the
 //! connections; what exceeds it is refused soon, so that ordinary reads, key checks and `/readyz` keep theirs.
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::Problem;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::query::{RatesQuery, Statistics};
 use crate::settings::ApiSettings;
 
 /// Admits expensive reads.
@@ -38,31 +36,27 @@ impl ExpensiveReads {
         }
     }
 
-    /// Whether reading these is expensive: percentiles need every price, and several lanes have several times the days.
-    pub(super) fn include(queries: &[RatesQuery<'_>]) -> bool {
-        !matches!(queries, [query] if query.statistics == Statistics::Mean)
-    }
-
-    /// Waits for a short time until one more may run; 503 if none may.
-    pub(super) async fn admit(&self) -> Result<Permit, Problem> {
+    /// Waits for a short time until one more may run; none if none may.
+    pub(super) async fn admit(&self) -> Option<Permit> {
         // The semaphore is never closed, so the only error is that the time is over.
         if let Ok(Ok(permit)) = timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await {
             self.admitted.inc();
-            return Ok(Permit(permit));
+            return Some(Permit(permit));
         }
         self.refused.inc();
-        Err(Problem::unavailable(
-            "Too many requests for percentiles or pictures at once; try again in a second.",
-            1,
-        ))
+        None
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
         for (name, help, counter) in [
-            ("rates_expensive_reads_admitted", "Expensive reads that were let run", &self.admitted),
+            (
+                "rates_expensive_reads_admitted",
+                "Reads of prices for percentiles that were let run",
+                &self.admitted,
+            ),
             (
                 "rates_expensive_reads_refused",
-                "Expensive reads answered 503 because too many ran",
+                "Reads of prices for percentiles answered 503 because too many ran",
                 &self.refused,
             ),
         ] {

@@ -1,45 +1,76 @@
-//! The JSON of `GET /rates`, written directly into bytes for speed.
+//! The JSON of a lane's days, written directly into bytes for speed.
 
 use chrono::{Datelike, NaiveDate};
 
-use super::{
-    query::{RatesQuery, Statistics},
-    sql::{Day, Lane, Percentiles},
-};
+use super::day::{Day, Percentiles};
 
-/// One element for each day of the range.
-///
-/// `count` is the number of prices, null where there is none; `price` their mean in US dollars, null where there are
-/// fewer than three. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to it.
-#[must_use]
-pub fn write(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
-    let full = query.statistics == Statistics::Full;
-    // An element has 43 bytes without values; a price and a count have some 20, the names of percentiles 57.
-    let mut body = Vec::with_capacity(12 + query.days() * if full { 160 } else { 64 });
-    body.extend_from_slice(b"{\"rates\":[");
-    for (index, (day, priced)) in lane.each_day(query).enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(b"{\"day\":\"");
-        write_day(&mut body, day);
-        body.extend_from_slice(b"\",\"price\":");
-        write_or_null(&mut body, priced.and_then(Day::mean), write_number);
-        body.extend_from_slice(b",\"count\":");
-        write_or_null(&mut body, priced.map(|day| day.count), write_integer);
-        if full {
-            let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::values);
-            for (at, name) in Percentiles::NAMES.into_iter().enumerate() {
-                body.extend_from_slice(b",\"");
-                body.extend_from_slice(name.as_bytes());
-                body.extend_from_slice(b"\":");
-                write_or_null(&mut body, values.map(|values| values[at]), write_number);
+/// The JSON elements of consecutive days, newest first, so that answers are put together by copying.
+#[derive(Debug)]
+pub struct DayTexts {
+    /// Elements with commas between them.
+    text: Box<[u8]>,
+    /// Where each element begins, and one byte beyond the end of the last.
+    starts: Box<[u32]>,
+}
+
+impl DayTexts {
+    /// Writes an element for each of these days, which have prices or none.
+    ///
+    /// `count` is the number of prices, null where there is none; `price` their mean in US dollars, null where there are
+    /// fewer than three. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to
+    /// it.
+    pub(super) fn write<'a>(
+        days: impl Iterator<Item = (NaiveDate, Option<&'a Day>)>,
+        with_percentiles: bool,
+    ) -> Self {
+        let (mut text, mut starts) = (Vec::with_capacity(2048), vec![0]);
+        for (day, priced) in days {
+            if !text.is_empty() {
+                text.push(b',');
             }
+            write_element(&mut text, day, priced, with_percentiles);
+            starts.push(u32::try_from(text.len() + 1).expect("a month has some kilobytes"));
         }
-        body.push(b'}');
+        Self { text: text.into_boxed_slice(), starts: starts.into_boxed_slice() }
     }
-    body.extend_from_slice(b"]}");
-    body
+
+    /// The elements from the one at `first` to the one at `last`, counted from the newest, with commas between them.
+    pub(super) fn between(&self, first: usize, last: usize) -> &[u8] {
+        // Most months of a long range are whole; this spares them a look into other memory.
+        if first == 0 && last + 1 == self.len() {
+            return &self.text;
+        }
+        &self.text[self.starts[first] as usize..self.starts[last + 1] as usize - 1]
+    }
+
+    /// The number of elements.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The memory that it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.text.len() + size_of_val(&*self.starts)
+    }
+}
+
+fn write_element(body: &mut Vec<u8>, day: NaiveDate, priced: Option<&Day>, with_percentiles: bool) {
+    body.extend_from_slice(b"{\"day\":\"");
+    write_day(body, day);
+    body.extend_from_slice(b"\",\"price\":");
+    write_or_null(body, priced.and_then(Day::mean), write_number);
+    body.extend_from_slice(b",\"count\":");
+    write_or_null(body, priced.map(|day| day.count), write_integer);
+    if with_percentiles {
+        let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
+        for (at, name) in Percentiles::NAMES.into_iter().enumerate() {
+            body.extend_from_slice(b",\"");
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":");
+            write_or_null(body, values.map(|values| values[at]), write_number);
+        }
+    }
+    body.push(b'}');
 }
 
 fn write_or_null<T>(body: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
@@ -74,62 +105,5 @@ pub(super) fn write_number(body: &mut Vec<u8>, number: f64) {
         write_integer(body, number as i64);
     } else {
         body.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn day(text: &str) -> NaiveDate {
-        text.parse().unwrap()
-    }
-
-    fn body(from: &str, to: &str, order: &str, priced: &[(&str, i64, i32)]) -> String {
-        let query = format!("date_from={from}&date_to={to}&origin=A&destination=B&order={order}");
-        let query = RatesQuery::parse(&query, 3660).unwrap();
-        let days = priced.iter().map(|(text, sum, count)| Day {
-            day: day(text),
-            sum: *sum,
-            count: *count,
-            percentiles: None,
-        });
-        let lane = Lane::of(days.collect());
-        String::from_utf8(write(&query, &lane)).unwrap()
-    }
-
-    #[test]
-    fn every_day_is_there_newest_first_or_as_asked() {
-        let priced = [("2021-03-01", 3463, 3), ("2021-02-27", 400, 2)];
-        let newest_first = r#"{"rates":[{"day":"2021-03-01","price":1154.3333333333333,"count":3},{"day":"2021-02-28","price":null,"count":null},{"day":"2021-02-27","price":null,"count":2}]}"#;
-        assert_eq!(body("2021-02-27", "2021-03-01", "desc", &priced), newest_first);
-        let oldest_first = r#"{"rates":[{"day":"2021-02-27","price":null,"count":2},{"day":"2021-02-28","price":null,"count":null},{"day":"2021-03-01","price":1154.3333333333333,"count":3}]}"#;
-        assert_eq!(body("2021-02-27", "2021-03-01", "asc", &priced), oldest_first);
-    }
-
-    #[test]
-    fn the_ends_of_the_calendar_are_days_like_others() {
-        assert!(body("9999-12-31", "9999-12-31", "asc", &[]).contains("9999-12-31"));
-        assert!(
-            body("0001-01-01", "0001-01-02", "desc", &[])
-                .ends_with(r#""0001-01-01","price":null,"count":null}]}"#)
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn a_mean_reads_back_to_the_quotient(sum in 3_i64..1 << 50, count in 3_i32..1_000_000) {
-            let body = body("2021-01-01", "2021-01-01", "desc", &[("2021-01-01", sum, count)]);
-            let read: Value = serde_json::from_str(&body).unwrap();
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-            let mean = sum as f64 / f64::from(count);
-            // By default serde_json parses doubles fast but not exactly.
-            let price: f64 = body.split("\"price\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
-            prop_assert_eq!(price.to_bits(), mean.to_bits());
-            prop_assert_eq!(&read["rates"][0]["count"], &json!(count));
-        }
     }
 }

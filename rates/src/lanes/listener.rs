@@ -7,9 +7,11 @@ use sqlx::{Connection, postgres::PgListener};
 use tokio::time::timeout;
 
 use super::{
-    cache::{Freshness, Listening},
+    freshness::{Freshness, Listening},
+    places::Places,
     sql,
 };
+use crate::database::Database;
 
 /// The channel of the migrations' `move_data_version`.
 const CHANNEL: &str = "rates_data_version";
@@ -24,66 +26,119 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Pause before the next attempt to connect.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// Keeps `freshness` up to date; reconnects when the connection is lost. Logs why the database cannot be reached, once
-/// per outage.
-pub(super) async fn listen(freshness: &Freshness, health: &Health, server: &Primary, pool: &Pool) {
-    loop {
-        let Err(error) = listen_once(freshness, health, server, pool).await;
-        let error = Arc::new(error);
-        if freshness.listening() == Listening::Live {
-            freshness.end(Listening::Lost);
-            tracing::warn!(error = %error, "lost the connection that listens for changes; reads go to the database");
-        } else {
-            health.connected(Err(Arc::clone(&error)));
-            if freshness.end(Listening::Away) != Listening::Away {
-                tracing::warn!(error = %error, "cannot reach the database; serving stale answers from the cache");
-            }
-        }
-        tokio::time::sleep(RECONNECT).await;
-    }
+/// If more months of pairs of ports have changed at once, all lanes are forgotten. Each of them is in some sixteen pairs of
+/// places.
+const MOST_CHANGES: usize = 20_000;
+
+/// Keeps the freshness up to date.
+#[derive(Debug)]
+pub(super) struct Listener {
+    freshness: Arc<Freshness>,
+    places: Arc<Places>,
+    health: Arc<Health>,
+    server: Arc<Primary>,
+    pool: Pool,
 }
 
-async fn listen_once(
-    freshness: &Freshness,
-    health: &Health,
-    server: &Primary,
-    pool: &Pool,
-) -> Result<Infallible, sqlx::Error> {
-    // A pool retries until its timeout and then reports only the timeout; this connection reports the cause at once.
-    in_time(server.connect("rates listener").await?.close()).await?;
-    let options = (*pool.options()).clone().application_name("rates listener");
-    health.connected(Ok(()));
-    // A separate connection, so that listening takes none from requests.
-    let own = sqlx::postgres::PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ANSWER)
-        .connect_with(options)
-        .await?;
-    let mut listener = PgListener::connect_with(&own).await?;
-    let before = freshness.newest();
-    let begin = async {
-        listener.listen(CHANNEL).await?;
-        // Read after LISTEN, so that every later commit notifies this connection.
-        sql::current_version(&mut listener).await
-    };
-    let now = in_time(begin).await?;
-    freshness.begin(before, now.version);
-    tracing::info!("listening for changes of the data");
-    loop {
-        match timeout(HEARTBEAT, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => {
-                if let Ok(version) = notification.payload().parse() {
-                    freshness.observe(version);
+impl Listener {
+    pub(super) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
+        Self {
+            freshness,
+            places,
+            health: Arc::clone(&database.health),
+            server: Arc::clone(&database.server),
+            pool: database.primary.clone(),
+        }
+    }
+
+    /// Does not return; reconnects when the connection is lost. Logs why the database cannot be reached, once per outage.
+    pub(super) async fn run(&self) {
+        loop {
+            let Err(error) = self.listen().await;
+            let error = Arc::new(error);
+            if self.freshness.listening() == Listening::Live {
+                self.freshness.end(Listening::Lost);
+                tracing::warn!(error = %error, "lost the connection that listens for changes; reads go to the database");
+            } else {
+                self.health.connected(Err(Arc::clone(&error)));
+                if self.freshness.end(Listening::Away) != Listening::Away {
+                    tracing::warn!(error = %error, "cannot reach the database; serving stale answers from the cache");
                 }
             }
-            Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
-            Ok(Err(error)) => return Err(error),
-            Err(_silence) => {
-                freshness.observe(in_time(sql::current_version(&mut listener)).await?.version);
-                in_time(server.check(&mut listener)).await?;
-                health.worked();
+            tokio::time::sleep(RECONNECT).await;
+        }
+    }
+
+    async fn listen(&self) -> Result<Infallible, sqlx::Error> {
+        // A pool retries until its timeout and then reports only the timeout; this connection reports the cause at once.
+        in_time(self.server.connect("rates listener").await?.close()).await?;
+        let options = (*self.pool.options()).clone().application_name("rates listener");
+        self.health.connected(Ok(()));
+        // A separate connection, so that listening takes none from requests.
+        let own = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ANSWER)
+            .connect_with(options)
+            .await?;
+        let mut listener = PgListener::connect_with(&own).await?;
+        in_time(listener.listen(CHANNEL)).await?;
+        // Read after LISTEN, so that every later commit notifies this connection.
+        in_time(self.catch_up(&mut listener)).await?;
+        self.freshness.begin();
+        tracing::info!("listening for changes of the data");
+        loop {
+            match timeout(HEARTBEAT, listener.try_recv()).await {
+                Ok(Ok(Some(_))) => {
+                    // Several commits may have been notified meanwhile; their changes are read together.
+                    while listener.next_buffered().is_some() {}
+                    in_time(self.catch_up(&mut listener)).await?;
+                }
+                Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
+                Ok(Err(error)) => return Err(error),
+                Err(_silence) => {
+                    in_time(self.catch_up(&mut listener)).await?;
+                    in_time(self.server.check(&mut listener)).await?;
+                    self.health.worked();
+                }
             }
         }
+    }
+
+    /// Reads what has changed, and takes it into account.
+    async fn catch_up(&self, listener: &mut PgListener) -> Result<(), sqlx::Error> {
+        let freshness = &self.freshness;
+        let known = freshness.version();
+        let changes = sql::changes_since(listener, known, MOST_CHANGES).await?;
+        let now = changes.now;
+        if now.version == known {
+            return Ok(());
+        }
+        let is_restored = now.version < known;
+        if is_restored {
+            self.places.forget();
+        }
+        // Before the changes: ports are mapped to the places above them, and requests rely on a catalogue that is as new
+        // as the version.
+        let catalogue = self.places.read_at(now.places_version).await?;
+        if is_restored {
+            freshness.restored(now.version, changes.clock);
+            return Ok(());
+        }
+        // The tree that the changes were made in must be the one of the catalogue.
+        let is_same_tree = now.places_version <= known && catalogue.places_version <= now.places_version;
+        match changes.months {
+            Some(months) if is_same_tree => {
+                let pairs = months
+                    .into_iter()
+                    .flat_map(|(ports, month)| catalogue.pairs_above(ports).map(move |pair| (pair, month)));
+                freshness.apply(now.version, pairs);
+            }
+            _ => {
+                freshness.forget_before(now.version);
+                freshness.apply(now.version, []);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,9 +8,9 @@ use chassis::{
 };
 
 use super::{
-    cache::Freshness,
+    freshness::Freshness,
     query::{PlaceName, Role},
-    sql::{self, DataVersion},
+    sql,
 };
 use crate::{
     database::Database,
@@ -35,7 +35,7 @@ impl UnknownPlace {
     #[must_use]
     pub fn check(catalogue: &Catalogue, lane: usize, role: Role, place: &PlaceName<'_>) -> Option<Self> {
         let name = place.as_ref();
-        (!catalogue.has(name)).then(|| Self {
+        catalogue.id(name).is_none().then(|| Self {
             lane,
             role,
             name: name.to_owned(),
@@ -59,21 +59,45 @@ impl Places {
         Self { pool, health, freshness, catalogues: CatalogueStore::default() }
     }
 
+    /// The places as this instance last knew them, if it ever did. They are current while notifications arrive.
+    #[must_use]
+    pub fn known(&self) -> Option<Arc<Catalogue>> {
+        self.catalogues.newest()
+    }
+
+    /// Forgets the places, because the database was restored to an earlier state.
+    pub(super) fn forget(&self) {
+        self.catalogues.forget();
+    }
+
+    /// The places as this instance last knew them, or read now.
+    pub(crate) async fn known_or_read(&self) -> Result<Arc<Catalogue>, Problem> {
+        match self.known() {
+            Some(catalogue) => Ok(catalogue),
+            None => self.now().await,
+        }
+    }
+
     /// The current places.
     pub(crate) async fn now(&self) -> Result<Arc<Catalogue>, Problem> {
-        let known = self.freshness.current().and_then(|version| self.catalogues.known_at(version));
-        if let Some(catalogue) = known {
+        if self.freshness.current().is_some()
+            && let Some(catalogue) = self.known()
+        {
             return Ok(catalogue);
         }
         let read = || sql::current_version(&self.pool);
         let version = self.pool.retry(read).await;
         let version = version.map_err(|error| self.health.problem(error))?;
-        self.freshness.observe(version.version);
-        self.at(version).await
+        self.at(version.places_version).await
     }
 
-    /// The places at this version of the data, or a newer one.
-    pub(crate) async fn at(&self, version: DataVersion) -> Result<Arc<Catalogue>, Problem> {
-        self.catalogues.at(&self.pool, version).await.map_err(|error| self.health.problem(error))
+    /// The places of this or a newer version of them.
+    pub(super) async fn read_at(&self, places_version: i64) -> Result<Arc<Catalogue>, sqlx::Error> {
+        self.catalogues.at(&self.pool, places_version).await
+    }
+
+    /// The same for requests.
+    pub(crate) async fn at(&self, places_version: i64) -> Result<Arc<Catalogue>, Problem> {
+        self.read_at(places_version).await.map_err(|error| self.health.problem(error))
     }
 }

@@ -13,10 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::{
-    Problem,
-    postgres::{Health, Heartbeat, Pool, PooledConnection},
-};
+use chassis::postgres::{Health, Heartbeat, Pool, PooledConnection};
 use futures_util::future::join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
@@ -24,11 +21,9 @@ use tokio::{
 };
 
 use super::{
-    cache::Freshness,
     expensive::ExpensiveReads,
-    places::{Places, UnknownPlace},
-    query::{RatesQuery, Role, Statistics},
-    sql::{self, Lane, LaneRange},
+    lane::LaneRange,
+    sql::{self, LaneDays},
 };
 use crate::{database::Database, settings::ApiSettings};
 
@@ -48,19 +43,38 @@ const MAX_DAYS: i64 = 4_000;
 /// How long a turn keeps its connection before returning it to the pool, where others may wait for it.
 const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 
-/// Why lanes could not be read.
-#[derive(Debug)]
-pub enum ReadError {
+/// Why lanes could not be read. Cheap to clone, because several requests may share a read.
+#[derive(Debug, Clone)]
+pub(crate) enum ReadError {
     /// The database failed.
-    Failed(Problem),
-    /// Places that do not exist.
-    UnknownPlaces(Vec<UnknownPlace>),
+    Database(Arc<sqlx::Error>),
+    /// Too many reads of this kind run.
+    TooMany,
 }
 
-impl From<Problem> for ReadError {
-    fn from(problem: Problem) -> Self {
-        Self::Failed(problem)
+impl ReadError {
+    /// Whether the database may be unreachable, so that a stale answer is better than none.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => chassis::postgres::is_outage(error),
+            Self::TooMany => true,
+        }
     }
+}
+
+impl<E: Into<Arc<sqlx::Error>>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy)]
+enum Read<'a> {
+    /// These ranges, by a statement that others share.
+    Shared(&'a [LaneRange]),
+    /// This range, with percentiles from the prices where they are not stored.
+    Prices(LaneRange),
 }
 
 /// Reads lanes from a replica if there is one that does not lag, else from the primary.
@@ -71,19 +85,12 @@ pub struct LaneReader {
     /// Counts reads, so that replicas take turns.
     turn: AtomicUsize,
     health: Arc<Health>,
-    freshness: Arc<Freshness>,
-    places: Arc<Places>,
-    /// Admits reads that are not shared.
+    /// Admits reads of prices.
     pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
-    pub(crate) fn new(
-        database: &Database,
-        api: &ApiSettings,
-        freshness: Arc<Freshness>,
-        places: Arc<Places>,
-    ) -> Self {
+    pub(crate) fn new(database: &Database, api: &ApiSettings) -> Self {
         let reader = |pool| PoolReader::new(pool, api.expensive_reads);
         Self {
             expensive: ExpensiveReads::new(api),
@@ -91,70 +98,45 @@ impl LaneReader {
             replicas: database.replicas.iter().cloned().map(reader).collect(),
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
-            freshness,
-            places,
         }
     }
 
-    /// The lane of a query, from a state of the data no older than `newest_known`.
-    pub async fn read(
+    /// The days of these ranges, all from one state of the data, which is no older than `oldest`. Only one range may have
+    /// percentiles, and then it must be alone.
+    pub(crate) async fn read(
         self: &Arc<Self>,
-        query: &RatesQuery<'_>,
-        newest_known: i64,
-    ) -> Result<Lane, ReadError> {
-        let mut lanes = self.read_all(std::slice::from_ref(query), newest_known).await?;
-        Ok(lanes.remove(0))
-    }
-
-    /// The lanes of several queries, all from one state of the data. Percentiles are read for a single lane only.
-    pub async fn read_all(
-        self: &Arc<Self>,
-        queries: &[RatesQuery<'_>],
-        newest_known: i64,
-    ) -> Result<Vec<Lane>, ReadError> {
-        let lanes = if ExpensiveReads::include(queries) {
-            self.read_expensive(queries, newest_known).await?
-        } else {
-            self.read_anywhere(queries, newest_known).await
-        };
-        let lanes = lanes.map_err(|error| self.health.problem(error))?;
-        // A lane that has prices has both its places.
-        if lanes.iter().any(|lane| lane.days.is_empty()) {
-            self.check_places(queries, &lanes).await?;
+        ranges: &[LaneRange],
+        oldest: i64,
+    ) -> Result<Vec<LaneDays>, ReadError> {
+        let lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
+        match ranges {
+            [range] if lanes[0].lacks_percentiles => Ok(vec![self.read_prices(*range, oldest).await?]),
+            _ => Ok(lanes),
         }
-        Ok(lanes)
     }
 
-    /// Reads once the reads of this kind that run leave room for one more.
-    async fn read_expensive(
-        self: &Arc<Self>,
-        queries: &[RatesQuery<'_>],
-        newest_known: i64,
-    ) -> Result<Result<Vec<Lane>, Arc<sqlx::Error>>, Problem> {
-        let permit = self.expensive.admit().await?;
+    /// Reads prices, once the reads of this kind that run leave room for one more.
+    async fn read_prices(self: &Arc<Self>, range: LaneRange, oldest: i64) -> Result<LaneDays, ReadError> {
+        let permit = self.expensive.admit().await.ok_or(ReadError::TooMany)?;
         let reader = Arc::clone(self);
-        let queries: Vec<RatesQuery<'static>> = queries.iter().map(RatesQuery::to_static).collect();
         // A separate task: when the client disconnects, its statement still runs, and so still counts.
         let reading = tokio::spawn(async move {
-            let lanes = reader.read_anywhere(&queries, newest_known).await;
+            let lanes = reader.read_anywhere(Read::Prices(range), oldest).await;
             drop(permit);
             lanes
         });
-        Ok(reading.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed))))
+        let mut lanes = reading.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))?;
+        Ok(lanes.remove(0))
     }
 
-    async fn read_anywhere(
-        &self,
-        queries: &[RatesQuery<'_>],
-        newest_known: i64,
-    ) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
+    async fn read_anywhere(&self, read: Read<'_>, oldest: i64) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         // Without a known version, a replica could miss writes of this instance.
-        if newest_known > 0
+        if oldest > 0
             && let Some(replica) = self.next_replica()
         {
             tokio::select! {
-                lanes = replica.read(queries) => match lanes {
-                    Ok(lanes) if lanes[0].version.version >= newest_known => return Ok(lanes),
+                lanes = replica.read(read) => match lanes {
+                    Ok(lanes) if lanes[0].version.version >= oldest => return Ok(lanes),
                     Ok(_) => {}
                     Err(error) if chassis::postgres::is_outage(&error) => {
                         tracing::warn!(error = %error, "a read replica failed; the primary answers");
@@ -164,9 +146,8 @@ impl LaneReader {
                 () = replica.0.heartbeat.is_down() => {}
             }
         }
-        let lanes = self.primary.read(queries).await?;
+        let lanes = self.primary.read(read).await?;
         self.health.worked();
-        self.freshness.observe(lanes[0].version.version);
         Ok(lanes)
     }
 
@@ -189,20 +170,7 @@ impl LaneReader {
 
     /// Reads from the primary as requests do, and waits behind them as they do.
     pub(crate) async fn probe(&self) -> Result<(), Arc<sqlx::Error>> {
-        self.primary.read_shared(LaneRange::default()).await.map(drop)
-    }
-
-    async fn check_places(&self, queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Result<(), ReadError> {
-        let catalogue = self.places.at(lanes[0].version).await?;
-        let unknown: Vec<_> = queries
-            .iter()
-            .enumerate()
-            .flat_map(|(lane, query)| {
-                [(lane, Role::Origin, &query.origin), (lane, Role::Destination, &query.destination)]
-            })
-            .filter_map(|(lane, role, place)| UnknownPlace::check(&catalogue, lane, role, place))
-            .collect();
-        if unknown.is_empty() { Ok(()) } else { Err(ReadError::UnknownPlaces(unknown)) }
+        self.primary.read_shared(&[LaneRange::probe()]).await.map(drop)
     }
 }
 
@@ -224,8 +192,8 @@ struct SharedReader {
 /// A request that waits for a statement.
 #[derive(Debug)]
 struct WaitingRead {
-    range: LaneRange,
-    reply: oneshot::Sender<Result<Lane, Arc<sqlx::Error>>>,
+    ranges: Vec<LaneRange>,
+    reply: oneshot::Sender<Result<Vec<LaneDays>, Arc<sqlx::Error>>>,
 }
 
 impl PoolReader {
@@ -243,34 +211,27 @@ impl PoolReader {
         }))
     }
 
-    async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, Arc<sqlx::Error>> {
-        match queries {
-            [query] if query.statistics == Statistics::Mean => {
-                Ok(vec![self.read_shared(LaneRange::from(query)).await?])
-            }
-            // Boxed; otherwise every answer's future would be as large as these need.
-            queries => Box::pin(self.read_alone(queries)).await.map_err(Arc::new),
+    async fn read(&self, read: Read<'_>) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
+        match read {
+            Read::Shared(ranges) => self.read_shared(ranges).await,
+            // Boxed; otherwise every answer's future would be as large as this needs.
+            Read::Prices(range) => Ok(vec![Box::pin(self.read_prices(range)).await?]),
         }
     }
 
-    /// Reads by a statement of its own.
-    async fn read_alone(&self, queries: &[RatesQuery<'_>]) -> Result<Vec<Lane>, sqlx::Error> {
+    async fn read_prices(&self, range: LaneRange) -> Result<LaneDays, Arc<sqlx::Error>> {
         let pool = &self.0.pool;
-        if let [query] = queries {
-            let read = async || {
-                let mut connection = pool.acquire().await?;
-                connection.limited(|connection| sql::read_lane_with_percentiles(connection, query)).await
-            };
-            return Ok(vec![pool.retry(read).await?]);
-        }
-        let ranges: Vec<LaneRange> = queries.iter().map(LaneRange::from).collect();
-        pool.retry(|| sql::read_lanes(pool, &ranges)).await
+        let read = async || {
+            let mut connection = pool.acquire().await?;
+            connection.limited(async |connection| sql::read_prices(connection, range).await).await
+        };
+        Ok(pool.retry(read).await?)
     }
 
     /// Reads by a shared statement that begins after this call, so that it sees every earlier commit.
-    async fn read_shared(&self, range: LaneRange) -> Result<Lane, Arc<sqlx::Error>> {
+    async fn read_shared(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         let (reply, mut answered) = oneshot::channel();
-        self.waiting().push_back(WaitingRead { range, reply });
+        self.waiting().push_back(WaitingRead { ranges: ranges.to_vec(), reply });
         let mut answer = None;
         if !self.start_turn(&self.0.turns) {
             answer = timeout(PATIENCE, &mut answered).await.ok();
@@ -331,7 +292,7 @@ impl PoolReader {
         let mut reads = Vec::new();
         let mut days = 0;
         while let Some(first) = waiting.front() {
-            days += first.range.days();
+            days += first.ranges.iter().map(LaneRange::days).sum::<i64>();
             if reads.len() == MAX_REQUESTS || (days > MAX_DAYS && !reads.is_empty()) {
                 break;
             }
@@ -342,20 +303,20 @@ impl PoolReader {
     }
 
     async fn answer(&self, reads: Vec<WaitingRead>, connection: &TurnConnection) {
-        let (ranges, replies): (Vec<_>, Vec<_>) =
-            reads.into_iter().map(|read| (read.range, read.reply)).unzip();
+        let ranges: Vec<LaneRange> = reads.iter().flat_map(|read| read.ranges.iter().copied()).collect();
         let pool = &self.0.pool;
         // Sending fails if the client has disconnected.
         match pool.retry(|| connection.read_lanes(pool, &ranges)).await {
             Ok(lanes) => {
-                for (reply, lane) in replies.into_iter().zip(lanes) {
-                    let _ = reply.send(Ok(lane));
+                let mut lanes = lanes.into_iter();
+                for read in reads {
+                    let _ = read.reply.send(Ok(lanes.by_ref().take(read.ranges.len()).collect()));
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
-                for reply in replies {
-                    let _ = reply.send(Err(Arc::clone(&error)));
+                for read in reads {
+                    let _ = read.reply.send(Err(Arc::clone(&error)));
                 }
             }
         }
@@ -371,7 +332,7 @@ struct TurnConnection {
 }
 
 impl TurnConnection {
-    async fn read_lanes(&self, pool: &Pool, ranges: &[LaneRange]) -> Result<Vec<Lane>, sqlx::Error> {
+    async fn read_lanes(&self, pool: &Pool, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,

@@ -1,9 +1,14 @@
-//! The days of a lane, and the statements that read them.
+//! The statements that read lanes, and what has changed.
 
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection, PgExecutor};
 
-use super::query::{Order, RatesQuery};
+use super::{
+    day::{Day, Percentiles},
+    lane::LaneRange,
+    month::Month,
+};
+use crate::places::{Pair, PlaceId};
 
 /// A state of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,141 +19,25 @@ pub struct DataVersion {
     pub(crate) places_version: i64,
 }
 
-/// The days of a lane that have prices, and the state of the data they were read from.
-#[derive(Debug)]
-pub struct Lane {
+/// The days of a range that have prices, and the state of the data they were read from.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneDays {
     pub(crate) version: DataVersion,
     /// Newest first.
     pub(crate) days: Vec<Day>,
+    /// Whether percentiles were wanted, and some are not stored.
+    pub(crate) lacks_percentiles: bool,
 }
 
-/// A day of a lane that has prices.
-#[derive(Debug, Clone)]
-pub struct Day {
-    /// The day.
-    pub day: NaiveDate,
-    /// The sum of its prices in US dollars.
-    pub sum: i64,
-    /// How many prices.
-    pub count: i32,
-    /// Only if requested and the day has enough prices for a mean. Boxed, because most reads have none.
-    pub percentiles: Option<Box<Percentiles>>,
-}
-
-/// Percentiles of a day's prices in US dollars, interpolated between neighbours as `percentile_cont` does.
-#[derive(Debug, Clone, Copy)]
-pub struct Percentiles {
-    /// 2.5 percent of the prices are below.
-    pub low: f64,
-    /// 25 percent.
-    pub midlow: f64,
-    /// 50 percent.
-    pub median: f64,
-    /// 75 percent.
-    pub midhigh: f64,
-    /// 97.5 percent.
-    pub high: f64,
-}
-
-impl Lane {
-    /// Creates a lane without a database, for tests and benchmarks. Its days are newest first.
-    #[must_use]
-    pub fn of(days: Vec<Day>) -> Self {
-        Self { version: DataVersion { version: 1, places_version: 1 }, days }
-    }
-
-    /// Every day of the query's range in its order, with its prices where it has any.
-    pub(crate) fn each_day(
-        &self,
-        query: &RatesQuery<'_>,
-    ) -> impl Iterator<Item = (NaiveDate, Option<&Day>)> + use<'_> {
-        let newest_first = query.order == Order::NewestFirst;
-        let mut day = if newest_first { query.to } else { query.from };
-        let mut left = self.days.as_slice();
-        (0..query.days()).map(move |_| {
-            let today = day;
-            // Never fails: queries have years of four digits, and the calendar goes beyond them.
-            day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
-            let (next, rest) = match left {
-                [next, rest @ ..] if newest_first => (next, rest),
-                [rest @ .., next] => (next, rest),
-                [] => return (today, None),
-            };
-            if next.day != today {
-                return (today, None);
-            }
-            left = rest;
-            (today, Some(next))
-        })
-    }
-}
-
-impl Day {
-    /// The minimum number of prices for a mean.
-    const PRICES_FOR_A_MEAN: i32 = 3;
-
-    /// The bytes per day in [`read_lanes`], as PostgreSQL sends them: day since 1970-01-01 and count in four each, sum
-    /// in eight.
-    const BYTES: usize = 16;
-
-    fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let [d0, d1, d2, d3, c0, c1, c2, c3, sum @ ..] = *bytes;
-        Self {
-            day: NaiveDate::from_epoch_days(i32::from_be_bytes([d0, d1, d2, d3]))
-                .expect("a date of the database"),
-            sum: i64::from_be_bytes(sum),
-            count: i32::from_be_bytes([c0, c1, c2, c3]),
-            percentiles: None,
-        }
-    }
-
-    /// The mean of the day's prices, if there are enough.
-    ///
-    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once. To exceed that, a day would need four
-    /// million prices of 2^31 dollars.
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
-    #[must_use]
-    pub fn mean(&self) -> Option<f64> {
-        (self.count >= Self::PRICES_FOR_A_MEAN).then(|| self.sum as f64 / f64::from(self.count))
-    }
-}
-
-impl Percentiles {
-    /// Their names in answers, from the lowest.
-    pub(crate) const NAMES: [&str; 5] = ["low", "midlow", "median", "midhigh", "high"];
-
-    /// In the order of their names.
-    pub(crate) fn values(&self) -> [f64; 5] {
-        let Self { low, midlow, median, midhigh, high } = *self;
-        [low, midlow, median, midhigh, high]
-    }
-}
-
-/// The part of a query that [`read_lanes`] needs, kept while the request waits for a statement.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LaneRange {
-    origin: String,
-    destination: String,
-    from: NaiveDate,
-    to: NaiveDate,
-}
-
-impl LaneRange {
-    /// How many days, both ends included.
-    pub(crate) fn days(&self) -> i64 {
-        (self.to - self.from).num_days() + 1
-    }
-}
-
-impl From<&RatesQuery<'_>> for LaneRange {
-    fn from(query: &RatesQuery<'_>) -> Self {
-        Self {
-            origin: query.origin.as_ref().to_owned(),
-            destination: query.destination.as_ref().to_owned(),
-            from: query.from,
-            to: query.to,
-        }
-    }
+/// What has changed since a version.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// The state of the data now.
+    pub(crate) now: DataVersion,
+    /// The clock of the database in microseconds, which versions follow.
+    pub(crate) clock: i64,
+    /// Each month of a pair of ports in which prices have changed; none if not all are known.
+    pub(crate) months: Option<Vec<(Pair, Month)>>,
 }
 
 /// Reads the newest state of the data.
@@ -156,23 +45,71 @@ pub(crate) async fn current_version(executor: impl PgExecutor<'_>) -> Result<Dat
     sqlx::query_as!(DataVersion, "select version, places_version from data_version").fetch_one(executor).await
 }
 
-/// Reads the lanes of these ranges, in their order. Each is one scan of the primary key of `daily_rates`: at most one
+/// Reads what has changed since this version, if that is at most `limit` months of pairs of ports.
+pub(crate) async fn changes_since(
+    executor: impl PgExecutor<'_>,
+    version: i64,
+    limit: usize,
+) -> Result<Changes, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select v.version, v.places_version, v.log_since,
+               (extract(epoch from clock_timestamp()) * 1000000)::bigint as "clock!",
+               c.origin as "origin?", c.destination as "destination?", c.month as "month?"
+        from data_version v
+        left join lateral (
+            select origin, destination, month from changed_months where changed_months.version > $1 limit $2
+        ) c on true
+        "#,
+        version,
+        i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1,
+    )
+    .fetch_all(executor)
+    .await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let now = DataVersion { version: first.version, places_version: first.places_version };
+    let all_are_known = first.log_since <= version && rows.len() <= limit;
+    let clock = first.clock;
+    let months = rows.into_iter().filter_map(|row| {
+        let pair = (PlaceId(row.origin?), PlaceId(row.destination?));
+        Some((pair, Month::of(row.month?)))
+    });
+    Ok(Changes { now, clock, months: all_are_known.then(|| months.collect()) })
+}
+
+/// The bytes per day in [`read_lanes`], as PostgreSQL sends them: day since 1970-01-01 and count in four each, sum in
+/// eight.
+const DAY_BYTES: usize = 16;
+
+fn day_of_bytes(bytes: &[u8; DAY_BYTES]) -> Day {
+    let [d0, d1, d2, d3, c0, c1, c2, c3, sum @ ..] = *bytes;
+    Day {
+        day: NaiveDate::from_epoch_days(i32::from_be_bytes([d0, d1, d2, d3]))
+            .expect("a date of the database"),
+        sum: i64::from_be_bytes(sum),
+        count: i32::from_be_bytes([c0, c1, c2, c3]),
+        percentiles: None,
+    }
+}
+
+/// Reads the days of these ranges, in their order. Each is one scan of the primary key of `daily_rates`: at most one
 /// row per day, whatever the places are. It is one statement, so that the version is of the same snapshot. All days of
 /// a lane are one value, because a row or an array element per day costs both sides more.
 pub(crate) async fn read_lanes(
     executor: impl PgExecutor<'_>,
     ranges: &[LaneRange],
-) -> Result<Vec<Lane>, sqlx::Error> {
-    let origins: Vec<&str> = ranges.iter().map(|range| range.origin.as_str()).collect();
-    let destinations: Vec<&str> = ranges.iter().map(|range| range.destination.as_str()).collect();
+) -> Result<Vec<LaneDays>, sqlx::Error> {
+    let origins: Vec<i32> = ranges.iter().map(|range| range.pair.0.0).collect();
+    let destinations: Vec<i32> = ranges.iter().map(|range| range.pair.1.0).collect();
     let first_days: Vec<NaiveDate> = ranges.iter().map(|range| range.from).collect();
     let last_days: Vec<NaiveDate> = ranges.iter().map(|range| range.to).collect();
+    let with_percentiles: Vec<bool> = ranges.iter().map(|range| range.with_percentiles).collect();
     let rows = sqlx::query!(
         r#"
-        select v.version, v.places_version, lane.days as "days!"
+        select v.version, v.places_version, lane.days as "days!", stored.months, stored.percentiles
         from data_version v
-        cross join unnest($1::text[], $2::text[], $3::date[], $4::date[])
-            with ordinality ranges (origin, destination, first_day, last_day, position)
+        cross join unnest($1::integer[], $2::integer[], $3::date[], $4::date[], $5::boolean[])
+            with ordinality ranges (origin, destination, first_day, last_day, with_percentiles, position)
         cross join lateral (
             select coalesce(
                 string_agg(
@@ -187,99 +124,129 @@ pub(crate) async fn read_lanes(
                 order by day desc
             ) newest_first
         ) lane
+        left join lateral (
+            select array_agg(month) as months, array_agg(coalesce(percentiles, '')) as percentiles
+            from monthly_percentiles
+            where ranges.with_percentiles
+              and origin = ranges.origin and destination = ranges.destination
+              and month between ranges.first_day and ranges.last_day
+        ) stored on ranges.with_percentiles
         order by ranges.position
         "#,
-        &origins as &[&str],
-        &destinations as &[&str],
+        &origins,
+        &destinations,
         &first_days,
         &last_days,
+        &with_percentiles,
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Lane {
-            version: DataVersion { version: row.version, places_version: row.places_version },
-            days: row.days.as_chunks().0.iter().map(Day::of_bytes).collect(),
-        })
-        .collect())
+    let lanes = rows.into_iter().zip(ranges).map(|(row, range)| {
+        let mut days: Vec<Day> = row.days.as_chunks().0.iter().map(day_of_bytes).collect();
+        let stored = row.months.unwrap_or_default().into_iter().zip(row.percentiles.unwrap_or_default());
+        add_stored_percentiles(&mut days, stored);
+        let lacks_percentiles = range.with_percentiles
+            && days.iter().any(|day| day.has_enough_prices() && day.percentiles.is_none());
+        let version = DataVersion { version: row.version, places_version: row.places_version };
+        LaneDays { version, days, lacks_percentiles }
+    });
+    Ok(lanes.collect())
 }
 
-/// Reads one lane with percentiles. They cannot be derived from sums, so every price of the range is read: by an
-/// index-only scan of `prices_lane_day` for each pair of ports.
+/// Adds the percentiles of months of `monthly_percentiles` to their days, which are newest first.
+fn add_stored_percentiles(days: &mut [Day], months: impl Iterator<Item = (NaiveDate, Vec<u8>)>) {
+    for (month, bytes) in months {
+        let month = Month::of(month);
+        let begin = days.partition_point(|day| Month::of(day.day) > month);
+        let of_month = days[begin..].iter_mut().take_while(|day| Month::of(day.day) == month);
+        let priced = of_month.filter(|day| day.has_enough_prices());
+        for (day, bytes) in priced.zip(bytes.as_chunks().0) {
+            day.percentiles = Some(Box::new(percentiles_of_bytes(bytes)));
+        }
+    }
+}
+
+fn percentiles_of_bytes(bytes: &[u8; 20]) -> Percentiles {
+    let mut numbers = bytes.as_chunks().0.iter().map(|number| i64::from(i32::from_be_bytes(*number)));
+    Percentiles(std::array::from_fn(|_| numbers.next().unwrap_or_default()))
+}
+
+/// Reads one range, computing the percentiles that are not stored from the prices of their months: by an index-only scan
+/// of `prices_lane_day` for each pair of ports.
 ///
 /// Planned for each request, because a generic plan is far slower between continents. Without parallel workers, which would
 /// take more processors from cheap reads than the limit of expensive reads allows.
-pub(crate) async fn read_lane_with_percentiles(
+pub(crate) async fn read_prices(
     connection: &mut PgConnection,
-    query: &RatesQuery<'_>,
-) -> Result<Lane, sqlx::Error> {
-    let begin = "begin read only; set local plan_cache_mode = force_custom_plan;
+    range: LaneRange,
+) -> Result<LaneDays, sqlx::Error> {
+    let begin =
+        "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
+    let mut lanes = read_lanes(&mut *transaction, &[range]).await?;
+    let mut lane = lanes.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let mut months: Vec<NaiveDate> = lane
+        .days
+        .iter()
+        .filter(|day| day.has_enough_prices() && day.percentiles.is_none())
+        .map(|day| Month::of(day.day).first_day())
+        .collect();
+    months.dedup();
     let rows = sqlx::query!(
         r#"
-        select v.version, v.places_version, r.day as "day?", r.price_sum as "price_sum?",
-               r.price_count as "price_count?", p.percentiles as "percentiles?: Vec<f64>"
-        from data_version v
-        left join daily_rates r on r.origin = $1 and r.destination = $2 and r.day between $3 and $4
-        left join (
-            select prices.day,
-                   percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
-                       within group (order by prices.price) as percentiles
-            from port_places o
-            cross join port_places d
-            join prices on prices.orig_code = o.port and prices.dest_code = d.port
-            where o.place = $1 and d.place = $2 and prices.day between $3 and $4
-            group by prices.day
-            having count(*) >= 3
-        ) p on p.day = r.day
-        order by r.day desc
+        select p.day, percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
+                          within group (order by p.price) as "percentiles!: Vec<f64>"
+        from port_places o
+        join places origin on origin.id = o.port
+        cross join port_places d
+        join places destination on destination.id = d.port
+        cross join unnest($3::date[]) months (first_day)
+        join prices p on p.orig_code = origin.name and p.dest_code = destination.name
+            and p.day >= months.first_day and p.day < (months.first_day + interval '1 month')::date
+        where o.place = $1 and d.place = $2
+        group by p.day
+        having count(*) >= 3
+        order by p.day desc
         "#,
-        query.origin.as_ref(),
-        query.destination.as_ref(),
-        query.from,
-        query.to,
+        range.pair.0.0,
+        range.pair.1.0,
+        &months,
     )
     .fetch_all(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    // A lane without prices is a row without a day.
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let version = DataVersion { version: first.version, places_version: first.places_version };
-    let days = rows.into_iter().filter_map(|row| {
-        let percentiles = row.percentiles.and_then(|values| {
-            let [low, midlow, median, midhigh, high] = values.try_into().ok()?;
-            Some(Box::new(Percentiles { low, midlow, median, midhigh, high }))
-        });
-        Some(Day { day: row.day?, sum: row.price_sum?, count: row.price_count?, percentiles })
-    });
-    Ok(Lane { version, days: days.collect() })
+    let mut computed = rows.into_iter().peekable();
+    for day in &mut lane.days {
+        if let Some(row) = computed.next_if(|row| row.day == day.day) {
+            day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
+        }
+    }
+    Ok(LaneDays { lacks_percentiles: false, ..lane })
 }
 
-/// Finds the newest day with prices for each pair of places that has any, in the given order. Each takes one step in a
-/// backward scan of the primary key.
+/// Finds the newest day with prices of each of these pairs of places, in their order. Each takes one step in a backward
+/// scan of the primary key.
 pub(crate) async fn newest_days(
     executor: impl PgExecutor<'_>,
-    origins: &[&str],
-    destinations: &[&str],
-) -> Result<Vec<(String, String, NaiveDate)>, sqlx::Error> {
-    let rows = sqlx::query!(
+    pairs: &[Pair],
+) -> Result<Vec<Option<NaiveDate>>, sqlx::Error> {
+    let (origins, destinations): (Vec<i32>, Vec<i32>) =
+        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    sqlx::query_scalar!(
         r#"
-        select pair.origin as "origin!", pair.destination as "destination!", newest.day as "day!"
-        from unnest($1::text[], $2::text[]) with ordinality pair (origin, destination, position)
-        cross join lateral (
+        select (
             select r.day from daily_rates r
             where r.origin = pair.origin and r.destination = pair.destination
             order by r.day desc
             limit 1
-        ) newest
+        )
+        from unnest($1::integer[], $2::integer[]) with ordinality pair (origin, destination, position)
         order by pair.position
         "#,
-        origins as &[&str],
-        destinations as &[&str],
+        &origins,
+        &destinations,
     )
     .fetch_all(executor)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.origin, row.destination, row.day)).collect())
+    .await
 }

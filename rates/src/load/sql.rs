@@ -22,7 +22,7 @@ pub(super) async fn copy_in(
 
 /// Updates the statistics, which a bulk load makes worthless, and lets index-only scans skip the table.
 pub(super) async fn vacuum_analyze(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!("vacuum analyze prices, daily_rates, ports, regions, port_places")
+    sqlx::query!("vacuum analyze prices, daily_rates, changed_months, ports, regions, places, port_places")
         .execute(connection)
         .await?;
     Ok(())

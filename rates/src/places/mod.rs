@@ -5,5 +5,5 @@ mod search;
 pub(crate) mod sql;
 mod store;
 
-pub use model::{Catalogue, Place, PlaceKind, Port, Region};
+pub use model::{Catalogue, Pair, Place, PlaceId, PlaceKind, Port, Region};
 pub(crate) use store::CatalogueStore;

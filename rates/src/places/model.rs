@@ -67,6 +67,22 @@ pub struct Place {
     pub within: Option<String>,
 }
 
+/// The number of a place in the database, never used for another.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlaceId(pub(crate) i32);
+
+/// Two places: where a lane begins and where it ends.
+pub type Pair = (PlaceId, PlaceId);
+
+/// The numbers of places, and which places stand for a port.
+#[derive(Debug, Default)]
+pub(super) struct PlaceIds {
+    /// By the code of a port or the slug of a region.
+    pub(super) by_name: HashMap<String, PlaceId>,
+    /// Each port's number with its own and those of all regions that contain it.
+    pub(super) above: HashMap<PlaceId, Vec<PlaceId>>,
+}
+
 /// All places of one version of the data.
 #[derive(Debug, Default)]
 pub struct Catalogue {
@@ -78,13 +94,14 @@ pub struct Catalogue {
     regions: Vec<Region>,
     /// The position in `regions` of each slug.
     region_positions: HashMap<String, usize>,
+    ids: PlaceIds,
     /// What searches compare: first the regions, then the ports, each in the order of its list.
     pub(super) search_keys: Vec<SearchKey>,
 }
 
 impl Catalogue {
     /// Takes ports sorted by code and regions sorted by slug.
-    pub(super) fn new(places_version: i64, ports: Vec<Port>, regions: &[RegionRow]) -> Self {
+    pub(super) fn new(places_version: i64, ports: Vec<Port>, regions: &[RegionRow], ids: PlaceIds) -> Self {
         let mut regions = in_tree_order(regions, &ports);
         let region_positions =
             regions.iter().enumerate().map(|(position, region)| (region.slug.clone(), position)).collect();
@@ -92,7 +109,7 @@ impl Catalogue {
         let region_keys = regions.iter().map(|region| SearchKey::new(&region.slug, &region.name));
         let port_keys = ports.iter().map(|port| SearchKey::new(&port.code, &port.name));
         let search_keys = region_keys.chain(port_keys).collect();
-        Self { places_version, ports, regions, region_positions, search_keys }
+        Self { places_version, ports, regions, region_positions, ids, search_keys }
     }
 
     /// All ports, by code.
@@ -137,10 +154,19 @@ impl Catalogue {
         }
     }
 
-    /// Whether there is a port with this code or a region with this slug.
+    /// The number of the port with this code or the region with this slug.
     #[must_use]
-    pub fn has(&self, place: &str) -> bool {
-        self.port(place).is_some() || self.region_positions.contains_key(place)
+    pub fn id(&self, place: &str) -> Option<PlaceId> {
+        self.ids.by_name.get(place).copied()
+    }
+
+    /// All pairs of places that have the prices between these two ports.
+    pub fn pairs_above(&self, (origin, destination): Pair) -> impl Iterator<Item = Pair> {
+        let above = |port| self.ids.above.get(&port).map_or(&[][..], Vec::as_slice);
+        let destinations = above(destination);
+        above(origin)
+            .iter()
+            .flat_map(move |origin| destinations.iter().map(|destination| (*origin, *destination)))
     }
 
     /// The region with this slug and those that contain it, outermost first.
@@ -260,6 +286,7 @@ pub(super) mod tests {
                 region("europe", "Europe", None),
                 region("north_europe", "North Europe", Some("europe")),
             ],
+            PlaceIds::default(),
         )
     }
 

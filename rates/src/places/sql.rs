@@ -2,8 +2,11 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::Port;
-use crate::lanes::sql::{self, DataVersion};
+use super::{
+    Catalogue, Port,
+    model::{PlaceId, PlaceIds},
+};
+use crate::lanes::sql;
 
 /// A region as its table has it.
 #[derive(Debug)]
@@ -13,11 +16,8 @@ pub(crate) struct RegionRow {
     pub(crate) parent_slug: Option<String>,
 }
 
-/// Reads all ports by code and all regions by slug, with their version, from one snapshot. Places are few: every port
-/// of UN/LOCODE would be some 20,000.
-pub(crate) async fn read_all(
-    connection: &mut PgConnection,
-) -> Result<(DataVersion, Vec<Port>, Vec<RegionRow>), sqlx::Error> {
+/// Reads all places, from one snapshot. Places are few: every port of UN/LOCODE would be some 20,000.
+pub(crate) async fn read_all(connection: &mut PgConnection) -> Result<Catalogue, sqlx::Error> {
     let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
     let version = sql::current_version(&mut *transaction).await?;
     let ports =
@@ -30,8 +30,15 @@ pub(crate) async fn read_all(
     )
     .fetch_all(&mut *transaction)
     .await?;
+    let by_name = sqlx::query!("select id, name from places").fetch_all(&mut *transaction).await?;
+    let above = sqlx::query!("select port, place from port_places").fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok((version, ports, regions))
+    let mut ids = PlaceIds::default();
+    ids.by_name.extend(by_name.into_iter().map(|row| (row.name, PlaceId(row.id))));
+    for row in above {
+        ids.above.entry(PlaceId(row.port)).or_default().push(PlaceId(row.place));
+    }
+    Ok(Catalogue::new(version.places_version, ports, &regions, ids))
 }
 
 /// Adds regions, and updates name and parent of those that exist. It is one statement so that a region may come before

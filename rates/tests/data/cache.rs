@@ -47,7 +47,7 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
         for price in 2..150 {
             let version = set_price(&pool, price).await;
             // What a handler does before it acknowledges a write.
-            instance.app.lanes.freshness.observe(version);
+            instance.app.lanes.freshness.acknowledge(version).await;
             acknowledged.store(price, Ordering::SeqCst);
             tokio::task::yield_now().await;
         }
@@ -74,6 +74,107 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
     let newest = instance.app.lanes.freshness.current();
     other.until(|other| other.app.lanes.freshness.current() >= newest).await;
     assert_eq!(price(&other).await, 149);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn an_answer_of_several_months_is_of_one_state(pool: PgPool) {
+    pool.execute(
+        "insert into prices select 'CNGGZ', 'EETLL', day, 1 from generate_series(1, 3), unnest(array[date '2021-02-28', '2021-03-01']) day",
+    )
+    .await
+    .unwrap();
+    let instance = Instance::new(&pool).listening().await;
+    let done = AtomicBool::new(false);
+    let writer = async {
+        for price in 2..120 {
+            // Both months in one commit.
+            sqlx::query("update prices set price = $1 where day in ('2021-02-28', '2021-03-01')")
+                .bind(price)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    // Some ask for one month, so that the months in memory are of different states.
+    let reader = async |from: &str| {
+        let mut answers = std::collections::HashSet::new();
+        while !done.load(Ordering::SeqCst) {
+            let answer = instance.rates("asia", "europe", from, "2021-03-01").await.expect(200).json();
+            let prices: Vec<i64> = answer["rates"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|day| day["price"].as_i64().unwrap())
+                .collect();
+            assert!(prices.iter().all(|price| *price == prices[0]), "{prices:?}");
+            answers.insert(prices[0]);
+            tokio::task::yield_now().await;
+        }
+        answers.len()
+    };
+    let ((), single, both, also) =
+        tokio::join!(writer, reader("2021-03-01"), reader("2021-02-28"), reader("2021-02-28"));
+    assert!(single > 10 && both > 10 && also > 10, "{single} {both} {also} states were seen");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_commit_changes_the_tags_of_its_lane_and_of_every_region_above_it(pool: PgPool) {
+    three_prices(&pool).await;
+    let instance = Instance::new(&pool).listening().await;
+    let other = Instance::new(&pool).listening().await;
+    let tags = async || {
+        let mut tags = Vec::new();
+        for (origin, destination, from) in [
+            ("CNGGZ", "EETLL", DAY),
+            ("china_south", "EETLL", DAY),
+            ("asia", "europe", "2021-01-20"),
+            ("CNSZX", "EETLL", DAY),
+            ("china_east", "europe", DAY),
+            ("europe", "asia", DAY),
+            ("CNGGZ", "EETLL", "2021-02-01"),
+        ] {
+            let to = if from == DAY || destination == "europe" { DAY } else { "2021-02-28" };
+            let answer = instance.rates(origin, destination, from, to).await.expect(200);
+            let same = other.rates(origin, destination, from, to).await.expect(200);
+            assert_eq!(answer.header("etag"), same.header("etag"), "every instance has the same tag");
+            tags.push(answer.header("etag").to_owned());
+        }
+        tags
+    };
+    let before = tags().await;
+    let version = set_price(&pool, 9).await;
+    for instance in [&instance, &other] {
+        instance.app.lanes.freshness.acknowledge(version).await;
+    }
+    let hits = instance.app.lanes.store.hits();
+    let changed: Vec<bool> =
+        before.iter().zip(tags().await).map(|(before, after)| *before != after).collect();
+    assert_eq!(changed, [true, true, true, false, false, false, false]);
+    assert_eq!(instance.app.lanes.store.hits() - hits, 4, "what did not change is not read again");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn an_instance_that_missed_changes_forgets_what_it_must(pool: PgPool) {
+    three_prices(&pool).await;
+    for change in [
+        // More than is read one by one.
+        "insert into changed_months
+             select 1, n, '2021-01-01', (select version + 1 from data_version) from generate_series(1, 20001) n;
+         select move_data_version()",
+        "truncate prices",
+        "select move_data_version(); update data_version set log_since = version",
+        "update regions set parent_slug = null where slug = 'china'",
+    ] {
+        let instance = Instance::new(&pool).listening().await;
+        let ask = async || instance.rates("europe", "baltic", DAY, DAY).await.expect(200).header("cache-status").to_owned();
+        ask().await;
+        assert_eq!(ask().await, "rates; hit");
+        let version = instance.app.lanes.freshness.version();
+        pool.execute(sqlx::raw_sql(change)).await.unwrap();
+        instance.until(|instance| instance.app.lanes.freshness.version() > version).await;
+        assert_eq!(ask().await, "rates; fwd=miss", "{change}");
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -109,7 +210,7 @@ async fn equal_requests_in_flight_share_one_query(pool: PgPool) {
     let mut lock = pool.begin().await.unwrap();
     lock.execute("lock table daily_rates in access exclusive mode").await.unwrap();
     let release = async {
-        instance.until(|instance| instance.app.lanes.cache.misses() > 0).await;
+        instance.until(|instance| instance.app.lanes.store.misses() > 0).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",

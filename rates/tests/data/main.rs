@@ -9,6 +9,7 @@ mod differential;
 mod load;
 mod migrations;
 mod outage;
+mod percentiles;
 mod reader;
 mod replica;
 mod rollup;

@@ -139,7 +139,7 @@ async fn a_replica_answers_and_one_that_lags_never_with_older_data(pool: PgPool)
     replica.execute("select pg_wal_replay_pause()").await.unwrap();
     for price_set in 2..12 {
         let version = set_price(&pool, price_set).await;
-        instance.app.lanes.freshness.observe(version);
+        instance.app.lanes.freshness.acknowledge(version).await;
         for _cold_then_warm in 0..2 {
             assert_eq!(price(&instance).await, i64::from(price_set), "while the replica lags");
         }

@@ -12,8 +12,10 @@ async fn differing(pool: &PgPool) -> Vec<String> {
         with truth as (
             select o.place as origin, d.place as destination, day, sum(price) as price_sum, count(*) as price_count
             from prices
-            join current_port_places o on o.port = orig_code
-            join current_port_places d on d.port = dest_code
+            join places origin on origin.name = orig_code
+            join places destination on destination.name = dest_code
+            join current_port_places o on o.port = origin.id
+            join current_port_places d on d.port = destination.id
             group by 1, 2, 3
         )
         select format('%s %s %s: %s/%s kept, %s/%s true', origin, destination, day, k.price_sum, k.price_count, t.price_sum, t.price_count)

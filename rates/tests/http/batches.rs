@@ -44,8 +44,9 @@ async fn a_withdrawal_deletes_exactly_the_prices_of_the_batch(pool: PgPool) {
         );
         assert_eq!(count_prices(&pool).await, 4, "a second withdrawal changes nothing");
     }
-    let sql =
-        "select sum(price_count)::bigint from daily_rates where origin = 'asia' and destination = 'europe'";
+    let sql = "select sum(price_count)::bigint from daily_rates 
+         where origin = (select id from places where name = 'asia')
+           and destination = (select id from places where name = 'europe')";
     assert_eq!(count(&pool, sql).await, 4);
     let repeated = instance.post(CSV, ROWS).await.expect(200).json();
     assert_eq!(repeated["id"], second["id"], "it repeats the batch that is still stored");
@@ -134,7 +135,7 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
     instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
     // Whoever holds the version holds off the worker.
     let mut holder = pool.begin().await.unwrap();
-    sqlx::raw_sql("select move_data_version(false)").execute(&mut *holder).await.unwrap();
+    sqlx::raw_sql("select move_data_version()").execute(&mut *holder).await.unwrap();
     let stop = Stop::default();
     let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
     while count(&pool, "select count(*) from batches where state = 'processing'").await == 0 {

@@ -127,7 +127,7 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     assert_eq!(count_prices(&pool).await, 3);
     for refused in [
         "update prices set price = 1",
-        "insert into daily_rates values ('a', 'b', '2021-01-01', 1, 1)",
+        "insert into daily_rates values (1, 1, 1, '2021-01-01', 1)",
         "update api_keys set revoked_at = null",
         "insert into suppliers values ('me')",
         "delete from batches",

@@ -73,7 +73,7 @@ async fn it_starts_answers_and_ends_what_is_in_flight_when_it_is_told_to_stop(po
     let mut lock = pool.begin().await.unwrap();
     lock.execute("lock table daily_rates in access exclusive mode").await.unwrap();
     let idle = TcpStream::connect(&server.address).unwrap();
-    let in_flight = send(&server.address, &LANE.replace("2021-01-02", "2021-01-03"));
+    let in_flight = send(&server.address, &LANE.replace("date_from=2021-01-01", "date_from=2020-12-31"));
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -182,7 +182,7 @@ async fn it_refuses_a_database_with_pending_migrations_until_they_are_applied(po
     assert_eq!(run(&["load", sample]).status.code(), Some(65));
     assert_eq!(run(&["load", "--if-empty", sample]).status.code(), Some(0));
     assert_eq!(run(&["verify"]).status.code(), Some(0));
-    pool.execute("update daily_rates set price_sum = price_sum + 1 where origin = 'asia'; delete from daily_rates where origin = 'CNGGZ'").await.unwrap();
+    pool.execute("update daily_rates set price_sum = price_sum + 1 where origin = (select id from places where name = 'asia'); delete from daily_rates where origin = (select id from places where name = 'CNGGZ')").await.unwrap();
     let wrong = run(&["verify"]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
     assert_eq!(run(&["rebuild"]).status.code(), Some(0));

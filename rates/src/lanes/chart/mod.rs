@@ -22,8 +22,8 @@ pub(crate) use self::{
     text::thousands,
 };
 use super::{
+    lane::Lane,
     query::{Picture, RatesQuery, Theme},
-    sql::Lane,
 };
 use crate::places::Catalogue;
 

@@ -5,8 +5,9 @@ use chrono::{Days, NaiveDate};
 use super::text::thousands;
 use crate::{
     lanes::{
+        day::Day,
+        lane::Lane,
         query::{PlaceName, RatesQuery},
-        sql::{Day, Lane, Percentiles},
     },
     places::Catalogue,
 };
@@ -28,14 +29,19 @@ impl Series {
             // XML cannot represent control characters.
             .replace(char::is_control, " ");
         let days: Vec<Option<&Day>> = lane.each_day(query).map(|(_, priced)| priced).collect();
-        let band = |ends: fn(&Percentiles) -> (f64, f64)| {
-            days.iter().map(|priced| Some(ends(priced.as_ref()?.percentiles.as_deref()?))).collect()
+        // By the position of its ends among the percentiles.
+        let band = |low: usize, high: usize| {
+            let ends = |priced: Option<&Day>| {
+                let dollars = priced?.percentiles.as_deref()?.dollars();
+                Some((dollars[low], dollars[high]))
+            };
+            days.iter().copied().map(ends).collect()
         };
         Self {
             name,
             means: days.iter().map(|priced| priced.as_ref()?.mean()).collect(),
             counts: days.iter().map(|priced| priced.map_or(0, |day| day.count)).collect(),
-            bands: [band(|day| (day.low, day.high)), band(|day| (day.midlow, day.midhigh))],
+            bands: [band(0, 4), band(1, 3)],
         }
     }
 

@@ -1,19 +1,22 @@
 //! The query of a request for rates: one struct that is parsed from the query string, documented in the API
-//! description, and turned into the key of its answer.
+//! description, and turned into the fingerprint of its answer.
 //!
-//! A new parameter is a field of [`RatesQuery`], a line in its `parse` and a line in its `key`; without the latter two
+//! A new parameter is a field of [`RatesQuery`], a line in its `parse` and a line in its `fingerprint`; without the latter two
 //! it does not compile. A parameter for pictures only goes into [`Picture`] in the same way.
 
+mod fingerprint;
 mod picture;
 #[cfg(test)]
 mod tests;
 
 use chassis::problem::FieldError;
 use chrono::NaiveDate;
-use http::HeaderValue;
 use utoipa::{IntoParams, ToSchema};
 
-pub use self::picture::{Picture, Theme};
+pub use self::{
+    fingerprint::Fingerprint,
+    picture::{Picture, Theme},
+};
 pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{Parameter, Reading, pairs, parse_day, parse_place, quoted};
 
@@ -94,15 +97,6 @@ pub struct WrongQuery<'a> {
 const ORIGIN: &[&str] = &["orig_code", "origin"];
 const DESTINATION: &[&str] = &["dest_code", "destination"];
 
-impl RatesQuery<'_> {
-    /// A copy that lasts longer than the request.
-    pub(crate) fn to_static(&self) -> RatesQuery<'static> {
-        let Self { from, to, order, statistics, .. } = *self;
-        let (origin, destination) = (self.origin.to_static(), self.destination.to_static());
-        RatesQuery { from, to, origin, destination, order, statistics }
-    }
-}
-
 impl<'a> RatesQuery<'a> {
     /// Reads a query string; `max_days` is the longest range, both ends included.
     pub fn parse(query: &'a str, max_days: u32) -> Result<Self, WrongQuery<'a>> {
@@ -159,31 +153,34 @@ impl<'a> RatesQuery<'a> {
         written.unwrap_or(&names[0])
     }
 
-    /// The key of the answer in this form. Whatever the answer depends on must go in, or two queries share an answer:
-    /// so every field is named here, those of a picture too, and there is no `..`.
+    /// What the answer in this form is made from, apart from the content of its lanes. Whatever the answer depends on must
+    /// go in, or two answers share a tag: so every field is named here, those of a picture too, and there is no `..`.
     #[must_use]
-    pub fn key(&self, form: &Form<'_>) -> AnswerKey {
+    pub fn fingerprint(&self, form: &Form<'_>) -> Fingerprint {
         let Self { from, to, origin, destination, order, statistics } = self;
-        let mut key = AnswerKey::default();
-        key.push(&from.to_epoch_days().to_le_bytes());
-        key.push(&to.to_epoch_days().to_le_bytes());
-        key.push(&[u8::from(*order == Order::OldestFirst), u8::from(*statistics == Statistics::Full)]);
-        key.push_text(origin.as_ref());
-        key.push_text(destination.as_ref());
+        let mut print = Fingerprint::default();
+        for day in [from, to] {
+            print.add(u64::from(day.to_epoch_days().cast_unsigned()));
+        }
+        print.add(u64::from(*order == Order::OldestFirst));
+        print.add(u64::from(*statistics == Statistics::Full));
+        print.add_text(origin.as_ref());
+        print.add_text(destination.as_ref());
         match form {
-            Form::Json => key.push(&[0]),
-            Form::Csv => key.push(&[1]),
+            Form::Json => print.add(0),
+            Form::Csv => print.add(1),
             Form::Svg(Picture { width, height, theme, compare }) => {
-                key.push(&[2, u8::from(*theme == Theme::Dark)]);
-                key.push(&width.to_le_bytes());
-                key.push(&height.to_le_bytes());
+                print.add(2);
+                print.add(u64::from(*theme == Theme::Dark));
+                print.add(u64::from(*width));
+                print.add(u64::from(*height));
                 for (origin, destination) in compare {
-                    key.push_text(origin.as_ref());
-                    key.push_text(destination.as_ref());
+                    print.add_text(origin.as_ref());
+                    print.add_text(destination.as_ref());
                 }
             }
         }
-        key
+        print
     }
 
     /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
@@ -218,80 +215,4 @@ fn range_fault(from: NaiveDate, to: NaiveDate, max_days: u32) -> Option<FieldErr
     } else {
         None
     }
-}
-
-/// Everything that an answer depends on, as bytes: the version of the data and the query. On the stack, so that a
-/// lookup allocates nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct AnswerKey {
-    bytes: [u8; Self::CAPACITY],
-    length: usize,
-}
-
-impl Default for AnswerKey {
-    /// An empty key, at version 0.
-    fn default() -> Self {
-        Self { bytes: [0; Self::CAPACITY], length: Self::VERSION }
-    }
-}
-
-impl AnswerKey {
-    /// The bytes of the version, which come first.
-    const VERSION: usize = size_of::<i64>();
-    /// Enough for four lanes with the longest names, and the other parameters.
-    const CAPACITY: usize = 560;
-
-    /// The same key at this version of the data.
-    #[must_use]
-    #[inline]
-    pub fn at(mut self, version: i64) -> Self {
-        self.bytes[..Self::VERSION].copy_from_slice(&version.to_le_bytes());
-        self
-    }
-
-    /// Adds a part of a fixed length.
-    pub(crate) fn push(&mut self, part: &[u8]) {
-        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
-        self.length += part.len();
-    }
-
-    /// Adds a text of at most 255 bytes after its length, which keeps "AB" + "C" apart from "A" + "BC".
-    pub(crate) fn push_text(&mut self, text: &str) {
-        self.push(&[u8::try_from(text.len()).unwrap_or(u8::MAX)]);
-        self.push(text.as_bytes());
-    }
-
-    /// How many bytes can still be added.
-    pub(crate) fn room(&self) -> usize {
-        Self::CAPACITY - self.length
-    }
-
-    /// A hash of the query, whatever the version.
-    pub(super) fn hash(&self) -> u64 {
-        fnv1a(&self.bytes[Self::VERSION..self.length])
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// The strong tag of the answer with this key. It changes with the data and with the version of the program, which
-    /// may format the same data differently.
-    #[must_use]
-    pub fn etag(&self) -> HeaderValue {
-        etag_of(chassis::VERSION, self.as_slice())
-    }
-}
-
-fn etag_of(revision: &str, key: &[u8]) -> HeaderValue {
-    // FNV-1a is the same on every instance and in every build; the standard hasher does not guarantee this.
-    let hash = fnv1a(revision.as_bytes().iter().chain(key));
-    HeaderValue::from_str(&format!("\"{hash:016x}\"")).expect("hexadecimal digits are a header value")
-}
-
-/// The FNV-1a hash of these bytes.
-pub(crate) fn fnv1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
-    bytes
-        .into_iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

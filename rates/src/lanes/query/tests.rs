@@ -138,9 +138,21 @@ fn a_flood_of_unknown_names_is_read_to_a_bound() {
 }
 
 #[test]
-fn the_tag_changes_with_the_data_and_with_the_revision_of_the_program() {
-    let key = AnswerKey::default();
-    assert_ne!(key.at(1).etag(), key.at(2).etag());
-    assert_eq!(key.etag(), etag_of(chassis::VERSION, key.as_slice()));
-    assert_ne!(etag_of("0.1.0+a", key.as_slice()), etag_of("0.1.0+b", key.as_slice()));
+fn the_fingerprint_changes_with_every_part_of_the_query() {
+    let print = |query: &str| {
+        let query = RatesQuery::parse(query, 31).unwrap();
+        query.fingerprint(&Form::Json).hash()
+    };
+    let all = [
+        print(GOOD),
+        print(&format!("{GOOD}&order=asc")),
+        print(&format!("{GOOD}&statistics=full")),
+        print(&GOOD.replace("01-31", "01-30")),
+        print(&GOOD.replace("2021-01-01", "2021-01-02")),
+        print(&GOOD.replace("CNGGZ", "EETLL")),
+        print(&GOOD.replace("EETLL", "CNGGZ")),
+        RatesQuery::parse(GOOD, 31).unwrap().fingerprint(&Form::Csv).hash(),
+    ];
+    let distinct: std::collections::HashSet<u64> = all.into_iter().collect();
+    assert_eq!(distinct.len(), all.len());
 }

@@ -1,1 +1,0 @@
-drop index public.port_places_place;

@@ -1,0 +1,256 @@
+//! How new the data is that this instance knows of, and what of it has changed.
+
+use std::{
+    pin::pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use super::{month::Month, query::Fingerprint};
+use crate::places::Pair;
+
+/// A write is acknowledged after this time at the latest, even if the listener has not heard of it.
+const ACKNOWLEDGE: Duration = Duration::from_secs(1);
+
+/// Versions of changes that are kept; a power of two. Two months with one hash share one, so that a change of one makes
+/// both be read again. Half a mebibyte.
+const CHANGES: usize = 1 << 16;
+
+/// What this instance knows of the versions of the data.
+///
+/// PostgreSQL sends a notification for every commit that changes prices or places; the listener then reads which months
+/// of which lanes have changed. What was read before its last change is not used again. While the instance listens, its
+/// data is behind by at most the delay of a notification, and never behind a write that it acknowledged itself. When it
+/// loses the connection, answers come from the database until it listens again.
+#[derive(Debug)]
+pub struct Freshness {
+    /// Every change up to this version is taken into account; 0 if none was ever known.
+    version: AtomicI64,
+    /// Nothing from before this version is used.
+    oldest: AtomicI64,
+    /// By the hash of a month of a pair of places: the version of its last change.
+    changed: Box<[AtomicI64]>,
+    listening: AtomicU8,
+    listened_until: Mutex<Option<Instant>>,
+    ended: Notify,
+    moved: Notify,
+}
+
+/// Whether notifications of changes arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// Not connected yet, or the connection was lost.
+    Lost,
+    /// Notifications arrive.
+    Live,
+    /// The last attempt to connect failed.
+    Away,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            version: AtomicI64::new(0),
+            oldest: AtomicI64::new(0),
+            changed: (0..CHANGES).map(|_| AtomicI64::new(0)).collect(),
+            listening: AtomicU8::new(0),
+            listened_until: Mutex::default(),
+            ended: Notify::new(),
+            moved: Notify::new(),
+        }
+    }
+}
+
+impl Freshness {
+    /// The version up to which every change is taken into account, if it is kept up to date.
+    #[must_use]
+    pub fn current(&self) -> Option<i64> {
+        (self.listening() == Listening::Live).then(|| self.version())
+    }
+
+    /// Whether the version is kept up to date.
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        match self.listening.load(Ordering::Acquire) {
+            1 => Listening::Live,
+            2 => Listening::Away,
+            _ => Listening::Lost,
+        }
+    }
+
+    /// The version up to which every change is taken into account, kept up to date or not; 0 if none was ever known.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Data of an older version than this is not to be read.
+    pub(super) fn oldest_usable(&self) -> i64 {
+        self.version().max(self.oldest.load(Ordering::Acquire))
+    }
+
+    /// Whether data of this month that was read at this version has not changed up to [`Self::version`].
+    pub(super) fn is_unchanged(&self, pair: Pair, month: Month, version: i64) -> bool {
+        version >= self.oldest.load(Ordering::Acquire)
+            && version >= self.changed[index(pair, month)].load(Ordering::Acquire)
+    }
+
+    /// Since when data that was valid at [`Self::version`] may be outdated: since notifications ended. Zero while they
+    /// arrive.
+    pub(super) fn silent_for(&self) -> Duration {
+        let until = *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map_or(Duration::ZERO, |until| until.elapsed())
+    }
+
+    /// Takes the changes up to this version into account.
+    pub(super) fn apply(&self, version: i64, changes: impl IntoIterator<Item = (Pair, Month)>) {
+        for (pair, month) in changes {
+            self.changed[index(pair, month)].fetch_max(version, Ordering::AcqRel);
+        }
+        // After the changes: whoever sees this version must see them.
+        self.version.fetch_max(version, Ordering::AcqRel);
+        self.moved.notify_waiters();
+    }
+
+    /// Forgets everything that was read before this version.
+    pub(super) fn forget_before(&self, version: i64) {
+        self.oldest.fetch_max(version, Ordering::AcqRel);
+    }
+
+    /// The database was restored to an earlier state. Until its clock, which versions follow, has passed this moment and
+    /// something has changed, nothing is cached: what was read before could not be told from what is read now.
+    pub(super) fn restored(&self, version: i64, clock: i64) {
+        self.forget_before(clock.max(self.version() + 1));
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// Waits until this instance gives no answer older than this version, which a write has got: call it before the write
+    /// is acknowledged.
+    pub async fn acknowledge(&self, version: i64) {
+        let applied = async {
+            loop {
+                let mut moved = pin!(self.moved.notified());
+                moved.as_mut().enable();
+                if self.listening() != Listening::Live || self.version() >= version {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        let _ = timeout(ACKNOWLEDGE, applied).await;
+        if self.version() < version {
+            self.forget_before(version);
+        }
+    }
+
+    /// Records that notifications arrive.
+    pub(super) fn begin(&self) {
+        self.listening.store(1, Ordering::Release);
+        *self.listened_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Records that the connection was lost or, with `Away`, could not be restored. Returns the previous state.
+    pub(super) fn end(&self, now: Listening) -> Listening {
+        let before = self.listening();
+        self.listening.store(if now == Listening::Away { 2 } else { 0 }, Ordering::Release);
+        self.listened_until.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.ended.notify_waiters();
+        self.moved.notify_waiters();
+        before
+    }
+
+    /// Waits until notifications do not arrive.
+    pub(super) async fn ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if self.listening() != Listening::Live {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Treats the version as not up to date, as when the connection is lost.
+    pub fn forget(&self) {
+        self.end(Listening::Lost);
+    }
+}
+
+fn index((origin, destination): Pair, month: Month) -> usize {
+    let mut hash = Fingerprint::empty();
+    hash.add(u64::from(origin.0.cast_unsigned()) << 32 | u64::from(destination.0.cast_unsigned()));
+    hash.add(month.number());
+    usize::try_from(hash.hash() % CHANGES as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::*;
+    use crate::places::PlaceId;
+
+    const LANE: Pair = (PlaceId(1), PlaceId(2));
+    const OTHER: Pair = (PlaceId(3), PlaceId(4));
+
+    fn month() -> Month {
+        Month::of(NaiveDate::from_ymd_opt(2021, 1, 31).unwrap())
+    }
+
+    #[test]
+    fn a_change_outdates_what_it_touches() {
+        let freshness = Freshness::default();
+        freshness.begin();
+        freshness.apply(7, []);
+        assert!(freshness.is_unchanged(LANE, month(), 7));
+        freshness.apply(9, [(LANE, month())]);
+        assert_eq!(freshness.current(), Some(9));
+        assert!(!freshness.is_unchanged(LANE, month(), 7), "read before the change");
+        assert!(freshness.is_unchanged(LANE, month(), 9), "read with it");
+        assert!(freshness.is_unchanged(OTHER, month(), 7), "another lane");
+        freshness.forget_before(9);
+        assert!(!freshness.is_unchanged(OTHER, month(), 8));
+    }
+
+    #[test]
+    fn after_a_restore_nothing_from_before_is_used() {
+        let freshness = Freshness::default();
+        freshness.begin();
+        freshness.apply(9, []);
+        freshness.restored(5, 20);
+        assert_eq!(freshness.current(), Some(5));
+        for version in [5, 9, 19] {
+            assert!(!freshness.is_unchanged(LANE, month(), version), "{version}");
+        }
+        freshness.apply(21, []);
+        assert!(freshness.is_unchanged(LANE, month(), 21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_is_acknowledged_once_nothing_older_is_used() {
+        let freshness = Freshness::default();
+        freshness.begin();
+        freshness.apply(7, []);
+        let (begun, heard) = (tokio::time::Instant::now(), Duration::from_millis(3));
+        let listener = async {
+            tokio::time::sleep(heard).await;
+            freshness.apply(8, [(LANE, month())]);
+        };
+        tokio::join!(freshness.acknowledge(8), listener);
+        assert_eq!(begun.elapsed(), heard);
+        assert!(freshness.is_unchanged(OTHER, month(), 7));
+        freshness.acknowledge(9).await;
+        assert_eq!(begun.elapsed(), heard + ACKNOWLEDGE, "the listener heard nothing");
+        assert!(!freshness.is_unchanged(OTHER, month(), 8));
+        freshness.end(Listening::Away);
+        freshness.acknowledge(10).await;
+        assert_eq!(begun.elapsed(), heard + ACKNOWLEDGE, "no listener, no wait");
+        assert_eq!(freshness.oldest_usable(), 10);
+    }
+}

@@ -1,0 +1,94 @@
+//! Fills in the percentiles of days whose prices have changed, newest month first.
+//!
+//! Readers need no worker: what is not filled in they compute from the prices. The prices are read without a lock; only at
+//! the end do writers wait, while what has changed meanwhile is thrown away.
+
+mod sql;
+
+use std::time::{Duration, Instant};
+
+use chassis::Stop;
+use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
+
+use crate::app::App;
+
+/// How long a month of a lane must be left alone before it is filled in: prices often come in several batches.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// How often the worker looks for what is due.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The most pairs of ports in one transaction, which others of its kind wait for.
+const MOST_LANES: i64 = 500;
+
+/// How long a change stays in the log of changes. An instance that did not listen for longer forgets all lanes.
+const KEEP_CHANGES: Duration = Duration::from_hours(1);
+
+/// How often the log of changes is trimmed.
+const TRIM: Duration = Duration::from_mins(1);
+
+impl App {
+    /// Fills in percentiles until a stop begins.
+    pub(crate) async fn fill_in_percentiles(self, stop: Stop) {
+        let filling = async {
+            let mut trimmed = Instant::now();
+            loop {
+                let begun = Instant::now();
+                let pause = match self.fill_in_once(&mut trimmed).await {
+                    // As long as it has worked, so that it takes half a processor of the database at most.
+                    Ok(true) => begun.elapsed(),
+                    Ok(false) => POLL,
+                    Err(error) => {
+                        tracing::debug!(error = %error, "cannot fill in percentiles; trying again");
+                        POLL
+                    }
+                };
+                sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = filling => {}
+            () = stop.begun() => {}
+        }
+    }
+
+    async fn fill_in_once(&self, trimmed: &mut Instant) -> Result<bool, sqlx::Error> {
+        let mut connection = self.database.batches.acquire().await?;
+        if trimmed.elapsed() > TRIM {
+            connection.limited(async |connection| trim(connection, KEEP_CHANGES).await).await?;
+            *trimmed = Instant::now();
+        }
+        connection.limited(async |connection| fill_in(connection, SETTLED).await).await
+    }
+}
+
+/// Fills in the newest month that is due and settled; false if there is none.
+pub async fn fill_in(connection: &mut PgConnection, settled: Duration) -> Result<bool, sqlx::Error> {
+    let begin = "begin; set local max_parallel_workers_per_gather = 0";
+    let mut transaction = connection.begin_with(begin).await?;
+    if !sql::try_lock(&mut transaction).await? {
+        return Ok(false);
+    }
+    let Some(due) = sql::find_due(&mut transaction, settled.as_secs_f64(), MOST_LANES).await? else {
+        return Ok(false);
+    };
+    let pairs = sql::insert(&mut transaction, &due).await?;
+    if sql::lock_version(&mut transaction).await? > due.version {
+        // Other ports may be in these places now.
+        return Ok(true);
+    }
+    sql::delete_outdated(&mut transaction, &due).await?;
+    sql::mark_done(&mut transaction, &due).await?;
+    transaction.commit().await?;
+    tracing::debug!(month = %due.month, lanes = due.origins.len(), pairs, "filled in percentiles");
+    Ok(true)
+}
+
+async fn trim(connection: &mut PgConnection, age: Duration) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    // First, as writers do, so that neither waits for the other.
+    sql::lock_version(&mut transaction).await?;
+    sql::trim_changes(&mut transaction, age.as_secs_f64()).await?;
+    transaction.commit().await
+}
