@@ -78,13 +78,13 @@ class Server:
         self.process.wait()
 
 
-def rates(port, cpus="0,1", name="rates", log="warn", cache=True):
+def rates(port, cpus="0,1", name="rates", log="warn", cache=True, environment=None):
     return Server(
         [RATES, "serve"], port, cpus,
         {
             "DATABASE_URL": database(name), "PORT": str(port), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": log,
             "RATES__SERVER__LAME_DUCK_SECONDS": "0",
-            **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}),
+            **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}), **(environment or {}),
         },
     )
 

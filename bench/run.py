@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 
 import batches
+import mixed
 from harness import (
     BROWSER, CONNECTIONS, CONSTANT, PORTS, RATES, REGIONS, ROOT, ROUNDS, SECONDS, VENV, Server, Table, database,
     interleaved, path, pgbench, psql, rates, wrk,
@@ -28,14 +29,20 @@ from harness import (
 from query import RATES as RECURSIVE_SELECT
 
 DAYS = """select day, price_sum, price_count from daily_rates
-where origin = '{orig_code}' and destination = '{dest_code}' and day between '2021-01-01' and '2021-01-31' order by day desc"""
+where origin = {orig_code} and destination = {dest_code} and day between '2021-01-01' and '2021-01-31' order by day desc"""
+
+
+def ids(place):
+    """The same with the numbers that the database has for the places."""
+    return {end: psql(f"select id from places where name = '{name}'").strip() for end, name in place.items()}
 
 
 def service_select(place):
     """The statement of the service for one lane, with its parameters written out, from where the service has it."""
     source = (ROOT / "rates/src/lanes/sql.rs").read_text()
     statement = re.search(r'fn read_lanes\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
-    values = {"$1": place["orig_code"], "$2": place["dest_code"], "$3": "2021-01-01", "$4": "2021-01-31"}
+    place = ids(place)
+    values = {"$1": place["orig_code"], "$2": place["dest_code"], "$3": "2021-01-01", "$4": "2021-01-31", "$5": "false"}
     for parameter, value in values.items():
         statement = statement.replace(parameter, f"'{{{value}}}'")
     return statement
@@ -141,7 +148,7 @@ def main():
                 ours, same, days = interleaved(
                     lambda: wrk(cold, path(place), connections=connections),
                     lambda: pgbench(service_select(place), connections=connections),
-                    lambda: pgbench(DAYS.format(**place), connections=connections),
+                    lambda: pgbench(DAYS.format(**ids(place)), connections=connections),
                 )
                 table.speed(f"2. cold {name} ÷ pgbench of the same SELECT, {at}", ours, same, 0.6)
                 table.speed(f"2. cold {name} ÷ pgbench of a bare SELECT of its days, {at}", ours, days, 0.6)
@@ -170,6 +177,7 @@ def main():
         table.speed("5. for comparison: the bare axum server ÷ Flask with psycopg2, indexed", constant_result, flask_result)
         table.speed("5. cold port pair ÷ FastAPI with asyncpg", cold_result, fastapi_result, 4)
 
+    mixed.measure(table)
     loading(table)
     batches.measure(table)
 
