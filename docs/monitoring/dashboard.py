@@ -138,7 +138,7 @@ ROWS = [
     Panel("Cache hit ratio", "Share of lookups that found an answer. It falls when data changes, since every answer is "
           "then read anew.",
           "percentunit", 8, [(hit_ratio(), "hits")], maximum=1),
-    Panel("Cache size", "Bytes of cached answers by instance. The limit is `cache.size_bytes` (64 MiB by default).",
+    Panel("Cache size", "Bytes of lanes and answers in memory by instance. The limit is `cache.size_bytes` (64 MiB by default).",
           "bytes", 8, [(f"rates_cache_bytes{JOB}", "{{instance}}")]),
     Panel("Age of the data", "Time since prices or places last changed. The line is the limit of RatesDataOld, three "
           "days.",
