@@ -55,6 +55,7 @@ impl Queue {
     }
 
     /// Adds a job for each of these texts, and gives their numbers in the same order.
+    #[cfg(feature = "jobs")]
     pub(crate) async fn put_all(
         &self,
         executor: impl PgExecutor<'_>,
