@@ -106,7 +106,7 @@ impl Lanes {
     pub fn new(database: &Database, api: &ApiSettings, cache: &CacheSettings) -> Self {
         let freshness = Arc::new(Freshness::default());
         let places = Arc::new(Places::new(database, Arc::clone(&freshness)));
-        let reader = Arc::new(LaneReader::new(database, api));
+        let reader = Arc::new(LaneReader::new(database, api, Arc::clone(&freshness)));
         // Most requests need only the lanes.
         let for_answers = cache.size_bytes / 4;
         let for_lanes = cache.size_bytes - for_answers;

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     expensive::ExpensiveReads,
+    freshness::Freshness,
     lane::LaneRange,
     sql::{self, LaneDays},
 };
@@ -85,12 +86,13 @@ pub struct LaneReader {
     /// Counts reads, so that replicas take turns.
     turn: AtomicUsize,
     health: Arc<Health>,
+    freshness: Arc<Freshness>,
     /// Admits reads of prices.
     pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
-    pub(crate) fn new(database: &Database, api: &ApiSettings) -> Self {
+    pub(crate) fn new(database: &Database, api: &ApiSettings, freshness: Arc<Freshness>) -> Self {
         let reader = |pool| PoolReader::new(pool, api.expensive_reads);
         Self {
             expensive: ExpensiveReads::new(api),
@@ -98,6 +100,7 @@ impl LaneReader {
             replicas: database.replicas.iter().cloned().map(reader).collect(),
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
+            freshness,
         }
     }
 
@@ -130,8 +133,8 @@ impl LaneReader {
     }
 
     async fn read_anywhere(&self, read: Read<'_>, oldest: i64) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        // Without a known version, a replica could miss writes of this instance.
-        if oldest > 0
+        // Without notifications nobody knows how far a replica lags.
+        if self.freshness.current().is_some()
             && let Some(replica) = self.next_replica()
         {
             tokio::select! {
