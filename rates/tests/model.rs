@@ -174,8 +174,8 @@ impl Model for Instance {
             Step::TakeIntoAccount => {
                 let (_, content) = state.hearing?;
                 // What changed after the known version; the rest is unchanged anyway.
-                for month in 0..MONTHS {
-                    next.changed[month] = next.changed[month].max(content[month]);
+                for (changed, content) in next.changed.iter_mut().zip(content) {
+                    *changed = (*changed).max(content);
                 }
                 if next == *state {
                     return None;
