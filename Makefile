@@ -47,7 +47,12 @@ hooks-test: ## Test load_postgres_dump.sh, build_push_docker_image.sh and db/pri
 .PHONY: image-test
 image-test: ## Build and test the image and the compose stack (needs a Docker engine)
 	[[ -z "$${RATES_BASE_IMAGES:-}" ]] || "$$RATES_BASE_IMAGES"
-	bats tests/image
+	bats tests/image/image.bats tests/image/compose.bats
+
+.PHONY: service-image-test
+service-image-test: ## Build and test the images of transfer and multivac (needs a Docker engine)
+	[[ -z "$${RATES_BASE_IMAGES:-}" ]] || "$$RATES_BASE_IMAGES"
+	bats tests/image/services.bats
 
 .PHONY: sqlx-prepare
 sqlx-prepare: ## Regenerate .sqlx after a change of a query or a migration
