@@ -31,9 +31,9 @@ impl Asset {
     fn new(name: &str, extension: &str, media_type: &'static str, content: &'static [u8]) -> Self {
         let mut hash = Fingerprint::empty();
         hash.add_bytes(content);
-        let hash = hash.hash();
+        let hash = hex::encode(hash.hash());
         Self {
-            name: format!("{name}.{hash:016x}.{extension}"),
+            name: format!("{name}.{hash}.{extension}"),
             media_type,
             content: CompressibleBody::from(content),
         }

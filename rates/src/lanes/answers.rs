@@ -4,11 +4,11 @@ use chassis::compression::CompressibleBody;
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache as QuickCache};
 
-use super::query::Fingerprint;
+use super::query::{Fingerprint, Hash};
 
 /// Names the content of an answer: equal tags mean equal bytes. It is a hash of everything that the answer is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tag(u64);
+pub struct Tag(Hash);
 
 impl From<Fingerprint> for Tag {
     fn from(fingerprint: Fingerprint) -> Self {
@@ -20,9 +20,9 @@ impl Tag {
     /// As a strong `ETag`.
     #[must_use]
     pub fn etag(self) -> HeaderValue {
-        let mut text = *b"\"0000000000000000\"";
-        hex::encode_to_slice(self.0.to_be_bytes(), &mut text[1..17])
-            .expect("two digits for each of eight bytes");
+        let mut text = [b'"'; 2 + 2 * size_of::<Hash>()];
+        let digits = 1..text.len() - 1;
+        hex::encode_to_slice(self.0, &mut text[digits]).expect("two digits for each byte");
         HeaderValue::from_bytes(&text).expect("hexadecimal digits are a header value")
     }
 }

@@ -80,7 +80,7 @@ impl Lane {
     /// Adds its content.
     pub fn add_to(&self, fingerprint: &mut Fingerprint) {
         for month in &self.months {
-            fingerprint.add(month.hash);
+            fingerprint.add_hash(month.hash);
         }
     }
 

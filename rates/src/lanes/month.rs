@@ -10,7 +10,11 @@ use std::{
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 
-use super::{day::Day, json::DayTexts, query::Fingerprint};
+use super::{
+    day::Day,
+    json::DayTexts,
+    query::{Fingerprint, Hash},
+};
 use crate::places::Pair;
 
 /// A month of the calendar, as the number of months since the year 0.
@@ -35,7 +39,7 @@ pub struct LaneMonth {
     pub(super) days: Box<[Day]>,
     pub(super) texts: DayTexts,
     /// Of its content: different content has a different hash.
-    pub(super) hash: u64,
+    pub(super) hash: Hash,
     /// When it was last known to be what the database has, in seconds of [`uptime`].
     confirmed_at: AtomicU64,
 }

@@ -13,6 +13,7 @@ use chassis::problem::FieldError;
 use chrono::NaiveDate;
 use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use self::fingerprint::Hash;
 pub use self::{
     fingerprint::Fingerprint,
     picture::{Picture, Theme},

@@ -153,6 +153,6 @@ fn the_fingerprint_changes_with_every_part_of_the_query() {
         print(&GOOD.replace("EETLL", "CNGGZ")),
         RatesQuery::parse(GOOD, 31).unwrap().fingerprint(&Form::Csv).hash(),
     ];
-    let distinct: std::collections::HashSet<u64> = all.into_iter().collect();
+    let distinct: std::collections::HashSet<_> = all.into_iter().collect();
     assert_eq!(distinct.len(), all.len());
 }
