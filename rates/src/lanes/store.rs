@@ -305,3 +305,76 @@ impl Found {
         Self { lanes, source: Source::Miss, places_version: version.places_version }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+    use super::*;
+    use crate::{Rates, database::Database, lanes::month::Month, places::PlaceId};
+
+    /// A store without a database, which knows of every change up to version 5.
+    fn store() -> LaneStore {
+        let nowhere = PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new_without_pgpass());
+        let freshness = Arc::new(Freshness::default());
+        let api = chassis::testing::settings::<Rates>(&[]).service.api;
+        let reader = Arc::new(LaneReader::new(&Database::of(nowhere), &api, Arc::clone(&freshness)));
+        let store = LaneStore::new(1 << 20, 600.0, reader, freshness);
+        store.freshness.apply(5, []);
+        store.freshness.begin();
+        store
+    }
+
+    fn range(from: &str, to: &str) -> LaneRange {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let pair = (PlaceId(1), PlaceId(2));
+        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false }
+    }
+
+    /// Months of this range as they were read at this version.
+    fn keep(store: &LaneStore, range: LaneRange, version: i64) -> Lane {
+        let lane = Lane::of_days(range, version, &[]);
+        for month in lane.months() {
+            store.months.as_ref().unwrap().insert(month.key, Arc::clone(month));
+        }
+        lane
+    }
+
+    #[tokio::test]
+    async fn months_in_memory_are_put_together_only_if_they_are_of_one_state() {
+        let (january, february) = (range("2021-01-20", "2021-01-31"), range("2021-02-01", "2021-02-03"));
+        let both = range("2021-01-20", "2021-02-03");
+        let store = store();
+        keep(&store, january, 3);
+        assert!(store.find(&[both]).is_none(), "February is missing");
+        keep(&store, february, 5);
+        assert!(store.find(&[both]).is_some(), "nothing has changed from 3 to 5");
+        // Read before this instance has heard of 7, which may have changed January, too.
+        keep(&store, february, 7);
+        assert!(store.find(&[both]).is_none());
+        assert!(store.find(&[january, february]).is_none());
+        assert!(store.find(&[february]).is_some() && store.find(&[january]).is_some(), "each by itself");
+        store.freshness.apply(7, [(february.pair, Month::of(february.from))]);
+        assert!(store.find(&[both]).is_some(), "7 has not changed January");
+        store.freshness.apply(8, [(january.pair, Month::of(january.from))]);
+        assert!(store.find(&[both]).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_joined_only_with_what_has_not_changed() {
+        let (january, both) = (range("2021-01-20", "2021-01-31"), range("2021-01-20", "2021-02-03"));
+        let store = store();
+        keep(&store, january, 3);
+        let missing = store.missing(&[both], 5).unwrap();
+        assert_eq!(missing, [range("2021-02-01", "2021-02-28")]);
+        let read = [Lane::of_days(missing[0], 5, &[])];
+        assert!(store.join(&[both], 5, &read).is_some());
+        keep(&store, january, 7);
+        assert!(store.join(&[both], 5, &read).is_none(), "January is of a newer state");
+        keep(&store, january, 3);
+        store.freshness.apply(6, [(january.pair, Month::of(january.from))]);
+        assert!(store.join(&[both], 5, &read).is_none(), "January has changed meanwhile");
+        assert!(store.missing(&[both], 6).is_none(), "all is read again");
+    }
+}

@@ -77,48 +77,6 @@ async fn no_answer_is_older_than_a_write_that_this_instance_acknowledged(pool: P
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
-async fn an_answer_of_several_months_is_of_one_state(pool: PgPool) {
-    pool.execute(
-        "insert into prices select 'CNGGZ', 'EETLL', day, 1 from generate_series(1, 3), unnest(array[date '2021-02-28', '2021-03-01']) day",
-    )
-    .await
-    .unwrap();
-    let instance = Instance::new(&pool).listening().await;
-    let done = AtomicBool::new(false);
-    let writer = async {
-        for price in 2..120 {
-            // Both months in one commit.
-            sqlx::query("update prices set price = $1 where day in ('2021-02-28', '2021-03-01')")
-                .bind(price)
-                .execute(&pool)
-                .await
-                .unwrap();
-        }
-        done.store(true, Ordering::SeqCst);
-    };
-    // Some ask for one month, so that the months in memory are of different states.
-    let reader = async |from: &str| {
-        let mut answers = std::collections::HashSet::new();
-        while !done.load(Ordering::SeqCst) {
-            let answer = instance.rates("asia", "europe", from, "2021-03-01").await.expect(200).json();
-            let prices: Vec<i64> = answer["rates"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|day| day["price"].as_i64().unwrap())
-                .collect();
-            assert!(prices.iter().all(|price| *price == prices[0]), "{prices:?}");
-            answers.insert(prices[0]);
-            tokio::task::yield_now().await;
-        }
-        answers.len()
-    };
-    let ((), single, both, also) =
-        tokio::join!(writer, reader("2021-03-01"), reader("2021-02-28"), reader("2021-02-28"));
-    assert!(single > 10 && both > 10 && also > 10, "{single} {both} {also} states were seen");
-}
-
-#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn a_commit_changes_the_tags_of_its_lane_and_of_every_region_above_it(pool: PgPool) {
     three_prices(&pool).await;
     let instance = Instance::new(&pool).listening().await;
