@@ -17,7 +17,7 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// Limits of requests.
     pub api: ApiSettings,
-    /// The cache of answers.
+    /// What is kept in memory.
     pub cache: CacheSettings,
     /// The processing of batches.
     pub batches: BatchSettings,
@@ -37,17 +37,17 @@ pub struct ApiSettings {
     pub reads_need_key: bool,
     /// Wrong keys in a minute from one address.
     pub wrong_keys_per_minute: NonZeroU32,
-    /// How many expensive reads may run at a time.
+    /// How many reads may compute percentiles from prices at a time.
     pub expensive_reads: usize,
     /// How long another one waits before it is refused, in seconds.
     pub expensive_wait_seconds: f64,
 }
 
-/// The cache of answers.
+/// What is kept in memory.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Bytes of finished answers kept in memory.
+    /// Bytes of lanes and answers kept in memory.
     pub size_bytes: u64,
     /// `Cache-Control` of answers.
     pub control: String,

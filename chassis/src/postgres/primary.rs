@@ -112,7 +112,13 @@ async fn find<'s>(
 
 /// A connection for a command: without the time limits of requests.
 pub async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
-    let servers = settings.primaries().map_err(failure_of)?;
+    // A migration or a load takes as long as it takes; its whole text in the log would tell nobody anything.
+    let servers: Vec<_> = settings
+        .primaries()
+        .map_err(failure_of)?
+        .into_iter()
+        .map(|server| server.log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO))
+        .collect();
     let addresses: Vec<_> =
         servers.iter().map(|server| format!("{}:{}", server.get_host(), server.get_port())).collect();
     let database = servers[0].get_database().unwrap_or_default();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     http::parameters::parse_day,
     lanes::{
-        Lanes, NotFound, chart,
+        Lanes, NoLanes, chart,
         query::{Fingerprint, Picture},
         store::Source,
     },
@@ -109,9 +109,9 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
     (page.from, page.to) = (from.to_string(), to.to_string());
     let (queries, picture) = shown::queries(&lanes, from, to)?;
     let found = service.read(&queries).await.map_err(|error| match error {
-        NotFound::Failed(problem) => problem,
+        NoLanes::Failed(problem) => problem,
         // They existed when the query was resolved.
-        NotFound::UnknownPlaces(_) => {
+        NoLanes::UnknownPlaces(_) => {
             Problem::unavailable("The ports or regions have just changed; try again.", 1)
         }
     })?;
@@ -127,7 +127,7 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
         page.render().map(String::into_bytes)
     };
     let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
-    Ok((html, found.source()))
+    Ok((html, found.source))
 }
 
 impl Page<'_> {

@@ -61,12 +61,8 @@ pub(super) fn queries(
 }
 
 /// Describes these lanes.
-pub(super) fn show(
-    queries: &[RatesQuery<'_>],
-    picture: &Picture<'_>,
-    FoundLanes { found, catalogue }: &FoundLanes,
-) -> Shown {
-    let series = chart::describe(queries, &found.lanes, catalogue);
+pub(super) fn show(queries: &[RatesQuery<'_>], picture: &Picture<'_>, found: &FoundLanes) -> Shown {
+    let series = chart::describe(queries, &found.lanes, &found.catalogue);
     let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
     for (origin, destination) in &picture.compare {
         let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());

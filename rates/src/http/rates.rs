@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::lanes::{
-    FoundLanes, Lanes, NotFound,
+    FoundLanes, Lanes, NoLanes,
     answers::Tag,
     chart, csv,
     places::UnknownPlace,
@@ -180,9 +180,8 @@ fn respond(
     if matches!(form, Form::Svg(_)) {
         found.add_to(&mut fingerprint);
     } else {
-        found.found.lanes[0].add_to(&mut fingerprint);
+        found.lanes[0].add_to(&mut fingerprint);
     }
-    let FoundLanes { found, catalogue } = found;
     let tag = Tag::from(fingerprint);
     let etag = tag.etag();
     if headers.get(header::IF_NONE_MATCH).is_some_and(|tags| answer::names_tag(tags, &etag)) {
@@ -191,7 +190,7 @@ fn respond(
     let write = || match form {
         Form::Json => Ok(found.lanes[0].to_json(query)),
         Form::Csv => Ok(csv::write(query, &found.lanes[0])),
-        Form::Svg(picture) => chart::draw(picture, &query.lanes(picture), &found.lanes, catalogue),
+        Form::Svg(picture) => chart::draw(picture, &query.lanes(picture), &found.lanes, &found.catalogue),
     };
     // JSON is put together faster than it is kept, but compressing it costs more.
     let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {
@@ -235,10 +234,10 @@ async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
 }
 
 /// Unknown places as faults of the client's parameters in the query string `text`.
-fn read_problem(error: NotFound, text: &str) -> Problem {
+fn read_problem(error: NoLanes, text: &str) -> Problem {
     match error {
-        NotFound::Failed(problem) => problem,
-        NotFound::UnknownPlaces(places) => Problem::invalid_parameters(
+        NoLanes::Failed(problem) => problem,
+        NoLanes::UnknownPlaces(places) => Problem::invalid_parameters(
             places
                 .into_iter()
                 .map(|place| {

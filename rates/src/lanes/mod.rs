@@ -29,12 +29,12 @@ use quick_cache::sync::Cache as QuickCache;
 use self::{
     answers::AnswerCache,
     freshness::Freshness,
-    lane::LaneRange,
+    lane::{Lane, LaneRange},
     listener::Listener,
     places::{Places, UnknownPlace},
     query::{Fingerprint, RatesQuery, Role},
     reader::{LaneReader, ReadError},
-    store::{Found, LaneStore, Source},
+    store::{LaneStore, Source},
 };
 use crate::{
     database::Database,
@@ -73,20 +73,23 @@ pub struct LanesState {
 /// Lanes that were found, and the places that they were found by.
 #[derive(Debug)]
 pub struct FoundLanes {
-    pub(crate) found: Found,
+    /// In the order of the queries.
+    pub(crate) lanes: Vec<Lane>,
+    /// Where they came from.
+    pub(crate) source: Source,
     pub(crate) catalogue: Arc<Catalogue>,
 }
 
 /// Why lanes could not be read.
 #[derive(Debug)]
-pub enum NotFound {
+pub enum NoLanes {
     /// The database failed, or too much is asked of it.
     Failed(Problem),
     /// Places that do not exist.
     UnknownPlaces(Vec<UnknownPlace>),
 }
 
-impl From<Problem> for NotFound {
+impl From<Problem> for NoLanes {
     fn from(problem: Problem) -> Self {
         Self::Failed(problem)
     }
@@ -139,11 +142,11 @@ impl Lanes {
     pub fn find(&self, queries: &[RatesQuery<'_>]) -> Option<FoundLanes> {
         let catalogue = self.places.known()?;
         let found = self.store.find(&ranges(&catalogue, queries).ok()?)?;
-        Some(FoundLanes { found, catalogue })
+        Some(FoundLanes { lanes: found.lanes, source: found.source, catalogue })
     }
 
     /// The lanes of these queries, from memory or read now, all of one state of the data.
-    pub async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<FoundLanes, NotFound> {
+    pub async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<FoundLanes, NoLanes> {
         let mut catalogue = self.places.known_or_read().await?;
         loop {
             let ranges = match ranges(&catalogue, queries) {
@@ -151,7 +154,7 @@ impl Lanes {
                 Err(unknown) => {
                     let now = self.places.now().await?;
                     if now.places_version == catalogue.places_version {
-                        return Err(NotFound::UnknownPlaces(unknown));
+                        return Err(NoLanes::UnknownPlaces(unknown));
                     }
                     catalogue = now;
                     continue;
@@ -159,7 +162,7 @@ impl Lanes {
             };
             let found = self.store.read(&ranges).await.map_err(|error| self.problem(error))?;
             if found.places_version <= catalogue.places_version {
-                return Ok(FoundLanes { found, catalogue });
+                return Ok(FoundLanes { lanes: found.lanes, source: found.source, catalogue });
             }
             // A name may stand for another place now.
             catalogue = self.places.at(found.places_version).await?;
@@ -204,15 +207,10 @@ impl Lanes {
 }
 
 impl FoundLanes {
-    /// Where the lanes came from.
-    pub(crate) fn source(&self) -> Source {
-        self.found.source
-    }
-
     /// Adds what pictures and pages are made of: the names of places, and the content of the lanes.
     pub(crate) fn add_to(&self, fingerprint: &mut Fingerprint) {
         fingerprint.add(self.catalogue.places_version.cast_unsigned());
-        for lane in &self.found.lanes {
+        for lane in &self.lanes {
             lane.add_to(fingerprint);
         }
     }

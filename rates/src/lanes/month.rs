@@ -58,10 +58,7 @@ impl Month {
     }
 
     /// The months from that of the last day back to that of the first, newest first.
-    pub(crate) fn newest_first(
-        from: NaiveDate,
-        to: NaiveDate,
-    ) -> impl DoubleEndedIterator<Item = Self> + Clone {
+    pub(crate) fn newest_first(from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = Self> {
         (Self::of(from).0..=Self::of(to).0).rev().map(Self)
     }
 

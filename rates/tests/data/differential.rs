@@ -10,7 +10,7 @@ use proptest::{
 use rates::load::{Mode, load_file};
 use sqlx::PgPool;
 
-use crate::support::Instance;
+use crate::{support::Instance, with_lane_prices};
 
 /// What the answer must be, from the raw prices alone.
 async fn truth(
@@ -20,22 +20,12 @@ async fn truth(
     from: NaiveDate,
     to: NaiveDate,
 ) -> Vec<(NaiveDate, Option<f64>, Option<i64>)> {
-    let statement = "
-        with recursive below_origin as (
-            select slug from regions where slug = $1
-            union select r.slug from regions r join below_origin b on r.parent_slug = b.slug
-        ), below_destination as (
-            select slug from regions where slug = $2
-            union select r.slug from regions r join below_destination b on r.parent_slug = b.slug
-        ), found as (
-            select day, price from prices
-            where orig_code in (select code from ports where code = $1 or parent_slug in (table below_origin))
-              and dest_code in (select code from ports where code = $2 or parent_slug in (table below_destination))
-        )
-        select days.day::date, case when count(price) >= 3 then avg(price)::float8 end, nullif(count(price), 0)
-        from generate_series($3::date, $4::date, '1 day') days(day)
-        left join found on found.day = days.day
-        group by 1 order by 1 desc";
+    let statement = with_lane_prices!(
+        "select days.day::date, case when count(price) >= 3 then avg(price)::float8 end, nullif(count(price), 0)
+         from generate_series($3::date, $4::date, '1 day') days(day)
+         left join lane_prices on lane_prices.day = days.day
+         group by 1 order by 1 desc"
+    );
     sqlx::query_as(statement)
         .bind(origin)
         .bind(destination)

@@ -10,7 +10,7 @@ use rates::percentiles::fill_in;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
-use crate::support::Instance;
+use crate::{support::Instance, with_lane_prices};
 
 const LANES: [(&str, &str); 4] =
     [("CNGGZ", "EETLL"), ("china", "europe"), ("asia", "baltic"), ("CNSZX", "north_europe")];
@@ -18,19 +18,11 @@ const LANES: [(&str, &str); 4] =
 /// The days of a lane with three or more prices, as plain SQL has them. Rounded, because `percentile_cont` computes with
 /// doubles, and the answer is exact.
 async fn truth(pool: &PgPool, origin: &str, destination: &str) -> Vec<Value> {
-    let statement = "
-        with recursive below_origin as (
-            select slug from regions where slug = $1
-            union select r.slug from regions r join below_origin b on r.parent_slug = b.slug
-        ), below_destination as (
-            select slug from regions where slug = $2
-            union select r.slug from regions r join below_destination b on r.parent_slug = b.slug
-        )
-        select day::text, percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[]) within group (order by price)
-        from prices
-        where orig_code in (select code from ports where code = $1 or parent_slug in (table below_origin))
-          and dest_code in (select code from ports where code = $2 or parent_slug in (table below_destination))
-        group by day having count(*) >= 3 order by day";
+    let statement = with_lane_prices!(
+        "select day::text,
+                percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[]) within group (order by price)
+         from lane_prices group by day having count(*) >= 3 order by day"
+    );
     let days: Vec<(String, Vec<f64>)> =
         sqlx::query_as(statement).bind(origin).bind(destination).fetch_all(pool).await.unwrap();
     days.into_iter()

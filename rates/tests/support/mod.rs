@@ -11,6 +11,27 @@ use rates::{Rates, app::App, database::Database, settings::Settings};
 use sqlx::PgPool;
 use tokio::{task::JoinHandle, time::Duration};
 
+/// Begins a statement: `lane_prices` are the prices from the place $1 to the place $2, from the tables of a dump alone.
+#[macro_export]
+macro_rules! with_lane_prices {
+    ($rest:literal) => {
+        concat!(
+            "with recursive below_origin as (
+                 select slug from regions where slug = $1
+                 union select r.slug from regions r join below_origin b on r.parent_slug = b.slug
+             ), below_destination as (
+                 select slug from regions where slug = $2
+                 union select r.slug from regions r join below_destination b on r.parent_slug = b.slug
+             ), lane_prices as (
+                 select day, price from prices
+                 where orig_code in (select code from ports where code = $1 or parent_slug in (table below_origin))
+                   and dest_code in (select code from ports where code = $2 or parent_slug in (table below_destination))
+             ) ",
+            $rest
+        )
+    };
+}
+
 /// Settings as they are with these variables and no others.
 #[track_caller]
 pub fn settings(variables: &[(&str, &str)]) -> Settings {
