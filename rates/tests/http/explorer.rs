@@ -63,8 +63,8 @@ async fn a_file_of_the_page_is_kept_for_ever_under_its_hash_and_unknown_without(
         assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable", "{answer}");
         let (name, rest) = file.split_once('.').unwrap();
         let (hash, extension) = rest.split_once('.').unwrap();
-        assert_eq!(hash.len(), 16, "{file}");
-        let other = format!("{name}.0000000000000000.{extension}");
+        assert_eq!(hash.len(), 32, "{file}");
+        let other = format!("{name}.00000000000000000000000000000000.{extension}");
         assert_eq!(instance.get(&other).await.expect(404).header("cache-control"), "no-store");
     }
 }
