@@ -107,12 +107,16 @@ def wrk(server, uri, cpus="0,1", connections=CONNECTIONS, seconds=None, threads=
     return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), "p50": percentile("50"), "p99": percentile("99")}
 
 
-def pgbench(sql, name="rates", connections=CONNECTIONS):
-    script = ROOT / ".run/pgbench.sql"
-    script.write_text(sql.replace("\n", " ") + ";\n")
+def pgbench(statements, name="rates", connections=CONNECTIONS):
+    """Transactions per second, each one of these statements, which are at most 128."""
+    files = []
+    for at, sql in enumerate(statements):
+        file = ROOT / f".run/pgbench-{at}.sql"
+        file.write_text(sql.replace("\n", " ") + ";\n")
+        files += ["-f", file]
     out = subprocess.run(
         [shutil.which("pgbench") or f"{BIN}/pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T",
-         str(max(1, round(SECONDS))), "-f", script, database(name)],
+         str(max(1, round(SECONDS))), *files, database(name)],
         text=True, check=True, stdout=subprocess.PIPE,
     ).stdout
     return {"rate": float(re.search(r"tps = ([\d.]+) \(without", out)[1])}

@@ -29,29 +29,34 @@ from harness import (
 from query import RATES as RECURSIVE_SELECT, is_port
 
 DAYS = """select day, price_sum, price_count from daily_rates
-where origin = {orig_code} and destination = {dest_code} and day between '2021-01-01' and '2021-01-31' order by day desc"""
+where origin = $1 and destination = $2 and day between $3 and $4 order by day desc"""
 
 
-def ids(place):
-    """The same with the numbers that the database has for the places."""
-    return {end: psql(f"select id from places where name = '{name}'").strip() for end, name in place.items()}
-
-
-def service_select(place):
-    """The statement of the service for one lane, with its parameters written out, from where the service has it."""
-    source = (ROOT / "rates/src/lanes/sql.rs").read_text()
-    statement = re.search(r'fn read_lanes\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
-    place = ids(place)
-    values = {"$1": place["orig_code"], "$2": place["dest_code"], "$3": "2021-01-01", "$4": "2021-01-31", "$5": "false"}
-    for parameter, value in values.items():
-        statement = statement.replace(parameter, f"'{{{value}}}'")
-    return statement
+def lanes(name, ports):
+    """The pairs of ports, or of regions, that have prices."""
+    return [lane for lane in mixed.pairs(name) if all(is_port(place) == ports for place in lane.values())]
 
 
 def januaries(name, ports):
-    """A script of wrk that asks for January of each pair of ports, or of regions: equal requests would share a read."""
-    lanes = [lane for lane in mixed.pairs(name) if all(is_port(place) == ports for place in lane.values())]
-    return mixed.script([path(lane) for lane in lanes], f"januaries-{name}-{'ports' if ports else 'regions'}")
+    """A script of wrk that asks for January of each lane: equal requests would share a read."""
+    return mixed.script([path(lane) for lane in lanes(name, ports)], f"januaries-{name}-{'ports' if ports else 'regions'}")
+
+
+def service_select():
+    """The statement of the service, from where the service has it."""
+    source = (ROOT / "rates/src/lanes/sql.rs").read_text()
+    return re.search(r'fn read_days\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
+
+
+def selects(statement, ports):
+    """This statement for January of a hundred lanes, with its parameters written out, for pgbench."""
+    ids = dict(row.split("|") for row in psql("select name, id from places").split())
+    for lane in lanes("rates", ports)[:100]:
+        values = {"$1": ids[lane["orig_code"]], "$2": ids[lane["dest_code"]], "$3": "2021-01-01", "$4": "2021-01-31"}
+        written = statement
+        for parameter, value in values.items():
+            written = written.replace(parameter, f"'{{{value}}}'" if "unnest" in statement else f"'{value}'")
+        yield written
 
 
 def raw_select(place):
@@ -151,17 +156,19 @@ def main():
         for connections in (CONNECTIONS, 4 * CONNECTIONS):
             at = f"{connections} connections"
             for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
-                questions = januaries("rates", ports=place == PORTS)
+                ports = place == PORTS
+                questions = januaries("rates", ports)
+                same_selects, bare_selects = list(selects(service_select(), ports)), list(selects(DAYS, ports))
                 ours, same, days = interleaved(
                     lambda: wrk(cold, path(place), connections=connections, script=questions),
-                    lambda: pgbench(service_select(place), connections=connections),
-                    lambda: pgbench(DAYS.format(**ids(place)), connections=connections),
+                    lambda: pgbench(same_selects, connections=connections),
+                    lambda: pgbench(bare_selects, connections=connections),
                 )
                 table.speed(f"2. cold {name} ÷ pgbench of the same SELECT, {at}", ours, same, 0.6)
                 table.speed(f"2. cold {name} ÷ pgbench of a bare SELECT of its days, {at}", ours, days, 0.6)
         for server, name, prices in ((month, "month", "59 thousand prices, all in the month"), (cold, "rates", "73 thousand prices, 7 thousand in the month"), (scaled, "scaled", "10 million prices")):
             questions = januaries(name, ports=False)
-            ours, direct = interleaved(lambda: wrk(server, path(REGIONS), script=questions), lambda: pgbench(raw_select(REGIONS), name))
+            ours, direct = interleaved(lambda: wrk(server, path(REGIONS), script=questions), lambda: pgbench([raw_select(REGIONS)], name))
             table.speed(f"3. cold region pair ÷ recursive SELECT over raw prices, {prices}", ours, direct, 100)
         for place, name in ((PORTS, "port pair"), (REGIONS, "region pair")):
             large, small = interleaved(lambda: wrk(scaled, path(place), connections=1), lambda: wrk(cold, path(place), connections=1))

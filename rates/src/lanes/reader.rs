@@ -113,7 +113,9 @@ impl LaneReader {
     ) -> Result<Vec<LaneDays>, ReadError> {
         let lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
         match ranges {
-            [range] if lanes[0].lacks_percentiles => Ok(vec![self.read_prices(*range, oldest).await?]),
+            [range] if range.with_percentiles && !lanes[0].is_full() => {
+                Ok(vec![self.read_prices(*range, oldest).await?])
+            }
             _ => Ok(lanes),
         }
     }
@@ -341,7 +343,7 @@ impl TurnConnection {
             Some(free) => free,
             None => (pool.acquire().await?, Instant::now()),
         };
-        let lanes = sql::read_lanes(&mut connection, ranges).await?;
+        let lanes = connection.limited(async |connection| sql::read_lanes(connection, ranges).await).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }

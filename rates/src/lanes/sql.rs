@@ -25,8 +25,18 @@ pub(crate) struct LaneDays {
     pub(crate) version: DataVersion,
     /// Newest first.
     pub(crate) days: Vec<Day>,
-    /// Whether percentiles were wanted, and some are not stored.
-    pub(crate) lacks_percentiles: bool,
+}
+
+impl LaneDays {
+    /// The days with a mean but without percentiles.
+    fn without_percentiles(&self) -> impl Iterator<Item = &Day> {
+        self.days.iter().filter(|day| day.has_enough_prices() && day.percentiles.is_none())
+    }
+
+    /// Whether each day with a mean has percentiles.
+    pub(crate) fn is_full(&self) -> bool {
+        self.without_percentiles().next().is_none()
+    }
 }
 
 /// What has changed since a version.
@@ -92,24 +102,42 @@ fn day_of_bytes(bytes: &[u8; DAY_BYTES]) -> Day {
     }
 }
 
-/// Reads the days of these ranges, in their order. Each is one scan of the primary key of `daily_rates`: at most one
-/// row per day, whatever the places are. It is one statement, so that the version is of the same snapshot. All days of
-/// a lane are one value, because a row or an array element per day costs both sides more.
+/// Reads the days of these ranges, in their order, and the percentiles that are stored where they are wanted.
 pub(crate) async fn read_lanes(
+    connection: &mut PgConnection,
+    ranges: &[LaneRange],
+) -> Result<Vec<LaneDays>, sqlx::Error> {
+    let mut lanes = read_days(&mut *connection, ranges).await?;
+    let in_full = ranges.iter().zip(&mut lanes).filter(|(range, _)| range.with_percentiles);
+    let (in_full, their_lanes): (Vec<LaneRange>, Vec<&mut LaneDays>) = in_full.unzip();
+    // A statement of its own: most reads have no use for it, and as a part of the other it would cost them a fifth more.
+    if !in_full.is_empty() {
+        let (version, months) = stored_percentiles(connection, &in_full).await?;
+        for (lane, months) in their_lanes.into_iter().zip(months) {
+            // If the data has changed meanwhile, the percentiles may be those of other prices.
+            if lane.version.version == version {
+                add_percentiles(&mut lane.days, &months);
+            }
+        }
+    }
+    Ok(lanes)
+}
+
+/// Each range is one scan of the primary key of `daily_rates`: at most one row per day, whatever the places are. It is one
+/// statement, so that the version is of the same snapshot. All days of a lane are one value, because a row or an array
+/// element per day costs both sides more.
+async fn read_days(
     executor: impl PgExecutor<'_>,
     ranges: &[LaneRange],
 ) -> Result<Vec<LaneDays>, sqlx::Error> {
-    let origins: Vec<i32> = ranges.iter().map(|range| range.pair.0.0).collect();
-    let destinations: Vec<i32> = ranges.iter().map(|range| range.pair.1.0).collect();
-    let first_days: Vec<NaiveDate> = ranges.iter().map(|range| range.from).collect();
-    let last_days: Vec<NaiveDate> = ranges.iter().map(|range| range.to).collect();
-    let with_percentiles: Vec<bool> = ranges.iter().map(|range| range.with_percentiles).collect();
+    let (origins, destinations) = ends(ranges);
+    let (first_days, last_days) = first_and_last_days(ranges);
     let rows = sqlx::query!(
         r#"
-        select v.version, v.places_version, lane.days as "days!", stored.months, stored.percentiles
+        select v.version, v.places_version, lane.days as "days!"
         from data_version v
-        cross join unnest($1::integer[], $2::integer[], $3::date[], $4::date[], $5::boolean[])
-            with ordinality ranges (origin, destination, first_day, last_day, with_percentiles, position)
+        cross join unnest($1::integer[], $2::integer[], $3::date[], $4::date[])
+            with ordinality ranges (origin, destination, first_day, last_day, position)
         cross join lateral (
             select coalesce(
                 string_agg(
@@ -124,41 +152,74 @@ pub(crate) async fn read_lanes(
                 order by day desc
             ) newest_first
         ) lane
-        left join lateral (
-            select array_agg(month) as months, array_agg(coalesce(percentiles, '')) as percentiles
-            from monthly_percentiles
-            where ranges.with_percentiles
-              and origin = ranges.origin and destination = ranges.destination
-              and month between ranges.first_day and ranges.last_day
-        ) stored on ranges.with_percentiles
         order by ranges.position
         "#,
         &origins,
         &destinations,
         &first_days,
         &last_days,
-        &with_percentiles,
     )
     .fetch_all(executor)
     .await?;
-    let lanes = rows.into_iter().zip(ranges).map(|(row, range)| {
-        let mut days: Vec<Day> = row.days.as_chunks().0.iter().map(day_of_bytes).collect();
-        let stored = row.months.unwrap_or_default().into_iter().zip(row.percentiles.unwrap_or_default());
-        add_stored_percentiles(&mut days, stored);
-        let lacks_percentiles = range.with_percentiles
-            && days.iter().any(|day| day.has_enough_prices() && day.percentiles.is_none());
-        let version = DataVersion { version: row.version, places_version: row.places_version };
-        LaneDays { version, days, lacks_percentiles }
+    let lanes = rows.into_iter().map(|row| LaneDays {
+        version: DataVersion { version: row.version, places_version: row.places_version },
+        days: row.days.as_chunks().0.iter().map(day_of_bytes).collect(),
     });
     Ok(lanes.collect())
 }
 
-/// Adds the percentiles of months of `monthly_percentiles` to their days, which are newest first.
-fn add_stored_percentiles(days: &mut [Day], months: impl Iterator<Item = (NaiveDate, Vec<u8>)>) {
+/// A month of a lane, and its percentiles as `monthly_percentiles` has them.
+type MonthlyPercentiles = (Month, Vec<u8>);
+
+/// Reads what `monthly_percentiles` has of each of these ranges, and the version of the data at which it is so.
+async fn stored_percentiles(
+    executor: impl PgExecutor<'_>,
+    ranges: &[LaneRange],
+) -> Result<(i64, Vec<Vec<MonthlyPercentiles>>), sqlx::Error> {
+    let (origins, destinations) = ends(ranges);
+    let (first_days, last_days) = first_and_last_days(ranges);
+    let rows = sqlx::query!(
+        r#"
+        select v.version, stored.months, stored.percentiles
+        from data_version v
+        cross join unnest($1::integer[], $2::integer[], $3::date[], $4::date[])
+            with ordinality ranges (origin, destination, first_day, last_day, position)
+        cross join lateral (
+            select array_agg(month) as months, array_agg(coalesce(percentiles, '')) as percentiles
+            from monthly_percentiles
+            where origin = ranges.origin and destination = ranges.destination
+              and month between ranges.first_day and ranges.last_day
+        ) stored
+        order by ranges.position
+        "#,
+        &origins,
+        &destinations,
+        &first_days,
+        &last_days,
+    )
+    .fetch_all(executor)
+    .await?;
+    let version = rows.first().ok_or(sqlx::Error::RowNotFound)?.version;
+    let months = rows.into_iter().map(|row| {
+        let months = row.months.unwrap_or_default().into_iter().map(Month::of);
+        months.zip(row.percentiles.unwrap_or_default()).collect()
+    });
+    Ok((version, months.collect()))
+}
+
+fn ends(ranges: &[LaneRange]) -> (Vec<i32>, Vec<i32>) {
+    ranges.iter().map(|LaneRange { pair: (origin, destination), .. }| (origin.0, destination.0)).unzip()
+}
+
+fn first_and_last_days(ranges: &[LaneRange]) -> (Vec<NaiveDate>, Vec<NaiveDate>) {
+    ranges.iter().map(|range| (range.from, range.to)).unzip()
+}
+
+/// Adds the percentiles of these months to their days, which are newest first.
+fn add_percentiles(days: &mut [Day], months: &[MonthlyPercentiles]) {
     for (month, bytes) in months {
-        let month = Month::of(month);
-        let begin = days.partition_point(|day| Month::of(day.day) > month);
-        let of_month = days[begin..].iter_mut().take_while(|day| Month::of(day.day) == month);
+        let begin = days.partition_point(|day| Month::of(day.day) > *month);
+        let of_month = days[begin..].iter_mut().take_while(|day| Month::of(day.day) == *month);
         let priced = of_month.filter(|day| day.has_enough_prices());
         for (day, bytes) in priced.zip(bytes.as_chunks().0) {
             day.percentiles = Some(Box::new(percentiles_of_bytes(bytes)));
@@ -186,12 +247,8 @@ pub(crate) async fn read_prices(
     let mut transaction = connection.begin_with(begin).await?;
     let mut lanes = read_lanes(&mut *transaction, &[range]).await?;
     let mut lane = lanes.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let mut months: Vec<NaiveDate> = lane
-        .days
-        .iter()
-        .filter(|day| day.has_enough_prices() && day.percentiles.is_none())
-        .map(|day| Month::of(day.day).first_day())
-        .collect();
+    let mut months: Vec<NaiveDate> =
+        lane.without_percentiles().map(|day| Month::of(day.day).first_day()).collect();
     months.dedup();
     let rows = sqlx::query!(
         r#"
@@ -222,7 +279,7 @@ pub(crate) async fn read_prices(
             day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
         }
     }
-    Ok(LaneDays { lacks_percentiles: false, ..lane })
+    Ok(lane)
 }
 
 /// Finds the newest day with prices of each of these pairs of places, in their order. Each takes one step in a backward
