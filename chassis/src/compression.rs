@@ -4,6 +4,7 @@
 //! at a time, and a body that is kept is compressed once for each coding.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     io::Write,
     sync::{
@@ -31,20 +32,32 @@ use crate::{Problem, body::is_whole};
 /// In bytes. A smaller body fits into one packet with its head, so compression gains nothing.
 pub(crate) const SMALL: usize = 1024;
 
-/// In bytes. Up to here a body that is not kept is compressed in place, in less time than another thread needs to wake.
-const IN_PLACE: usize = 8 * 1024;
-
-/// A way to compress, in our order of preference, which decides where the client has none: brotli makes the fewest bytes,
-/// and every client knows gzip.
+/// A way to compress, in our order of preference, which decides where the client has none: zstd takes a fifth of the time
+/// of the others, brotli makes fewer bytes than gzip, and every client knows gzip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
-    Brotli,
     Zstd,
+    Brotli,
     Gzip,
 }
 
+thread_local! {
+    /// For bodies that are compressed in place: making a context costs more than compressing a usual answer.
+    static ZSTD: RefCell<zstd::bulk::Compressor<'static>> =
+        RefCell::new(zstd::bulk::Compressor::new(1).expect("a level of zstd"));
+}
+
 impl Coding {
-    const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+    const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// In bytes. Up to here a body that is not kept is compressed in place, in about the time that another thread needs to
+    /// wake. It also limits the memory of the contexts that threads keep.
+    fn in_place(self) -> usize {
+        match self {
+            Self::Zstd => 32 * 1024,
+            Self::Brotli | Self::Gzip => 8 * 1024,
+        }
+    }
 
     /// The name in `Accept-Encoding` and `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {
@@ -96,6 +109,9 @@ impl Coding {
                 encoder.write_all(plain)?;
                 Ok(encoder.into_inner())
             }
+            Self::Zstd if plain.len() <= self.in_place() && !is_kept => {
+                ZSTD.with_borrow_mut(|zstd| zstd.compress(plain))
+            }
             Self::Zstd => zstd::bulk::compress(plain, if is_kept { 6 } else { 1 }),
             Self::Gzip => {
                 let level = flate2::Compression::new(if is_kept { 6 } else { 1 });
@@ -125,7 +141,7 @@ impl Coding {
 
     /// Compresses a body that is not kept; none if that would not make it smaller.
     pub(crate) async fn compress(self, plain: Bytes) -> Option<Bytes> {
-        if plain.len() > IN_PLACE {
+        if plain.len() > self.in_place() {
             return self.encode_elsewhere(plain, false).await;
         }
         self.encode(&plain, false).ok().filter(|form| form.len() < plain.len()).map(Bytes::from)
@@ -253,14 +269,14 @@ mod tests {
         const ZSTD: Option<Coding> = Some(Coding::Zstd);
         const GZIP: Option<Coding> = Some(Coding::Gzip);
         for (header, expected) in [
-            ("gzip, deflate, br, zstd", BROTLI),
-            ("gzip, deflate, zstd", ZSTD),
+            ("gzip, deflate, br, zstd", ZSTD),
+            ("gzip, deflate, br", BROTLI),
             ("gzip, deflate", GZIP),
             ("GZip;Q=0.5", GZIP),
             ("x-gzip", GZIP),
             ("br;q=0.5, gzip;q=0.8, zstd;q=0.1", GZIP),
-            ("br;q=0, *", ZSTD),
-            ("*;q=0.1, gzip;q=0", BROTLI),
+            ("zstd;q=0, *", BROTLI),
+            ("*;q=0.1, gzip;q=0", ZSTD),
             ("gzip;q=0.5, identity", None),
             ("gzip;q=0.5, identity;q=0.5", GZIP),
             ("gzip;q=0", None),
@@ -271,7 +287,7 @@ mod tests {
         ] {
             assert_eq!(Coding::preferred([header]), expected, "{header:?}");
         }
-        assert_eq!(Coding::preferred(["br;q=0.1", "zstd"]), ZSTD, "of two headers");
+        assert_eq!(Coding::preferred(["zstd;q=0.1", "br"]), BROTLI, "of two headers");
     }
 
     #[tokio::test]
