@@ -3,10 +3,11 @@
 import datetime
 import random
 import statistics
+import subprocess
 import threading
 import time
 
-from harness import BROWSER, CONSTANT, ROOT, Server, interleaved, path, psql, rates, wrk
+from harness import BROWSER, CONSTANT, ROOT, Server, database, interleaved, path, psql, rates, wrk
 
 QUESTIONS = 100_000
 LARGE_CACHE = {"RATES__CACHE__SIZE_BYTES": str(256 * 1024 * 1024)}
@@ -50,22 +51,26 @@ class Writer:
     """Small commits on one lane, so many a second, and a batch of 10,000 prices every five seconds, until it ends."""
 
     def __init__(self, name, commits=10):
-        self.name, self.pause, self.done = name, 1 / commits, threading.Event()
+        self.pause, self.done = 1 / commits, threading.Event()
+        # One session, because a process for each commit would cost more than the commit.
+        command = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", database(name)]
+        self.session = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
-        small = "insert into prices select 'CNGGZ', 'EETLL', '2021-12-01', 1000"
+        small = "insert into prices select 'CNGGZ', 'EETLL', '2021-12-01', 1000;\n"
         batch = (
             "insert into prices select o.code, 'EETLL', date '2021-01-01' + n % 360, 1000 + n "
             "from generate_series(1, 10000) n join (select code, row_number() over (order by code) - 1 as number from ports) o "
-            "on o.number = n % 20"
+            "on o.number = n % 20;\n"
         )
         next_batch = time.monotonic() + 2
         while not self.done.wait(self.pause):
-            psql(small, self.name)
+            self.session.stdin.write(small)
             if time.monotonic() > next_batch:
-                psql(batch, self.name)
+                self.session.stdin.write(batch)
                 next_batch += 5
+            self.session.stdin.flush()
 
     def __enter__(self):
         self.thread.start()
@@ -74,6 +79,9 @@ class Writer:
     def __exit__(self, *_):
         self.done.set()
         self.thread.join()
+        self.session.stdin.close()
+        if self.session.wait() != 0:
+            raise SystemExit("the writer failed")
 
 
 def measure(table, name="scaled"):
