@@ -73,6 +73,10 @@ pub struct BatchSettings {
     pub statement_timeout_seconds: f64,
     /// The largest content, unzipped.
     pub body_limit_bytes: usize,
+    /// How many days in the future a day may be.
+    pub max_days_ahead: u32,
+    /// The highest price in US dollars.
+    pub max_price: i32,
     /// How long a batch may take, upload included, in seconds.
     pub timeout_seconds: f64,
     /// Within this time the same content is the same batch, in seconds.
@@ -135,6 +139,9 @@ impl ServiceSettings for Settings {
         check(period_is_right, "batches.upload_period_seconds", "must be from 0.1 to 3600");
         let size_is_right = (1..=1 << 34).contains(&batches.body_limit_bytes);
         check(size_is_right, "batches.body_limit_bytes", "must be from 1 to 16 GiB");
+        let days_are_right = batches.max_days_ahead <= 100_000;
+        check(days_are_right, "batches.max_days_ahead", "must be from 0 to 100000");
+        check(batches.max_price > 0, "batches.max_price", "must be above 0");
         // Each worker holds a connection while it works; one at least must be left for uploads.
         let leave_one = batches.workers == 0 || batches.workers < batches.pool_size as usize;
         let fault = format!("must be below batches.pool_size ({})", batches.pool_size);
@@ -207,6 +214,8 @@ mod tests {
             ("RATES__BATCHES__PER_MINUTE_BY_KEY", "0", "batches.per_minute_by_key"),
             ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),
             ("RATES__BATCHES__BODY_LIMIT_BYTES", "0", "batches.body_limit_bytes"),
+            ("RATES__BATCHES__MAX_DAYS_AHEAD", "100001", "batches.max_days_ahead"),
+            ("RATES__BATCHES__MAX_PRICE", "0", "batches.max_price"),
             ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);

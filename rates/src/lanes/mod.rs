@@ -22,7 +22,7 @@ use chassis::{
     Problem,
     postgres::{Health, Pool},
 };
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Utc};
 use http::HeaderValue;
 use quick_cache::sync::Cache as QuickCache;
 
@@ -64,8 +64,8 @@ pub struct LanesState {
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
     listener: Listener,
-    /// By pair of places: the newest day with prices, and the version at which it was read.
-    newest_days: QuickCache<Pair, (i64, Option<NaiveDate>)>,
+    /// By pair of places and today: its newest day, and the version at which it was read.
+    newest_days: QuickCache<(Pair, NaiveDate), (i64, Option<NaiveDate>)>,
     primary: Pool,
     health: Arc<Health>,
 }
@@ -179,9 +179,10 @@ impl Lanes {
         }
     }
 
-    /// The newest day with prices of each of these pairs; none if it has no prices.
+    /// The newest day of each of these pairs that is not in the future: with a mean, or with prices if none has a mean.
     pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
-        let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(pair)).collect();
+        let today = Utc::now().date_naive();
+        let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(&(*pair, today))).collect();
         let version = self.freshness.current();
         let day = |(_, day): &(i64, Option<NaiveDate>)| *day;
         if let Some(known) = &known
@@ -189,11 +190,11 @@ impl Lanes {
         {
             return Ok(known.iter().map(day).collect());
         }
-        let read = self.primary.retry(|| sql::newest_days(&self.primary, pairs)).await;
+        let read = self.primary.retry(|| sql::newest_days(&self.primary, pairs, today)).await;
         match (read, known) {
             (Ok(days), _) => {
                 for (pair, day) in pairs.iter().zip(&days) {
-                    self.newest_days.insert(*pair, (version.unwrap_or(0), *day));
+                    self.newest_days.insert((*pair, today), (version.unwrap_or(0), *day));
                 }
                 Ok(days)
             }

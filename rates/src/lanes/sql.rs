@@ -225,27 +225,37 @@ pub(crate) async fn read_prices(
     Ok(LaneDays { lacks_percentiles: false, ..lane })
 }
 
-/// Finds the newest day with prices of each of these pairs of places, in their order. Each takes one step in a backward
-/// scan of the primary key.
+/// Finds the newest day of each of these pairs of places up to `today`, in their order: with a mean, or with prices if none
+/// has a mean. Most take a few steps in a backward scan of the primary key.
 pub(crate) async fn newest_days(
     executor: impl PgExecutor<'_>,
     pairs: &[Pair],
+    today: NaiveDate,
 ) -> Result<Vec<Option<NaiveDate>>, sqlx::Error> {
     let (origins, destinations): (Vec<i32>, Vec<i32>) =
         pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
     sqlx::query_scalar!(
         r#"
-        select (
-            select r.day from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination
-            order by r.day desc
-            limit 1
+        select coalesce(
+            (
+                select r.day from daily_rates r
+                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3 and r.price_count >= 3
+                order by r.day desc
+                limit 1
+            ),
+            (
+                select r.day from daily_rates r
+                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3
+                order by r.day desc
+                limit 1
+            )
         )
         from unnest($1::integer[], $2::integer[]) with ordinality pair (origin, destination, position)
         order by pair.position
         "#,
         &origins,
         &destinations,
+        today,
     )
     .fetch_all(executor)
     .await
