@@ -33,6 +33,8 @@ pub struct ApiSettings {
     pub max_days: u32,
     /// The most items on a page.
     pub page_limit: usize,
+    /// The fewest prices for a mean.
+    pub min_count: i64,
     /// Whether reads need a key.
     pub reads_need_key: bool,
     /// Wrong keys in a minute from one address.
@@ -113,6 +115,7 @@ impl ServiceSettings for Settings {
         let Self { api, cache, batches, .. } = self;
         check((1..=100_000).contains(&api.max_days), "api.max_days", "must be from 1 to 100000");
         check((1..=10_000).contains(&api.page_limit), "api.page_limit", "must be from 1 to 10000");
+        check((3..=1_000_000).contains(&api.min_count), "api.min_count", "must be from 3 to 1000000");
         // Of one connection there is no share to give away.
         let most = (self.database.pool_size as usize / 2).max(1);
         let share_is_right = (1..=most).contains(&api.expensive_reads);
@@ -199,6 +202,7 @@ mod tests {
             ("RATES__TELEMETRY__LOG_FORMAT", "xml", "telemetry.log_format"),
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
+            ("RATES__API__MIN_COUNT", "2", "api.min_count"),
             ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
             ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),
             ("RATES__API__EXPENSIVE_READS", "6", "api.expensive_reads"),

@@ -171,23 +171,37 @@ fn percentiles_of_bytes(bytes: &[u8; 20]) -> Percentiles {
     Percentiles(std::array::from_fn(|_| numbers.next().unwrap_or_default()))
 }
 
-/// Reads one range, computing the percentiles that are not stored from the prices of their months: by an index-only scan
+/// Reads these ranges, computing the percentiles that are not stored from the prices of their months: by an index-only scan
 /// of `prices_lane_day` for each pair of ports.
 ///
 /// Planned for each request, because a generic plan is far slower between continents. Without parallel workers, which would
 /// take more processors from cheap reads than the limit of expensive reads allows.
 pub(crate) async fn read_prices(
     connection: &mut PgConnection,
-    range: LaneRange,
-) -> Result<LaneDays, sqlx::Error> {
+    ranges: &[LaneRange],
+) -> Result<Vec<LaneDays>, sqlx::Error> {
     let begin =
         "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
-    let mut lanes = read_lanes(&mut *transaction, &[range]).await?;
-    let mut lane = lanes.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let mut months: Vec<NaiveDate> = lane
-        .days
+    let mut lanes = read_lanes(&mut *transaction, ranges).await?;
+    for (lane, range) in lanes.iter_mut().zip(ranges) {
+        if lane.lacks_percentiles {
+            compute_percentiles(&mut transaction, range.pair, &mut lane.days).await?;
+            lane.lacks_percentiles = false;
+        }
+    }
+    transaction.commit().await?;
+    Ok(lanes)
+}
+
+/// Adds the percentiles that these days of a pair of places lack.
+async fn compute_percentiles(
+    connection: &mut PgConnection,
+    pair: Pair,
+    days: &mut [Day],
+) -> Result<(), sqlx::Error> {
+    let mut months: Vec<NaiveDate> = days
         .iter()
         .filter(|day| day.has_enough_prices() && day.percentiles.is_none())
         .map(|day| Month::of(day.day).first_day())
@@ -209,20 +223,19 @@ pub(crate) async fn read_prices(
         having count(*) >= 3
         order by p.day desc
         "#,
-        range.pair.0.0,
-        range.pair.1.0,
+        pair.0.0,
+        pair.1.0,
         &months,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(connection)
     .await?;
-    transaction.commit().await?;
     let mut computed = rows.into_iter().peekable();
-    for day in &mut lane.days {
+    for day in days {
         if let Some(row) = computed.next_if(|row| row.day == day.day) {
             day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
         }
     }
-    Ok(LaneDays { lacks_percentiles: false, ..lane })
+    Ok(())
 }
 
 /// Finds the newest day of each of these pairs of places up to `today`, in their order: with a mean, or with prices if none

@@ -10,7 +10,7 @@ use super::{
     meter::{BUFFER, Position, ReadError},
 };
 use crate::{
-    http::parameters::{Fault, PlaceName, parse_day, quoted},
+    http::parameters::{Fault, is_code, parse_day, quoted},
     settings::BatchSettings,
 };
 
@@ -212,7 +212,7 @@ fn write_value(
             text.extend_from_slice(day.as_bytes());
         }
         _ => match value {
-            RawValue::Text(code) if PlaceName::parse(Cow::Borrowed(code)).is_ok() => {
+            RawValue::Text(code) if is_code(code) => {
                 text.extend_from_slice(code.as_bytes());
             }
             _ => return Err(malformed(value, "a port code like CNGGZ")),
