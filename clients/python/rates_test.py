@@ -18,7 +18,7 @@ from rates_client.api.batches import get_batch, list_batches, post_prices, withd
 from rates_client.api.places import find_places, get_port, get_region, list_ports, list_regions
 from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg
 from rates_client.api.service import greet
-from rates_client.models import BatchState, Order, PlaceKind, Price, Prices, Problem, Statistics, Theme
+from rates_client.models import BatchState, Interval, Order, PlaceKind, Price, Prices, Problem, Statistics, Theme, Widen
 from rates_client.models import UnacceptablePrices, UnknownPlace
 from rates_client.types import File
 
@@ -83,6 +83,14 @@ class Reads(unittest.TestCase):
     def test_csv(self):
         lines = get_rates_csv.sync(client=anonymous, **LANE).splitlines()
         self.assertEqual((lines[0], len(lines)), ("orig_code,dest_code,day,price,count", 32))
+
+    def test_months_of_several_lanes(self):
+        lanes = ["CNGGZ:EETLL", "china_south:baltic_sea"]
+        days = {"date_from": datetime.date(2021, 1, 1), "date_to": datetime.date(2021, 2, 28)}
+        rates = get_rates.sync(client=anonymous, **days, lane=lanes, interval=Interval.MONTH, widen=Widen.TRUE).rates
+        self.assertEqual([rate.day.month for rate in rates], [2, 1, 2, 1])
+        self.assertEqual((rates[0].orig_code, rates[0].last_day), ("CNGGZ", datetime.date(2021, 2, 28)))
+        self.assertTrue(all(rate.used_orig_code for rate in rates))
 
     def test_svg(self):
         svg = get_rates_svg.sync(client=anonymous, **LANE, theme=Theme.DARK, compare=["CNGGZ:north_europe"])

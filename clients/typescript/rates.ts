@@ -17,10 +17,19 @@ export const query: Query = {
 export const wrongOrder: Query = { ...query, order: "sideways" };
 // @ts-expect-error no such statistics
 export const wrongStatistics: Query = { ...query, statistics: "some" };
-// @ts-expect-error orig_code is missing
-export const noOrigin: Query = { date_from: "2021-01-01", date_to: "2021-01-31", dest_code: "EETLL" };
-// @ts-expect-error dest_code is missing
-export const noDestination: Query = { date_from: "2021-01-01", date_to: "2021-01-31", orig_code: "CNGGZ" };
+// @ts-expect-error date_to is missing
+export const noEnd: Query = { date_from: "2021-01-01", orig_code: "CNGGZ", dest_code: "EETLL" };
+
+export const months: Query = {
+  date_from: "2021-01-01",
+  date_to: "2021-12-31",
+  lane: ["CNGGZ:EETLL", "china_south:baltic_sea"],
+  interval: "month",
+  widen: "each",
+  min_count: 10,
+};
+// @ts-expect-error no such interval
+export const wrongInterval: Query = { ...months, interval: "decade" };
 
 export const picture: operations["get_rates_svg"]["parameters"]["query"] = {
   ...query,

@@ -9,12 +9,12 @@ use rates::{
         answers::Tag,
         day::Day,
         lane::{Lane, LaneRange},
-        query::{Form, RatesQuery},
+        query::{Form, QueryLimits, RatesQuery},
     },
     places::Pair,
 };
 
-const MAX_DAYS: u32 = 3660;
+const LIMITS: QueryLimits = QueryLimits { max_days: 3660, min_count: 3 };
 
 /// A query string by what is special about it.
 struct Query {
@@ -46,7 +46,7 @@ fn main() {
 }
 
 fn parsed(query: &Query) -> RatesQuery<'static> {
-    RatesQuery::parse(query.text, MAX_DAYS).expect("a right query")
+    RatesQuery::parse(query.text, LIMITS).expect("a right query")
 }
 
 /// Every day has a mean that needs all its digits: the dearest body there is.
@@ -70,7 +70,7 @@ fn lane(query: &RatesQuery<'_>) -> Lane {
 
 #[divan::bench(args = [MONTH, ESCAPED])]
 fn parse_query(bencher: Bencher, query: &Query) {
-    bencher.bench(|| RatesQuery::parse(black_box(query.text), MAX_DAYS).is_ok());
+    bencher.bench(|| RatesQuery::parse(black_box(query.text), LIMITS).is_ok());
 }
 
 #[divan::bench(args = [MONTH, TEN_YEARS])]

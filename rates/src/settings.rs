@@ -33,6 +33,8 @@ pub struct ApiSettings {
     pub max_days: u32,
     /// The most items on a page.
     pub page_limit: usize,
+    /// The fewest prices for a mean.
+    pub min_count: i64,
     /// Whether reads need a key.
     pub reads_need_key: bool,
     /// Wrong keys in a minute from one address.
@@ -73,6 +75,10 @@ pub struct BatchSettings {
     pub statement_timeout_seconds: f64,
     /// The largest content, unzipped.
     pub body_limit_bytes: usize,
+    /// How many days in the future a day may be.
+    pub max_days_ahead: u32,
+    /// The highest price in US dollars.
+    pub max_price: i32,
     /// How long a batch may take, upload included, in seconds.
     pub timeout_seconds: f64,
     /// Within this time the same content is the same batch, in seconds.
@@ -109,6 +115,7 @@ impl ServiceSettings for Settings {
         let Self { api, cache, batches, .. } = self;
         check((1..=100_000).contains(&api.max_days), "api.max_days", "must be from 1 to 100000");
         check((1..=10_000).contains(&api.page_limit), "api.page_limit", "must be from 1 to 10000");
+        check((3..=1_000_000).contains(&api.min_count), "api.min_count", "must be from 3 to 1000000");
         // Of one connection there is no share to give away.
         let most = (self.database.pool_size as usize / 2).max(1);
         let share_is_right = (1..=most).contains(&api.expensive_reads);
@@ -135,6 +142,9 @@ impl ServiceSettings for Settings {
         check(period_is_right, "batches.upload_period_seconds", "must be from 0.1 to 3600");
         let size_is_right = (1..=1 << 34).contains(&batches.body_limit_bytes);
         check(size_is_right, "batches.body_limit_bytes", "must be from 1 to 16 GiB");
+        let days_are_right = batches.max_days_ahead <= 100_000;
+        check(days_are_right, "batches.max_days_ahead", "must be from 0 to 100000");
+        check(batches.max_price > 0, "batches.max_price", "must be above 0");
         // Each worker holds a connection while it works; one at least must be left for uploads.
         let leave_one = batches.workers == 0 || batches.workers < batches.pool_size as usize;
         let fault = format!("must be below batches.pool_size ({})", batches.pool_size);
@@ -192,6 +202,7 @@ mod tests {
             ("RATES__TELEMETRY__LOG_FORMAT", "xml", "telemetry.log_format"),
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
+            ("RATES__API__MIN_COUNT", "2", "api.min_count"),
             ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
             ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),
             ("RATES__API__EXPENSIVE_READS", "6", "api.expensive_reads"),
@@ -207,6 +218,8 @@ mod tests {
             ("RATES__BATCHES__PER_MINUTE_BY_KEY", "0", "batches.per_minute_by_key"),
             ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),
             ("RATES__BATCHES__BODY_LIMIT_BYTES", "0", "batches.body_limit_bytes"),
+            ("RATES__BATCHES__MAX_DAYS_AHEAD", "100001", "batches.max_days_ahead"),
+            ("RATES__BATCHES__MAX_PRICE", "0", "batches.max_price"),
             ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);

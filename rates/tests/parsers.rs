@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, io::Read, path::Path};
 use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
 use proptest::prelude::*;
-use rates::batches::parse::{Content, Digest, Format, LISTED_FAULTS, ReadError, decompress, read};
+use rates::batches::parse::{Bounds, Content, Digest, Format, LISTED_FAULTS, ReadError, decompress, read};
 
 const LIMIT: u64 = 1 << 24;
 
@@ -13,7 +13,7 @@ const LIMIT: u64 = 1 << 24;
 /// reads ahead before it stops.
 fn parse(format: Format, input: impl Read) -> (Content, String) {
     let mut text = Vec::new();
-    let mut content = read(format, input, LIMIT, &mut |piece, _| {
+    let mut content = read(format, input, LIMIT, Bounds::WIDEST, &mut |piece, _| {
         text.extend_from_slice(&piece);
         Ok(())
     })
@@ -126,7 +126,7 @@ fn reading_stops_when_content_is_too_large_or_nobody_receives_it() {
     let text = format!("orig_code,dest_code,day,price\n{}", line.repeat(20_000));
     let limit = text.len() as u64;
     let read = |limit, wanted: bool| {
-        read(Format::Csv, text.as_bytes(), limit, &mut |_, _| {
+        read(Format::Csv, text.as_bytes(), limit, Bounds::WIDEST, &mut |_, _| {
             if wanted { Ok(()) } else { Err(ReadError::Closed) }
         })
     };

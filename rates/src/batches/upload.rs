@@ -18,7 +18,7 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     error::BatchError,
-    parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
+    parse::{self, Bounds, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
     spool::Spool,
     staging,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Upload<S> {
     pub(crate) gzip: bool,
     /// The largest size in bytes, without compression.
     pub(crate) limit: u64,
+    /// What its prices and days may be.
+    pub(crate) bounds: Bounds,
 }
 
 impl<S, E> Upload<S>
@@ -99,8 +101,9 @@ where
         format: Format,
         rows_read: Arc<AtomicU64>,
     ) -> (mpsc::Receiver<Vec<u8>>, impl Future<Output = Result<Content, ReadError>>) {
+        let bounds = self.bounds;
         self.read_on_thread(move |input, limit, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
-            parse::read(format, input, limit, &mut |text, rows| {
+            parse::read(format, input, limit, bounds, &mut |text, rows| {
                 rows_read.store(rows, Ordering::Relaxed);
                 sink(text)
             })
@@ -122,7 +125,7 @@ where
     {
         let (input_sender, input) = mpsc::channel::<Result<Bytes, Cause>>(WAITING_PIECES);
         let (output_sender, output) = mpsc::channel::<Piece>(WAITING_PIECES);
-        let Self { mut pieces, gzip, limit } = self;
+        let Self { mut pieces, gzip, limit, .. } = self;
         let thread = task::spawn_blocking(move || {
             let input = parse::decompress(ChannelReader { pieces: input, piece: Bytes::new() }, gzip);
             read(input, limit, &mut |piece| output_sender.blocking_send(piece).map_err(|_| ReadError::Closed))

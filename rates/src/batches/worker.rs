@@ -21,7 +21,7 @@ use tokio::time;
 
 use super::{
     BatchError, Upload, content,
-    parse::{Format, ReadError},
+    parse::{Bounds, Format, ReadError},
     sql::{self, Batch},
     store_staged,
 };
@@ -84,7 +84,8 @@ impl BatchHandler {
             let piece = content::piece(primary, queued.content, number).await?;
             Ok::<_, sqlx::Error>(piece.map(|piece| (Bytes::from(piece), number + 1)))
         });
-        let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX };
+        let bounds = Bounds::of_batches(&self.app.batches);
+        let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX, bounds };
         let content = upload.stage(&mut *transaction, queued.format, Arc::clone(rows_read)).await?;
         Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
     }

@@ -107,7 +107,7 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
         return if is_right { Ok((html.into(), Source::Miss)) } else { Err(NoPage::Faults(html)) };
     };
     (page.from, page.to) = (from.to_string(), to.to_string());
-    let (queries, picture) = shown::queries(&lanes, from, to)?;
+    let (queries, picture) = shown::queries(&lanes, from, to, service.limits)?;
     let found = service.read(&queries).await.map_err(|error| match error {
         NoLanes::Failed(problem) => problem,
         // They existed when the query was resolved.
@@ -119,7 +119,7 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
     for part in ["page", text, &page.from, &page.to] {
         fingerprint.add_text(part);
     }
-    found.add_to(&mut fingerprint);
+    found.add_names_to(&mut fingerprint);
     let render = || {
         page.presets = presets(&lanes, from, to);
         page.shown = Some(shown::show(&queries, &picture, &found));
@@ -224,10 +224,10 @@ async fn days_of(
     let days = (to - from).num_days() + 1;
     let fault = if days < 1 {
         ("after_date_to", format!("The first day, {from}, is after the last, {to}."))
-    } else if days > i64::from(service.max_days) {
+    } else if days > i64::from(service.limits.max_days) {
         (
             "range_too_long",
-            format!("{from} to {to} are {days} days; at most {} can be shown.", service.max_days),
+            format!("{from} to {to} are {days} days; at most {} can be shown.", service.limits.max_days),
         )
     } else {
         return Ok(Some((from, to)));

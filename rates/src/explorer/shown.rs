@@ -8,9 +8,9 @@ use chrono::NaiveDate;
 use crate::lanes::{
     FoundLanes,
     chart::{self, thousands},
-    day::{Day, Percentiles},
-    lane::Lane,
-    query::{Order, Picture, PlaceName, RatesQuery, Statistics, Theme},
+    day::Percentiles,
+    element::FoundLane,
+    query::{Form, Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Theme},
 };
 
 /// The maximum number of rows in the table, a year. The CSV has all days.
@@ -39,6 +39,7 @@ pub(super) fn queries(
     lanes: &[(String, String)],
     from: NaiveDate,
     to: NaiveDate,
+    limits: QueryLimits,
 ) -> Result<(Vec<RatesQuery<'static>>, Picture<'static>), Problem> {
     let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
     let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
@@ -48,16 +49,9 @@ pub(super) fn queries(
     let Some(((origin, destination), compare)) = lanes.split_first() else {
         return Err(Problem::internal("a place in the catalogue has an invalid name"));
     };
-    let first = RatesQuery {
-        from,
-        to,
-        origin: origin.clone(),
-        destination: destination.clone(),
-        order: Order::OldestFirst,
-        statistics: Statistics::Full,
-    };
+    let first = RatesQuery::new((from, to), (origin.clone(), destination.clone()), limits);
     let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    Ok((first.lanes(&picture), picture))
+    Ok((first.lanes(&Form::Svg(picture.clone())).into_owned(), picture))
 }
 
 /// Describes these lanes.
@@ -97,22 +91,23 @@ fn api_query(query: &RatesQuery<'_>) -> String {
 }
 
 /// A row per day, newest first: for one lane all statistics, for several the average and the number of prices.
-fn table(queries: &[RatesQuery<'_>], lanes: &[Lane]) -> Vec<Vec<String>> {
+fn table(queries: &[RatesQuery<'_>], lanes: &[FoundLane]) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (query, lane) in queries.iter().zip(lanes) {
         let newest_first = RatesQuery { order: Order::NewestFirst, ..query.clone() };
-        for (index, (day, priced)) in lane.each_day(&newest_first).take(TABLE_DAYS).enumerate() {
+        for (index, placed) in lane.elements(&newest_first).into_iter().take(TABLE_DAYS).enumerate() {
+            let element = placed.element;
             if rows.len() <= index {
-                rows.push(vec![day.to_string()]);
+                rows.push(vec![element.first.to_string()]);
             }
             let dollars = |value: Option<f64>| value.map(thousands).unwrap_or_default();
             let row = &mut rows[index];
-            row.push(dollars(priced.and_then(Day::mean)));
+            row.push(dollars(element.mean));
             if query.statistics == Statistics::Full {
-                let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
+                let values = element.percentiles.map(Percentiles::dollars);
                 row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
             }
-            row.push(priced.map(|day| day.count.to_string()).unwrap_or_default());
+            row.push(if element.count > 0 { element.count.to_string() } else { String::new() });
         }
     }
     rows

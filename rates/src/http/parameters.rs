@@ -8,20 +8,27 @@ use chrono::NaiveDate;
 /// What is wrong with a value: a code for programs and a sentence for people.
 pub(crate) type Fault = (&'static str, String);
 
-/// A well-formed name of a place: 1 to 64 ASCII letters, digits, `_` and `-`. The place need not exist.
+/// A place as a client names it: a code, a slug or a name, in any case. The place need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceName<'a>(Cow<'a, str>);
 
 impl<'a> PlaceName<'a> {
-    /// The longest name of a place, in bytes; the schema says the same of slugs.
-    const MAX_LENGTH: usize = 64;
+    /// The longest name of a place, in bytes.
+    const MAX_LENGTH: usize = 200;
 
     /// Returns a text that cannot name a place as the error.
     pub fn parse(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {
-        let valid = (1..=Self::MAX_LENGTH).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        let valid = text.len() <= Self::MAX_LENGTH
+            && text.chars().any(char::is_alphanumeric)
+            && !text.contains(char::is_control);
         if valid { Ok(Self(text)) } else { Err(text) }
     }
+}
+
+/// Whether this may be a code or a slug: 1 to 64 ASCII letters, digits, `_` and `-`.
+pub(crate) fn is_code(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 impl AsRef<str> for PlaceName<'_> {
@@ -50,12 +57,41 @@ pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, Fault> {
         .ok_or_else(|| ("not_a_day", format!("{text} is not in the calendar")))
 }
 
-/// A port code or region slug.
+/// A port code, a region slug or the name of either.
 pub(crate) fn parse_place(text: Cow<'_, str>) -> Result<PlaceName<'_>, Fault> {
     PlaceName::parse(text).map_err(|text| {
-        let wrong = "is neither a port code like CNGGZ nor a region slug like north_europe";
+        let wrong = "is neither a port code like CNGGZ, nor a region slug like north_europe, nor a name";
         ("malformed", format!("{} {wrong}", quoted(&text)))
     })
+}
+
+/// The lanes of a parameter that may be given several times, each as `ORIGIN:DESTINATION`.
+pub(crate) fn parse_lanes<'a>(
+    query: &'a str,
+    parameter: &'static str,
+    most: usize,
+    faults: &mut Vec<FieldError>,
+) -> Vec<(PlaceName<'a>, PlaceName<'a>)> {
+    let mut lanes = Vec::new();
+    for (_, value) in pairs(query).filter(|(name, _)| name == parameter) {
+        let ends = value.split_once(':').and_then(|(origin, destination)| {
+            let place = |text: &str| {
+                PlaceName::parse(Cow::Owned(text.to_owned())).ok().filter(|_| !text.contains(':'))
+            };
+            Some((place(origin)?, place(destination)?))
+        });
+        if let Some(lane) = ends {
+            lanes.push(lane);
+        } else {
+            let detail = format!("{} is not a lane like CNGGZ:north_europe", quoted(&value));
+            faults.push(FieldError::new(parameter, "malformed", detail));
+        }
+    }
+    if lanes.len() > most {
+        let detail = format!("{} lanes are given; at most {most} can be", lanes.len());
+        faults.push(FieldError::new(parameter, "too_many", detail));
+    }
+    lanes
 }
 
 /// The client's text for a message, truncated if it is long.
@@ -93,6 +129,10 @@ pub(crate) struct Parameter<'a> {
 impl Parameter<'_> {
     pub(crate) const fn new(names: &'static [&'static str]) -> Self {
         Self { names, given: None, repeated: false }
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.is_some()
     }
 
     /// The name that the client used, or the preferred one.
@@ -214,8 +254,9 @@ pub(crate) fn misspelt<'a>(unknown: Vec<Cow<'a, str>>, names: &[&'static str]) -
         names
             .iter()
             .copied()
-            // Two edits turn any short name into any other, so names of up to five letters may differ by only one.
-            .map(|name| (name, if name.len() > 5 { 2 } else { name.len() / 3 }))
+            // Two edits turn any short name into any other, so names of five letters may differ by only one, and shorter ones
+            // not at all: `lang` is no misspelling of `lane`.
+            .map(|name| (name, if name.len() > 5 { 2 } else { name.len() / 5 }))
             .filter(|(name, allowed)| written.len().abs_diff(name.len()) <= *allowed)
             .map(|(name, allowed)| (name, strsim::damerau_levenshtein(&written, name), allowed))
             .filter(|(_, distance, allowed)| distance <= allowed)

@@ -23,7 +23,7 @@ use crate::{
     app::App,
     batches::{
         BatchError, Upload, pace,
-        parse::{Content, Digest},
+        parse::{Bounds, Content, Digest},
         spool::Spool,
         sql::{self, Batch, BatchState, Identity},
         stage_spooled, store_staged,
@@ -49,8 +49,9 @@ pub(crate) struct Price {
     /// UN/LOCODE.
     #[schema(examples("EETLL"))]
     dest_code: String,
+    /// At most as many days in the future as configured: 400 by default.
     day: NaiveDate,
-    /// US dollars.
+    /// US dollars, at most as configured: 1,000,000 by default.
     #[schema(minimum = 1, maximum = 2_147_483_647_i64, examples(1150))]
     price: i32,
 }
@@ -140,6 +141,7 @@ async fn take_batch(
         pieces: pace::paced(body.into_data_stream(), app.batches.upload_bytes_per_second, period),
         gzip: request.headers.gzip,
         limit: app.batches.body_limit_bytes as u64,
+        bounds: Bounds::of_batches(&app.batches),
     };
     // All of it is there before a connection is taken for the batch: the client may send for as long as it may.
     let mut spool = Spool::new(&app.pieces);

@@ -13,35 +13,41 @@ use super::answer;
 use crate::lanes::{
     FoundLanes, Lanes, NoLanes,
     answers::Tag,
-    chart, csv,
+    chart, csv, json,
     places::UnknownPlace,
-    query::{Form, Picture, RatesQuery, Role, WrongQuery},
+    query::{Form, Picture, QueryLimits, RatesQuery, Role, WrongQuery},
 };
 
 /// The media types that `Accept` chooses from, the default first.
 const NEGOTIATED: &[&str] = &[answer::JSON, answer::CSV, answer::SVG];
 
-/// The rates of a lane.
+/// The rates of a lane, or of several.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `lanes::json` writes")]
 pub(crate) struct Rates {
-    /// One for each day of the range.
+    /// One for each day or interval of the range; with `lane` those of one lane after those of the other.
     rates: Vec<DailyRate>,
 }
 
-/// The rate of one day.
+/// The rate of one day, or of a longer interval.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `lanes::json` writes")]
 pub(crate) struct DailyRate {
-    /// The day.
+    /// The day; with `interval`, its first day in the range.
     #[schema(examples("2021-01-31"))]
     day: NaiveDate,
-    /// The mean of the day's prices in US dollars; null where there are fewer than three.
+    /// With `interval`: its last day in the range.
+    #[schema(examples("2021-01-31"))]
+    last_day: Option<NaiveDate>,
+    /// The mean of its prices in US dollars; null where there are fewer than three, or than `min_count`.
     #[schema(required, minimum = 0, examples(1154.5))]
     price: Option<f64>,
     /// How many prices there are; null where there is none.
     #[schema(required, minimum = 1, examples(3))]
     count: Option<i32>,
+    /// With `interval`: the number of its days that have prices.
+    #[schema(minimum = 0, examples(5))]
+    priced_days: Option<i32>,
     /// With `statistics=full`: the 2.5th percentile of the day's prices; null where `price` is.
     #[schema(minimum = 0, examples(980))]
     low: Option<f64>,
@@ -57,9 +63,21 @@ pub(crate) struct DailyRate {
     /// With `statistics=full`: the 97.5th percentile.
     #[schema(minimum = 0, examples(1390))]
     high: Option<f64>,
+    /// With `lane`: where the lane begins.
+    #[schema(examples("CNGGZ"))]
+    orig_code: Option<String>,
+    /// With `lane`: where the lane ends.
+    #[schema(examples("EETLL"))]
+    dest_code: Option<String>,
+    /// With `widen`: the place that the prices are from.
+    #[schema(examples("china_south"))]
+    used_orig_code: Option<String>,
+    /// With `widen`: the place that the prices are to.
+    #[schema(examples("baltic"))]
+    used_dest_code: Option<String>,
 }
 
-/// The mean price of each day between two places.
+/// The mean price of each day between two places, or of each week, month, quarter or year, for up to ten lanes.
 ///
 /// A region stands for every port below it, at any depth; each price counts once.
 #[utoipa::path(
@@ -89,7 +107,8 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
 
 /// The rates of a lane for a spreadsheet.
 ///
-/// RFC 4180: a header, then a row for each day; empty where JSON has null.
+/// RFC 4180: a header, then a row for each day or interval of each lane; empty where JSON has null. Prices have at most two
+/// decimals unless `decimals` says otherwise.
 #[utoipa::path(
     get, path = "/rates.csv", operation_id = "get_rates_csv", tag = "rates",
     params(RatesQuery),
@@ -103,7 +122,7 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
     answer(&lanes, &request.into_parts().0, answer::CSV).await
 }
 
-/// A picture of the rates of a lane, or of up to four.
+/// A picture of the rates of a lane, or of up to ten.
 ///
 /// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
 /// of prices per day. Errors are problems as everywhere.
@@ -126,33 +145,31 @@ pub(crate) fn ready(lanes: &Lanes, request: &Request) -> Option<Response> {
     if answer::preferred(request.headers(), NEGOTIATED) != answer::JSON {
         return None;
     }
-    let query = RatesQuery::parse(request.uri().query()?, lanes.max_days).ok()?;
-    let found = lanes.find(std::slice::from_ref(&query))?;
-    let response = respond(lanes, request.headers(), &query, &Form::Json, &found).ok()?;
+    let query = RatesQuery::parse(request.uri().query()?, lanes.limits).ok()?;
+    let queries = query.lanes(&Form::Json);
+    let found = lanes.find(&queries)?;
+    let response = respond(lanes, request.headers(), &query, &Form::Json, &queries, &found).ok()?;
     Some(answer::vary_by_accept(response))
 }
 
 async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Result<Response, Problem> {
     let text = request.uri.query().unwrap_or_default();
-    let (query, form) = match parse(text, lanes.max_days, media_type) {
+    let (query, form) = match parse(text, lanes.limits, media_type) {
         Ok(parsed) => parsed,
         Err(wrong) => return Err(Box::pin(explain(lanes, wrong)).await),
     };
-    let read = match &form {
-        Form::Svg(picture) => lanes.read(&query.lanes(picture)).await,
-        Form::Json | Form::Csv => lanes.read(std::slice::from_ref(&query)).await,
-    };
-    let found = read.map_err(|error| read_problem(error, text))?;
-    respond(lanes, &request.headers, &query, &form, &found)
+    let queries = query.lanes(&form);
+    let found = lanes.read(&queries).await.map_err(|error| read_problem(error, text))?;
+    respond(lanes, &request.headers, &query, &form, &queries, &found)
 }
 
 /// Parses the query string for the format of this media type.
 fn parse<'a>(
     text: &'a str,
-    max_days: u32,
+    limits: QueryLimits,
     media_type: &'static str,
 ) -> Result<(RatesQuery<'a>, Form<'a>), WrongQuery<'a>> {
-    let query = RatesQuery::parse(text, max_days);
+    let query = RatesQuery::parse(text, limits);
     let form = match media_type {
         answer::SVG => Picture::parse(text).map(Form::Svg),
         answer::CSV => Ok(Form::Csv),
@@ -174,13 +191,14 @@ fn respond(
     headers: &HeaderMap,
     query: &RatesQuery<'_>,
     form: &Form<'_>,
+    queries: &[RatesQuery<'_>],
     found: &FoundLanes,
 ) -> Result<Response, Problem> {
     let mut fingerprint = query.fingerprint(form);
     if matches!(form, Form::Svg(_)) {
-        found.add_to(&mut fingerprint);
+        found.add_names_to(&mut fingerprint);
     } else {
-        found.lanes[0].add_to(&mut fingerprint);
+        found.add_to(&mut fingerprint);
     }
     let tag = Tag::from(fingerprint);
     let etag = tag.etag();
@@ -188,9 +206,9 @@ fn respond(
         return Ok(answer::not_modified(etag, found.source, &lanes.cache_control));
     }
     let write = || match form {
-        Form::Json => Ok(found.lanes[0].to_json(query)),
-        Form::Csv => Ok(csv::write(query, &found.lanes[0])),
-        Form::Svg(picture) => chart::draw(picture, &query.lanes(picture), &found.lanes, &found.catalogue),
+        Form::Json => Ok(json::write(queries, found)),
+        Form::Csv => Ok(csv::write(queries, found)),
+        Form::Svg(picture) => chart::draw(picture, queries, &found.lanes, &found.catalogue),
     };
     // JSON is put together faster than it is kept, but compressing it costs more.
     let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {
@@ -207,14 +225,14 @@ fn respond(
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some((disposition, extension)) = disposition {
-        let name = format!(
-            "{disposition}; filename=\"rates_{}_{}_{}_{}.{extension}\"",
-            query.origin.as_ref(),
-            query.destination.as_ref(),
-            query.from,
-            query.to
-        );
-        let name = HeaderValue::from_str(&name).expect("names of places and days are plain ASCII");
+        let lane = match found.lanes.as_slice() {
+            [lane] => [lane.pair.0, lane.pair.1].map(|place| found.catalogue.code(place)).join("_"),
+            several => format!("{}_lanes", several.len()),
+        };
+        let lane = lane.replace(|one: char| !one.is_ascii_alphanumeric() && one != '-', "_");
+        let RatesQuery { from, to, .. } = query;
+        let name = format!("{disposition}; filename=\"rates_{lane}_{from}_{to}.{extension}\"");
+        let name = HeaderValue::from_str(&name).expect("plain ASCII");
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(response)
@@ -241,8 +259,7 @@ fn read_problem(error: NoLanes, text: &str) -> Problem {
             places
                 .into_iter()
                 .map(|place| {
-                    let name =
-                        if place.lane == 0 { RatesQuery::name_of(place.role, text) } else { "compare" };
+                    let name = RatesQuery::name_of(place.lane, place.role, text);
                     unknown_place(name, place)
                 })
                 .collect(),
@@ -251,7 +268,11 @@ fn read_problem(error: NoLanes, text: &str) -> Problem {
 }
 
 fn unknown_place(parameter: &'static str, place: UnknownPlace) -> FieldError {
-    let UnknownPlace { name, nearest, .. } = place;
+    let UnknownPlace { name, meanings, nearest, .. } = place;
+    if !meanings.is_empty() {
+        let detail = format!("{name} may be {}; give one of these codes", meanings.join(" or "));
+        return FieldError::new(parameter, "ambiguous", detail).suggest(meanings);
+    }
     let detail = if nearest.is_empty() {
         format!("there is no port or region {name}; GET /ports and GET /regions list them")
     } else {

@@ -1,51 +1,90 @@
 //! The CSV of `GET /rates.csv`.
 
 use super::{
-    day::{Day, Percentiles},
+    FoundLanes,
+    day::Percentiles,
+    element::Columns,
     json::{write_day, write_integer, write_number},
-    lane::Lane,
-    query::{PlaceName, RatesQuery, Statistics},
+    query::RatesQuery,
 };
+use crate::places::{Catalogue, Pair};
 
-/// RFC 4180: a header, then one row for each day of the range; an empty field where the JSON has null.
-pub(crate) fn write(query: &RatesQuery<'_>, lane: &Lane) -> Vec<u8> {
-    let full = query.statistics == Statistics::Full;
-    let mut body = b"orig_code,dest_code,day,price,count".to_vec();
-    for name in Percentiles::NAMES.into_iter().filter(|_| full) {
-        body.push(b',');
-        body.extend_from_slice(name.as_bytes());
-    }
+/// RFC 4180: a header, then one row for each element of each lane; an empty field where the JSON has null.
+pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {
+    let columns = Columns::of(&queries[0]);
+    let percentiles = if columns.percentiles { &Percentiles::NAMES[..] } else { &[] };
+    let chosen = |is_chosen, names: &[&'static str]| if is_chosen { names.to_vec() } else { Vec::new() };
+    let header = [
+        vec!["orig_code", "dest_code", "day"],
+        chosen(columns.interval, &["last_day"]),
+        vec!["price", "count"],
+        chosen(columns.interval, &["priced_days"]),
+        percentiles.to_vec(),
+        chosen(columns.used, &["used_orig_code", "used_dest_code"]),
+    ];
+    let mut body = header.concat().join(",").into_bytes();
     body.extend_from_slice(b"\r\n");
-    let places = [place_field(&query.origin), place_field(&query.destination)].concat();
-    for (day, priced) in lane.each_day(query) {
-        body.extend_from_slice(&places);
-        write_day(&mut body, day);
-        body.push(b',');
-        if let Some(mean) = priced.and_then(Day::mean) {
-            write_number(&mut body, mean);
-        }
-        body.push(b',');
-        if let Some(day) = priced {
-            write_integer(&mut body, day.count);
-        }
-        if full {
-            let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
-            for at in 0..Percentiles::NAMES.len() {
+    for (query, lane) in queries.iter().zip(&found.lanes) {
+        let places = place_fields(&found.catalogue, lane.pair);
+        for placed in lane.elements(query) {
+            let element = placed.element;
+            body.extend_from_slice(places.as_bytes());
+            body.push(b',');
+            write_day(&mut body, element.first);
+            if columns.interval {
                 body.push(b',');
-                if let Some(values) = values {
-                    write_number(&mut body, values[at]);
-                }
+                write_day(&mut body, element.last);
             }
+            write_price(&mut body, element.mean, query.decimals);
+            body.push(b',');
+            if element.count > 0 {
+                write_integer(&mut body, element.count);
+            }
+            if columns.interval {
+                body.push(b',');
+                write_integer(&mut body, element.priced_days);
+            }
+            let values = element.percentiles.map(Percentiles::dollars);
+            for at in 0..percentiles.len() {
+                write_price(&mut body, values.map(|values| values[at]), query.decimals);
+            }
+            if columns.used {
+                body.push(b',');
+                body.extend_from_slice(place_fields(&found.catalogue, placed.pair).as_bytes());
+            }
+            body.extend_from_slice(b"\r\n");
         }
-        body.extend_from_slice(b"\r\n");
     }
     body
 }
 
-/// Writes a name and a comma. Its characters need no quotes, but a spreadsheet would treat a name that starts with `-`
-/// as a formula; dumps from other sources may contain such names.
-fn place_field(place: &PlaceName<'_>) -> Vec<u8> {
-    let name = place.as_ref();
-    let guard = if name.starts_with('-') { "'" } else { "" };
-    format!("{guard}{name},").into_bytes()
+/// Writes a comma and the price, if there is one, rounded to this number of decimals.
+fn write_price(body: &mut Vec<u8>, price: Option<f64>, decimals: u8) {
+    body.push(b',');
+    let Some(price) = price else { return };
+    let start = body.len();
+    write_number(body, price);
+    let point = body[start..].iter().position(|byte| *byte == b'.');
+    // Prices are from 1 up, and below what is written with an exponent.
+    if point.is_some_and(|point| body.len() - start - point - 1 > usize::from(decimals)) {
+        body.truncate(start);
+        let rounded = format!("{price:.*}", usize::from(decimals));
+        let rounded =
+            if decimals > 0 { rounded.trim_end_matches('0').trim_end_matches('.') } else { &rounded };
+        body.extend_from_slice(rounded.as_bytes());
+    }
+}
+
+fn place_fields(catalogue: &Catalogue, (origin, destination): Pair) -> String {
+    format!("{},{}", place_field(catalogue.code(origin)), place_field(catalogue.code(destination)))
+}
+
+/// A code or slug. A spreadsheet would treat one that starts with `-` as a formula; dumps from other sources may contain
+/// such, and characters that need quotes.
+fn place_field(code: &str) -> String {
+    let guard = if code.starts_with(['-', '=', '+', '@']) { "'" } else { "" };
+    if code.contains(['"', ',', '\r', '\n']) {
+        return format!("\"{guard}{}\"", code.replace('"', "\"\""));
+    }
+    format!("{guard}{code}")
 }

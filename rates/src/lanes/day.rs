@@ -24,22 +24,12 @@ pub struct Day {
 pub struct Percentiles(pub [i64; Self::NAMES.len()]);
 
 impl Day {
-    /// The minimum number of prices for a mean, and for percentiles.
+    /// The fewest prices for percentiles, and for a mean unless more are configured or asked for.
     pub(crate) const PRICES_FOR_A_MEAN: i32 = 3;
 
-    /// Whether it has a mean and percentiles.
+    /// Whether it has percentiles.
     pub(crate) fn has_enough_prices(&self) -> bool {
         self.count >= Self::PRICES_FOR_A_MEAN
-    }
-
-    /// The mean of the day's prices, if there are enough.
-    ///
-    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once. To exceed that, a day would need four
-    /// million prices of 2^31 dollars.
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
-    #[must_use]
-    pub fn mean(&self) -> Option<f64> {
-        self.has_enough_prices().then(|| self.sum as f64 / f64::from(self.count))
     }
 }
 

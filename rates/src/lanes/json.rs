@@ -1,8 +1,14 @@
-//! The JSON of a lane's days, written directly into bytes for speed.
+//! The JSON of `GET /rates`, written directly into bytes for speed.
 
 use chrono::{Datelike, NaiveDate};
 
-use super::day::{Day, Percentiles};
+use super::{
+    FoundLanes,
+    day::{Day, Percentiles},
+    element::{Columns, Element},
+    query::RatesQuery,
+};
+use crate::places::Pair;
 
 /// The JSON elements of consecutive days, newest first, so that answers are put together by copying.
 #[derive(Debug)]
@@ -24,11 +30,14 @@ impl DayTexts {
         with_percentiles: bool,
     ) -> Self {
         let (mut text, mut starts) = (Vec::with_capacity(2048), vec![0]);
+        let columns = Columns { percentiles: with_percentiles, ..Columns::default() };
         for (day, priced) in days {
             if !text.is_empty() {
                 text.push(b',');
             }
-            write_element(&mut text, day, priced, with_percentiles);
+            let element = Element::of_day(day, priced, Day::PRICES_FOR_A_MEAN.into());
+            write_element(&mut text, &element, columns);
+            text.push(b'}');
             starts.push(u32::try_from(text.len() + 1).expect("a month has some kilobytes"));
         }
         Self { text: text.into_boxed_slice(), starts: starts.into_boxed_slice() }
@@ -54,15 +63,57 @@ impl DayTexts {
     }
 }
 
-fn write_element(body: &mut Vec<u8>, day: NaiveDate, priced: Option<&Day>, with_percentiles: bool) {
+/// The JSON of these lanes, each with the query of the same index: an element for each day or interval.
+pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {
+    if let ([query], [lane]) = (queries, found.lanes.as_slice())
+        && query.is_plain()
+    {
+        return lane.sources[0].1.to_json(query);
+    }
+    let mut body = b"{\"rates\":[".to_vec();
+    for (query, lane) in queries.iter().zip(&found.lanes) {
+        let columns = Columns::of(query);
+        let places = |(origin, destination): Pair, prefix: &str| {
+            let code = |place| serde_json::Value::from(found.catalogue.code(place));
+            format!("\"{prefix}orig_code\":{},\"{prefix}dest_code\":{}", code(origin), code(destination))
+        };
+        for placed in lane.elements(query) {
+            write_element(&mut body, &placed.element, columns);
+            if columns.lane {
+                body.push(b',');
+                body.extend_from_slice(places(lane.pair, "").as_bytes());
+            }
+            if columns.used {
+                body.push(b',');
+                body.extend_from_slice(places(placed.pair, "used_").as_bytes());
+            }
+            body.extend_from_slice(b"},");
+        }
+    }
+    // The last comma.
+    body.pop();
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// An element up to its closing brace. `count` is null where there is no price.
+fn write_element(body: &mut Vec<u8>, element: &Element<'_>, columns: Columns) {
     body.extend_from_slice(b"{\"day\":\"");
-    write_day(body, day);
+    write_day(body, element.first);
+    if columns.interval {
+        body.extend_from_slice(b"\",\"last_day\":\"");
+        write_day(body, element.last);
+    }
     body.extend_from_slice(b"\",\"price\":");
-    write_or_null(body, priced.and_then(Day::mean), write_number);
+    write_or_null(body, element.mean, write_number);
     body.extend_from_slice(b",\"count\":");
-    write_or_null(body, priced.map(|day| day.count), write_integer);
-    if with_percentiles {
-        let values = priced.and_then(|day| day.percentiles.as_deref()).map(Percentiles::dollars);
+    write_or_null(body, Some(element.count).filter(|count| *count > 0), write_integer);
+    if columns.interval {
+        body.extend_from_slice(b",\"priced_days\":");
+        write_integer(body, element.priced_days);
+    }
+    if columns.percentiles {
+        let values = element.percentiles.map(Percentiles::dollars);
         for (at, name) in Percentiles::NAMES.into_iter().enumerate() {
             body.extend_from_slice(b",\"");
             body.extend_from_slice(name.as_bytes());
@@ -70,7 +121,6 @@ fn write_element(body: &mut Vec<u8>, day: NaiveDate, priced: Option<&Day>, with_
             write_or_null(body, values.map(|values| values[at]), write_number);
         }
     }
-    body.push(b'}');
 }
 
 fn write_or_null<T>(body: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {

@@ -88,26 +88,7 @@ impl Lane {
         &self.months
     }
 
-    /// Every day of the query's range in its order, with its prices where it has any.
-    pub(crate) fn each_day(&self, query: &RatesQuery<'_>) -> impl Iterator<Item = (NaiveDate, Option<&Day>)> {
-        let newest_first = query.order == Order::NewestFirst;
-        let (from, to) = (query.from, query.to);
-        let mut priced: Vec<&Day> = self.months.iter().flat_map(|month| &month.days).collect();
-        priced.retain(|day| (from..=to).contains(&day.day));
-        // The next one is at the end.
-        if newest_first {
-            priced.reverse();
-        }
-        let mut day = if newest_first { to } else { from };
-        (0..query.days()).map(move |_| {
-            let today = day;
-            // Never fails: queries have years of four digits, and the calendar goes beyond them.
-            day = if newest_first { day.pred_opt() } else { day.succ_opt() }.unwrap_or(day);
-            (today, priced.pop_if(|next| next.day == today))
-        })
-    }
-
-    /// The JSON of `GET /rates`: an element for each day of the query's range, in its order.
+    /// The JSON of `GET /rates` for a query that asks for nothing special: an element for each day of the range, in its order.
     #[must_use]
     pub fn to_json(&self, query: &RatesQuery<'_>) -> Vec<u8> {
         let mut body =
@@ -156,6 +137,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::lanes::query::QueryLimits;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -163,7 +145,7 @@ mod tests {
 
     fn body(from: &str, to: &str, order: &str, priced: &[(&str, i64, i32)]) -> String {
         let query = format!("date_from={from}&date_to={to}&origin=A&destination=B&order={order}");
-        let query = RatesQuery::parse(&query, 3660).unwrap();
+        let query = RatesQuery::parse(&query, QueryLimits { max_days: 3660, min_count: 3 }).unwrap();
         let days: Vec<Day> = priced
             .iter()
             .map(|(text, sum, count)| Day { day: day(text), sum: *sum, count: *count, percentiles: None })

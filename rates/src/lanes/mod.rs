@@ -4,6 +4,7 @@ pub mod answers;
 pub(crate) mod chart;
 pub(crate) mod csv;
 pub mod day;
+pub mod element;
 pub(crate) mod expensive;
 pub mod freshness;
 pub(crate) mod json;
@@ -22,19 +23,20 @@ use chassis::{
     Problem,
     postgres::{Health, Pool},
 };
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Utc};
 use http::HeaderValue;
 use quick_cache::sync::Cache as QuickCache;
 
 use self::{
     answers::AnswerCache,
+    element::FoundLane,
     freshness::Freshness,
     lane::{Lane, LaneRange},
     listener::Listener,
     places::{Places, UnknownPlace},
-    query::{Fingerprint, RatesQuery, Role},
+    query::{Fingerprint, QueryLimits, RatesQuery, Role, Statistics},
     reader::{LaneReader, ReadError},
-    store::{LaneStore, Source},
+    store::{Found, LaneStore, Source},
 };
 use crate::{
     database::Database,
@@ -59,13 +61,13 @@ pub struct LanesState {
     pub places: Arc<Places>,
     /// What this instance knows of the versions of the data.
     pub freshness: Arc<Freshness>,
-    /// The longest range of days in one request.
-    pub max_days: u32,
+    /// What a query may ask for.
+    pub limits: QueryLimits,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
     listener: Listener,
-    /// By pair of places: the newest day with prices, and the version at which it was read.
-    newest_days: QuickCache<Pair, (i64, Option<NaiveDate>)>,
+    /// By pair of places and today: its newest day, and the version at which it was read.
+    newest_days: QuickCache<(Pair, NaiveDate), (i64, Option<NaiveDate>)>,
     primary: Pool,
     health: Arc<Health>,
 }
@@ -74,7 +76,7 @@ pub struct LanesState {
 #[derive(Debug)]
 pub struct FoundLanes {
     /// In the order of the queries.
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) lanes: Vec<FoundLane>,
     /// Where they came from.
     pub(crate) source: Source,
     pub(crate) catalogue: Arc<Catalogue>,
@@ -123,7 +125,7 @@ impl Lanes {
             places,
             freshness,
             newest_days: QuickCache::new(1000),
-            max_days: api.max_days,
+            limits: QueryLimits { max_days: api.max_days, min_count: api.min_count },
             // Validated with the settings.
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),
@@ -137,12 +139,13 @@ impl Lanes {
         tokio::join!(self.listener.run(), self.reader.watch_replicas());
     }
 
-    /// The lanes of these queries, if they are in memory and current.
+    /// The lanes of these queries, if they are in memory and current, and none needs wider places.
     #[must_use]
     pub fn find(&self, queries: &[RatesQuery<'_>]) -> Option<FoundLanes> {
         let catalogue = self.places.known()?;
-        let found = self.store.find(&ranges(&catalogue, queries).ok()?)?;
-        Some(FoundLanes { lanes: found.lanes, source: found.source, catalogue })
+        let ranges = ranges(&catalogue, queries).ok()?;
+        let found = FoundLanes::new(&ranges, self.store.find(&ranges)?, catalogue);
+        (!found.are_too_narrow(queries)).then_some(found)
     }
 
     /// The lanes of these queries, from memory or read now, all of one state of the data.
@@ -160,13 +163,70 @@ impl Lanes {
                     continue;
                 }
             };
-            let found = self.store.read(&ranges).await.map_err(|error| self.problem(error))?;
+            let mut found = self.store.read(&ranges).await.map_err(|error| self.problem(error))?;
             if found.places_version <= catalogue.places_version {
-                return Ok(FoundLanes { lanes: found.lanes, source: found.source, catalogue });
+                let lanes = FoundLanes::new(&ranges, found, Arc::clone(&catalogue));
+                if !lanes.are_too_narrow(queries) {
+                    return Ok(lanes);
+                }
+                found = match Box::pin(self.widen(queries, &lanes)).await? {
+                    Ok(lanes) => return Ok(lanes),
+                    Err(found) => found,
+                };
             }
             // A name may stand for another place now.
             catalogue = self.places.at(found.places_version).await?;
         }
+    }
+
+    /// The same lanes with wider places where they have too few prices, all read again, to be of one state. The error is
+    /// what was found if the places have changed.
+    async fn widen(
+        &self,
+        queries: &[RatesQuery<'_>],
+        narrow: &FoundLanes,
+    ) -> Result<Result<FoundLanes, Found>, Problem> {
+        let wider = queries.iter().zip(&narrow.lanes).map(|(query, lane)| {
+            if lane.is_too_narrow(query) { narrow.catalogue.wider_pairs(lane.pair) } else { vec![lane.pair] }
+        });
+        let mut pairs: Vec<Vec<Pair>> = wider.collect();
+        let mut read = self.read_sources(queries, narrow, &pairs, false).await?;
+        // Percentiles are dear, so they are read only of the places that were chosen.
+        if queries[0].statistics == Statistics::Full
+            && let Ok(found) = &read
+        {
+            let chosen = |lane: &FoundLane| lane.sources.iter().map(|(pair, _)| *pair).collect();
+            pairs = found.lanes.iter().map(chosen).collect();
+            read = self.read_sources(queries, narrow, &pairs, true).await?;
+        }
+        Ok(read)
+    }
+
+    /// Lanes made from what is between these pairs of places.
+    async fn read_sources(
+        &self,
+        queries: &[RatesQuery<'_>],
+        narrow: &FoundLanes,
+        pairs: &[Vec<Pair>],
+        with_percentiles: bool,
+    ) -> Result<Result<FoundLanes, Found>, Problem> {
+        let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
+            pairs.iter().map(move |pair| LaneRange { with_percentiles, ..LaneRange::new(*pair, query) })
+        });
+        let sources: Vec<LaneRange> = sources.collect();
+        let found = self.store.read(&sources).await.map_err(|error| self.problem(error))?;
+        if found.places_version > narrow.catalogue.places_version {
+            return Ok(Err(found));
+        }
+        let mut read = found.lanes.into_iter();
+        let lanes = queries.iter().zip(&narrow.lanes).zip(pairs).map(|((query, lane), pairs)| {
+            let sources = pairs.iter().copied().zip(read.by_ref()).collect();
+            let mut lane = FoundLane { pair: lane.pair, sources };
+            lane.choose(query);
+            lane
+        });
+        let (lanes, catalogue) = (lanes.collect(), Arc::clone(&narrow.catalogue));
+        Ok(Ok(FoundLanes { lanes, source: found.source, catalogue }))
     }
 
     fn problem(&self, error: ReadError) -> Problem {
@@ -179,9 +239,10 @@ impl Lanes {
         }
     }
 
-    /// The newest day with prices of each of these pairs; none if it has no prices.
+    /// The newest day of each of these pairs that is not in the future: with a mean, or with prices if none has a mean.
     pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
-        let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(pair)).collect();
+        let today = Utc::now().date_naive();
+        let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(&(*pair, today))).collect();
         let version = self.freshness.current();
         let day = |(_, day): &(i64, Option<NaiveDate>)| *day;
         if let Some(known) = &known
@@ -189,11 +250,11 @@ impl Lanes {
         {
             return Ok(known.iter().map(day).collect());
         }
-        let read = self.primary.retry(|| sql::newest_days(&self.primary, pairs)).await;
+        let read = self.primary.retry(|| sql::newest_days(&self.primary, pairs, today)).await;
         match (read, known) {
             (Ok(days), _) => {
                 for (pair, day) in pairs.iter().zip(&days) {
-                    self.newest_days.insert(*pair, (version.unwrap_or(0), *day));
+                    self.newest_days.insert((*pair, today), (version.unwrap_or(0), *day));
                 }
                 Ok(days)
             }
@@ -207,12 +268,36 @@ impl Lanes {
 }
 
 impl FoundLanes {
-    /// Adds what pictures and pages are made of: the names of places, and the content of the lanes.
+    fn new(ranges: &[LaneRange], found: Found, catalogue: Arc<Catalogue>) -> Self {
+        let lane = |(range, lane): (&LaneRange, Lane)| FoundLane {
+            pair: range.pair,
+            sources: vec![(range.pair, lane)],
+        };
+        Self { lanes: ranges.iter().zip(found.lanes).map(lane).collect(), source: found.source, catalogue }
+    }
+
+    fn are_too_narrow(&self, queries: &[RatesQuery<'_>]) -> bool {
+        queries.iter().zip(&self.lanes).any(|(query, lane)| lane.is_too_narrow(query))
+    }
+
+    /// Adds what answers are made of: the places and the content of the lanes. A place has a number of its own for ever.
     pub(crate) fn add_to(&self, fingerprint: &mut Fingerprint) {
-        fingerprint.add(self.catalogue.places_version.cast_unsigned());
-        for lane in &self.lanes {
-            lane.add_to(fingerprint);
+        for found in &self.lanes {
+            let sources = found.sources.iter().map(|(pair, _)| pair);
+            for (origin, destination) in std::iter::once(&found.pair).chain(sources) {
+                fingerprint.add(u64::from(origin.0.cast_unsigned()));
+                fingerprint.add(u64::from(destination.0.cast_unsigned()));
+            }
+            for (_, lane) in &found.sources {
+                lane.add_to(fingerprint);
+            }
         }
+    }
+
+    /// Adds what pictures and pages are made of beside that: the names of places.
+    pub(crate) fn add_names_to(&self, fingerprint: &mut Fingerprint) {
+        fingerprint.add(self.catalogue.places_version.cast_unsigned());
+        self.add_to(fingerprint);
     }
 }
 
@@ -220,7 +305,7 @@ impl FoundLanes {
 fn ranges(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Result<Vec<LaneRange>, Vec<UnknownPlace>> {
     let mut ranges = Vec::with_capacity(queries.len());
     for query in queries {
-        let ends = (catalogue.id(query.origin.as_ref()), catalogue.id(query.destination.as_ref()));
+        let ends = (catalogue.find_id(query.origin.as_ref()), catalogue.find_id(query.destination.as_ref()));
         let (Some(origin), Some(destination)) = ends else {
             return Err(unknown_places(catalogue, queries));
         };

@@ -17,7 +17,7 @@ use crate::{
     places::{Catalogue, CatalogueStore},
 };
 
-/// A place in a query that does not exist.
+/// A place in a query that does not exist, or one of several.
 #[derive(Debug)]
 pub struct UnknownPlace {
     /// The index of the lane in the query, from 0.
@@ -26,19 +26,22 @@ pub struct UnknownPlace {
     pub role: Role,
     /// The name in the query.
     pub name: String,
-    /// Names that exist, the most similar first.
+    /// The codes of the places that have this name; none if no place has it.
+    pub meanings: Vec<String>,
+    /// Codes that exist, the most similar first.
     pub nearest: Vec<String>,
 }
 
 impl UnknownPlace {
-    /// The place of this name, if it does not exist.
+    /// The place of this name, unless exactly one has it.
     #[must_use]
     pub fn check(catalogue: &Catalogue, lane: usize, role: Role, place: &PlaceName<'_>) -> Option<Self> {
         let name = place.as_ref();
-        catalogue.id(name).is_none().then(|| Self {
+        catalogue.find_id(name).is_none().then(|| Self {
             lane,
             role,
             name: name.to_owned(),
+            meanings: catalogue.matches(name).into_iter().map(str::to_owned).collect(),
             nearest: catalogue.nearest(name),
         })
     }

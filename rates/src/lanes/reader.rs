@@ -74,8 +74,8 @@ impl<E: Into<Arc<sqlx::Error>>> From<E> for ReadError {
 enum Read<'a> {
     /// These ranges, by a statement that others share.
     Shared(&'a [LaneRange]),
-    /// This range, with percentiles from the prices where they are not stored.
-    Prices(LaneRange),
+    /// These ranges, with percentiles from the prices where they are not stored.
+    Prices(&'a [LaneRange]),
 }
 
 /// Reads lanes from a replica if there is one that does not lag, else from the primary.
@@ -104,34 +104,35 @@ impl LaneReader {
         }
     }
 
-    /// The days of these ranges, all from one state of the data, which is no older than `oldest`. Only one range may have
-    /// percentiles, and then it must be alone.
+    /// The days of these ranges, all from one state of the data, which is no older than `oldest`.
     pub(crate) async fn read(
         self: &Arc<Self>,
         ranges: &[LaneRange],
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
         let lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
-        match ranges {
-            [range] if range.with_percentiles && !lanes[0].is_full() => {
-                Ok(vec![self.read_prices(*range, oldest).await?])
-            }
-            _ => Ok(lanes),
+        let lacks = |(range, lane): (&LaneRange, &LaneDays)| range.with_percentiles && !lane.is_full();
+        if ranges.iter().zip(&lanes).any(lacks) {
+            return self.read_prices(ranges.to_vec(), oldest).await;
         }
+        Ok(lanes)
     }
 
     /// Reads prices, once the reads of this kind that run leave room for one more.
-    async fn read_prices(self: &Arc<Self>, range: LaneRange, oldest: i64) -> Result<LaneDays, ReadError> {
+    async fn read_prices(
+        self: &Arc<Self>,
+        ranges: Vec<LaneRange>,
+        oldest: i64,
+    ) -> Result<Vec<LaneDays>, ReadError> {
         let permit = self.expensive.admit().await.ok_or(ReadError::TooMany)?;
         let reader = Arc::clone(self);
         // A separate task: when the client disconnects, its statement still runs, and so still counts.
         let reading = tokio::spawn(async move {
-            let lanes = reader.read_anywhere(Read::Prices(range), oldest).await;
+            let lanes = reader.read_anywhere(Read::Prices(&ranges), oldest).await;
             drop(permit);
             lanes
         });
-        let mut lanes = reading.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))?;
-        Ok(lanes.remove(0))
+        Ok(reading.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))?)
     }
 
     async fn read_anywhere(&self, read: Read<'_>, oldest: i64) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
@@ -220,15 +221,15 @@ impl PoolReader {
         match read {
             Read::Shared(ranges) => self.read_shared(ranges).await,
             // Boxed; otherwise every answer's future would be as large as this needs.
-            Read::Prices(range) => Ok(vec![Box::pin(self.read_prices(range)).await?]),
+            Read::Prices(ranges) => Box::pin(self.read_prices(ranges)).await,
         }
     }
 
-    async fn read_prices(&self, range: LaneRange) -> Result<LaneDays, Arc<sqlx::Error>> {
+    async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         let pool = &self.0.pool;
         let read = async || {
             let mut connection = pool.acquire().await?;
-            connection.limited(async |connection| sql::read_prices(connection, range).await).await
+            connection.limited(async |connection| sql::read_prices(connection, ranges).await).await
         };
         Ok(pool.retry(read).await?)
     }

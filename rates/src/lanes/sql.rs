@@ -232,21 +232,35 @@ fn percentiles_of_bytes(bytes: &[u8; 20]) -> Percentiles {
     Percentiles(std::array::from_fn(|_| numbers.next().unwrap_or_default()))
 }
 
-/// Reads one range, computing the percentiles that are not stored from the prices of their months: by an index-only scan
+/// Reads these ranges, computing the percentiles that are not stored from the prices of their months: by an index-only scan
 /// of `prices_lane_day` for each pair of ports.
 ///
 /// Planned for each request, because a generic plan is far slower between continents. Without parallel workers, which would
 /// take more processors from cheap reads than the limit of expensive reads allows.
 pub(crate) async fn read_prices(
     connection: &mut PgConnection,
-    range: LaneRange,
-) -> Result<LaneDays, sqlx::Error> {
+    ranges: &[LaneRange],
+) -> Result<Vec<LaneDays>, sqlx::Error> {
     let begin =
         "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
-    let mut lanes = read_lanes(&mut *transaction, &[range]).await?;
-    let mut lane = lanes.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let mut lanes = read_lanes(&mut *transaction, ranges).await?;
+    for (lane, range) in lanes.iter_mut().zip(ranges) {
+        if range.with_percentiles && !lane.is_full() {
+            compute_percentiles(&mut transaction, range.pair, lane).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(lanes)
+}
+
+/// Adds the percentiles that the days of this pair of places lack.
+async fn compute_percentiles(
+    connection: &mut PgConnection,
+    (origin, destination): Pair,
+    lane: &mut LaneDays,
+) -> Result<(), sqlx::Error> {
     let mut months: Vec<NaiveDate> =
         lane.without_percentiles().map(|day| Month::of(day.day).first_day()).collect();
     months.dedup();
@@ -266,43 +280,52 @@ pub(crate) async fn read_prices(
         having count(*) >= 3
         order by p.day desc
         "#,
-        range.pair.0.0,
-        range.pair.1.0,
+        origin.0,
+        destination.0,
         &months,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(connection)
     .await?;
-    transaction.commit().await?;
     let mut computed = rows.into_iter().peekable();
     for day in &mut lane.days {
         if let Some(row) = computed.next_if(|row| row.day == day.day) {
             day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
         }
     }
-    Ok(lane)
+    Ok(())
 }
 
-/// Finds the newest day with prices of each of these pairs of places, in their order. Each takes one step in a backward
-/// scan of the primary key.
+/// Finds the newest day of each of these pairs of places up to `today`, in their order: with a mean, or with prices if none
+/// has a mean. Most take a few steps in a backward scan of the primary key.
 pub(crate) async fn newest_days(
     executor: impl PgExecutor<'_>,
     pairs: &[Pair],
+    today: NaiveDate,
 ) -> Result<Vec<Option<NaiveDate>>, sqlx::Error> {
     let (origins, destinations): (Vec<i32>, Vec<i32>) =
         pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
     sqlx::query_scalar!(
         r#"
-        select (
-            select r.day from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination
-            order by r.day desc
-            limit 1
+        select coalesce(
+            (
+                select r.day from daily_rates r
+                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3 and r.price_count >= 3
+                order by r.day desc
+                limit 1
+            ),
+            (
+                select r.day from daily_rates r
+                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3
+                order by r.day desc
+                limit 1
+            )
         )
         from unnest($1::integer[], $2::integer[]) with ordinality pair (origin, destination, position)
         order by pair.position
         "#,
         &origins,
         &destinations,
+        today,
     )
     .fetch_all(executor)
     .await

@@ -12,7 +12,10 @@ use flate2::bufread::MultiGzDecoder;
 use futures_util::Stream;
 use indicatif::ProgressBar;
 
-use crate::batches::{Upload, parse::Format};
+use crate::batches::{
+    Upload,
+    parse::{Bounds, Format},
+};
 
 /// The size of buffers.
 const BUFFER: usize = 256 * 1024;
@@ -76,7 +79,8 @@ impl Input {
         self.file.rewind()?;
         let file = tokio::fs::File::from_std(self.file);
         let pieces = progress::file_pieces(file, bar, "checking and storing");
-        Ok(Upload { pieces, gzip: self.is_gzip, limit: u64::MAX })
+        // Whoever loads files decides what is in them.
+        Ok(Upload { pieces, gzip: self.is_gzip, limit: u64::MAX, bounds: Bounds::WIDEST })
     }
 
     /// Whether the first line names a column of prices, and is no command of a dump.

@@ -79,6 +79,8 @@ pub type Pair = (PlaceId, PlaceId);
 pub(super) struct PlaceIds {
     /// By the code of a port or the slug of a region.
     pub(super) by_name: HashMap<String, PlaceId>,
+    /// The same the other way round.
+    pub(super) names: HashMap<PlaceId, String>,
     /// Each port's number with its own and those of all regions that contain it.
     pub(super) above: HashMap<PlaceId, Vec<PlaceId>>,
 }
@@ -135,6 +137,42 @@ impl Catalogue {
     #[must_use]
     pub fn region(&self, slug: &str) -> Option<&Region> {
         Some(&self.regions[*self.region_positions.get(slug)?])
+    }
+
+    /// The code of the port or the slug of the region with this number.
+    #[must_use]
+    pub fn code(&self, id: PlaceId) -> &str {
+        self.ids.names.get(&id).map_or("", String::as_str)
+    }
+
+    /// The number of the one place that a text can mean.
+    #[must_use]
+    pub fn find_id(&self, text: &str) -> Option<PlaceId> {
+        self.id(text).or_else(|| self.id(self.resolve(text)?))
+    }
+
+    /// A place and the regions that contain it, innermost first, each with the number of its ports.
+    fn above(&self, id: PlaceId) -> Vec<(PlaceId, usize)> {
+        let code = self.code(id);
+        let port = self.port(code);
+        let regions = self.path(port.map_or(code, |port| &port.parent_slug)).into_iter().rev();
+        let regions = regions.filter_map(|region| Some((self.id(&region.slug)?, region.port_count)));
+        port.map(|_| (id, 1)).into_iter().chain(regions).collect()
+    }
+
+    /// This pair and those of the regions that contain its ends, nearest first: by the steps up the tree that both ends
+    /// take, then by the number of ports.
+    #[must_use]
+    pub fn wider_pairs(&self, (origin, destination): Pair) -> Vec<Pair> {
+        let destinations = self.above(destination);
+        let mut pairs = Vec::new();
+        for (up, (origin, origin_ports)) in self.above(origin).into_iter().enumerate() {
+            for (further_up, (destination, ports)) in destinations.iter().enumerate() {
+                pairs.push((up + further_up, origin_ports * ports, (origin, *destination)));
+            }
+        }
+        pairs.sort_by_key(|(steps, ports, _)| (*steps, *ports));
+        pairs.into_iter().map(|(.., pair)| pair).collect()
     }
 
     /// The name of a place without its code; empty if there is no such place.

@@ -83,24 +83,33 @@ impl Catalogue {
         matches.into_iter().take(limit).map(|(_, position)| self.place_at(position)).collect()
     }
 
-    /// The code or slug of the one place that a text can mean: by its code, slug or name in any case, with or without
-    /// diacritics. `None` if no place or several match.
+    /// The code or slug of the one place that a text can mean. `None` if no place or several match.
     #[must_use]
     pub fn resolve(&self, text: &str) -> Option<&str> {
+        match self.matches(text).as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The codes and slugs of the places that a text can mean: by code, slug or name in any case, with or without
+    /// diacritics. A code or slug as it is written means its place alone.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> Vec<&str> {
         if let Some(port) = self.port(text) {
-            return Some(&port.code);
+            return vec![&port.code];
         }
         if let Some(region) = self.region(text) {
-            return Some(&region.slug);
+            return vec![&region.slug];
         }
         let query = normalize(text);
-        let mut matches = self
-            .search_keys
-            .iter()
-            .enumerate()
-            .filter(|(_, key)| key.code == query || key.name == query)
-            .map(|(position, _)| position);
-        matches.next().filter(|_| matches.next().is_none()).map(|position| self.code_at(position))
+        if query.is_empty() {
+            return Vec::new();
+        }
+        let keys = self.search_keys.iter().enumerate();
+        keys.filter(|(_, key)| key.code == query || key.name == query)
+            .map(|(position, _)| self.code_at(position))
+            .collect()
     }
 
     /// Ports whose code or name contains all words of `q`, in `region` at any depth, after the code `after`; by code.

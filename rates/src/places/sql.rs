@@ -34,7 +34,10 @@ pub(crate) async fn read_all(connection: &mut PgConnection) -> Result<Catalogue,
     let above = sqlx::query!("select port, place from port_places").fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     let mut ids = PlaceIds::default();
-    ids.by_name.extend(by_name.into_iter().map(|row| (row.name, PlaceId(row.id))));
+    for row in by_name {
+        ids.names.insert(PlaceId(row.id), row.name.clone());
+        ids.by_name.insert(row.name, PlaceId(row.id));
+    }
     for row in above {
         ids.above.entry(PlaceId(row.port)).or_default().push(PlaceId(row.place));
     }

@@ -151,3 +151,25 @@ async fn where_reads_need_a_key_the_page_does_too(pool: PgPool) {
     assert!(page(&instance, LANE).await.expect(401).text().contains("A key is required"));
     instance.get("/").await.expect(200);
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_default_view_ends_at_the_newest_day_with_a_mean_that_is_not_in_the_future(pool: PgPool) {
+    // Newer than the newest mean: days with too few prices, and days in the future, with and without a mean.
+    sqlx::raw_sql(
+        "insert into prices select 'CNGGZ', 'EETLL', day::date, 7
+         from unnest(array['2021-02-01', '9999-12-31']) day, generate_series(1, 2);
+         insert into prices select 'CNGGZ', 'EETLL', current_date + 20, 7 from generate_series(1, 3)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let instance = Instance::new(&pool);
+    for (lane, last) in [
+        ("orig_code=CNGGZ&dest_code=EETLL", "2021-01-05"),
+        // Has no mean at all.
+        ("orig_code=CNSGH&dest_code=EETLL", "2021-01-02"),
+    ] {
+        let html = page(&instance, lane).await.expect(200).text();
+        assert!(html.contains(&format!("date_to={last}")), "{lane}: {html}");
+    }
+}

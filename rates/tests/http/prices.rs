@@ -309,3 +309,23 @@ async fn a_wrong_header_is_one_fault_that_says_what_would_be_right(pool: PgPool)
     }
     assert_eq!(count_prices(&pool).await, 0);
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_day_far_in_the_future_and_a_very_high_price_are_refused_by_row(pool: PgPool) {
+    let limits = [("RATES__BATCHES__MAX_DAYS_AHEAD", "10"), ("RATES__BATCHES__MAX_PRICE", "5000")];
+    let instance = Instance::with(rates::database::Database::of(pool.clone()), &limits);
+    let day = |ahead: u64| chrono::Utc::now().date_naive() + chrono::Days::new(ahead);
+    let rows = |rows: &[(u64, i32)]| {
+        let rows = rows.iter().map(|(ahead, price)| format!("CNSGH,NLRTM,{},{price}\n", day(*ahead)));
+        format!("orig_code,dest_code,day,price\n{}", rows.collect::<String>())
+    };
+    // Eleven days could be ten when midnight comes in between; twelve cannot.
+    let body = instance
+        .post(CSV, rows(&[(0, 1), (12, 5000), (10, 5001)]))
+        .await
+        .expect_faults(&[(Some(2), "day", "out_of_range"), (Some(3), "price", "out_of_range")]);
+    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("too far in the future"), "{body}");
+    assert!(body["errors"][1]["detail"].as_str().unwrap().contains("from 1 to 5000"), "{body}");
+    instance.post(CSV, rows(&[(9, 5000)])).await.expect(201);
+    assert_eq!(count_prices(&pool).await, 1);
+}

@@ -80,7 +80,7 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
             ][..],
         ),
         (
-            "date_from=x&date_to=2021-02-29&orig_code=CNGGX&dest_code=b%20c".into(),
+            "date_from=x&date_to=2021-02-29&orig_code=CNGGX&dest_code=b%0Ac".into(),
             &[
                 ("date_from", "malformed"),
                 ("date_to", "not_a_day"),
@@ -98,10 +98,11 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
         (format!("{good}&origin=CNGGZ"), &[("origin", "repeated")]),
         (format!("{good}&order=sideways"), &[("order", "malformed")]),
         (good.replace("dest_code", "dest_cod"), &[("dest_code", "missing")]),
-        (good.replace("CNGGZ", "cnggz"), &[("orig_code", "unknown")]),
         (good.replace("CNGGZ", "%00"), &[("orig_code", "malformed")]),
         (good.replace("CNGGZ", "%FF%FE"), &[("orig_code", "malformed")]),
-        (good.replace("CNGGZ", "'; drop table prices --"), &[("orig_code", "malformed")]),
+        (good.replace("CNGGZ", "--"), &[("orig_code", "malformed")]),
+        (good.replace("CNGGZ", &"x".repeat(201)), &[("orig_code", "malformed")]),
+        (good.replace("CNGGZ", "'; drop table prices --"), &[("orig_code", "unknown")]),
     ] {
         let query = query.replace(' ', "%20");
         instance.get(&format!("/rates?{query}")).await.expect_problem(400, fields);
@@ -238,7 +239,7 @@ async fn what_the_cache_holds_is_told_as_asked_for_and_to_those_who_may(pool: Pg
 
     let variables = [("RATES__API__READS_NEED_KEY", "true")];
     let closed = Instance::with(rates::database::Database::of(pool), &variables).listening().await;
-    let query = RatesQuery::parse(uri.split_once('?').unwrap().1, 3660).unwrap();
+    let query = RatesQuery::parse(uri.split_once('?').unwrap().1, closed.app.lanes.limits).unwrap();
     closed.app.lanes.read(std::slice::from_ref(&query)).await.unwrap();
     assert!(closed.app.lanes.find(&[query]).is_some());
     closed.get(&uri).await.expect_problem(401, &[]);
@@ -428,6 +429,7 @@ async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
     for (query, fields) in [
         ("orig_code=CNGGZ&dest_code=EETLL&width=1", &[("width", "out_of_range")][..]),
         ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
+        ("lane=CNGGZ:EETLL&lane=CNGGZ:nowhere", &[("lane", "unknown")]),
         (
             "orig_code=CNGGX&theme=x",
             &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],
@@ -455,5 +457,224 @@ async fn pictures_that_differ_in_anything_are_cached_apart(pool: PgPool) {
         let again = instance.get(&uri).await.expect(200);
         assert_eq!((again.header("cache-status"), &again.body), ("rates; hit", &first.body));
         assert!(tags.insert(first.header("etag").to_owned()), "{query}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_place_is_known_by_code_slug_and_name_in_any_case_as_on_the_page(pool: PgPool) {
+    sqlx::raw_sql(
+        "insert into ports values ('USPTM', 'Portsmouth', 'empty'), ('GBPME', 'Portsmouth', 'baltic');
+         update ports set name = 'København' where code = 'SESTO'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let instance = Instance::new(&pool).listening().await;
+    let csv = async |origin: &str, destination: &str| {
+        let uri = format!("/rates.csv?{DAYS}&orig_code={origin}&dest_code={destination}");
+        instance.get(&uri).await.expect(200)
+    };
+    for (origin, destination, same) in [
+        ("cnggz", "eetll", "CNGGZ,EETLL"),
+        ("Guangzhou", "TALLINN", "CNGGZ,EETLL"),
+        ("China%20South", "north+europe", "china_south,north_europe"),
+        ("CHINA_SOUTH", "K%C3%B8benhavn", "china_south,SESTO"),
+        ("china-south", "kobenhavn", "china_south,SESTO"),
+    ] {
+        let answer = csv(origin, destination).await;
+        let (code, rest) = same.split_once(',').unwrap();
+        assert_eq!(answer.text(), csv(code, rest).await.text(), "{origin} {destination}");
+        assert!(answer.text().lines().nth(1).unwrap().starts_with(same), "{answer}");
+        assert!(answer.header("content-disposition").contains(&same.replace(',', "_")), "{answer}");
+    }
+    // One name, two ports.
+    let uri = format!("/rates?{DAYS}&orig_code=cnggz&dest_code=portsmouth");
+    let body = instance.get(&uri).await.expect_problem(400, &[("dest_code", "ambiguous")]);
+    assert_eq!(body["errors"][0]["suggestions"], json!(["GBPME", "USPTM"]));
+    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("may be GBPME or USPTM"), "{body}");
+    // When the name goes to another port, so does the answer, and its tag differs although both lanes are empty.
+    let uri = format!("/rates.csv?{DAYS}&orig_code=cnggz&dest_code=Stockholm");
+    sqlx::query("update ports set name = 'Stockholm' where code = 'GBPME'").execute(&pool).await.unwrap();
+    let other = Instance::new(&pool);
+    let first = other.get(&uri).await.expect(200);
+    assert!(first.text().contains("CNGGZ,GBPME"), "{first}");
+    sqlx::raw_sql("update ports set name = 'x' where code = 'GBPME'; update ports set name = 'Stockholm' where code = 'USPTM'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let second = Instance::new(&pool).get(&uri).await.expect(200);
+    assert!(second.text().contains("CNGGZ,USPTM"), "{second}");
+    assert_ne!(first.header("etag"), second.header("etag"));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn prices_in_a_spreadsheet_have_two_decimals_unless_asked(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    // The mean is 1668.3333333333333, the lowest percentile 131.125, the median 1001.5.
+    for (decimals, mean, low, median) in [
+        ("", "1668.33", "131.12", "1001.5"),
+        ("&decimals=0", "1668", "131", "1002"),
+        ("&decimals=1", "1668.3", "131.1", "1001.5"),
+        ("&decimals=3", "1668.333", "131.125", "1001.5"),
+        ("&decimals=20", "1668.3333333333333", "131.125", "1001.5"),
+    ] {
+        let uri = format!(
+            "/rates.csv?date_from=2021-01-01&date_to=2021-01-01&orig_code=china&dest_code=europe&statistics=full{decimals}"
+        );
+        let text = instance.get(&uri).await.expect(200).text();
+        let row: Vec<_> = text.lines().nth(1).unwrap().split(',').collect();
+        assert_eq!((row[3], row[5], row[7]), (mean, low, median), "{text}");
+        let json = instance.get(&uri.replace(".csv", "")).await.expect(200).text();
+        assert!(json.contains("\"price\":1668.3333333333333,"), "{json}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn intervals_sum_up_the_days_in_the_range(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    // 2021-01-01 is a Friday, 2021-01-04 a Monday.
+    let uri = "/rates?date_from=2021-01-02&date_to=2021-01-12&orig_code=CNGGZ&dest_code=EETLL&interval=week";
+    for source in ["rates; fwd=miss", "rates; hit"] {
+        let answer = instance.get(uri).await.expect(200);
+        assert_eq!(answer.header("cache-status"), source);
+        assert_eq!(
+            answer.text(),
+            concat!(
+                r#"{"rates":[{"day":"2021-01-11","last_day":"2021-01-12","price":null,"count":null,"priced_days":0},"#,
+                r#"{"day":"2021-01-04","last_day":"2021-01-10","price":380,"count":5,"priced_days":2},"#,
+                r#"{"day":"2021-01-02","last_day":"2021-01-03","price":null,"count":2,"priced_days":1}]}"#,
+            )
+        );
+    }
+    let csv = instance.get(&uri.replace("/rates", "/rates.csv").replace("week", "year")).await.expect(200);
+    assert_eq!(
+        csv.text(),
+        "orig_code,dest_code,day,last_day,price,count,priced_days\r\n\
+         CNGGZ,EETLL,2021-01-02,2021-01-12,600,7,3\r\n"
+    );
+    let svg = instance.get(&uri.replace("/rates", "/rates.svg")).await.expect(200).text();
+    assert!(svg.contains("1 of 3 weeks have an average, from 380 in the week from 2021-01-04 to"), "{svg}");
+    assert!(svg.contains("prices per week"), "{svg}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_mean_needs_as_many_prices_as_configured_or_asked_for(pool: PgPool) {
+    let plain = Instance::new(&pool);
+    let strict =
+        Instance::with(rates::database::Database::of(pool.clone()), &[("RATES__API__MIN_COUNT", "4")]);
+    for (instance, more, prices) in [
+        (&plain, "", [json!(1001), json!(250)]),
+        (&plain, "&min_count=4", [json!(null), json!(250)]),
+        (&plain, "&min_count=5&statistics=full", [json!(null), json!(null)]),
+        (&strict, "", [json!(null), json!(250)]),
+        (&strict, "&min_count=5", [json!(null), json!(null)]),
+    ] {
+        let uri = format!("/rates?{DAYS}&orig_code=CNGGZ&dest_code=EETLL&order=asc{more}");
+        let answer = instance.get(&uri).await.expect(200).json();
+        assert_eq!(
+            [&answer["rates"][0]["price"], &answer["rates"][4]["price"]],
+            [&prices[0], &prices[1]],
+            "{uri}"
+        );
+        if more.contains("full") {
+            assert!(answer["rates"][4]["median"].is_null(), "{answer}");
+        }
+    }
+    let uri = format!("/rates?{DAYS}&orig_code=CNGGZ&dest_code=EETLL&min_count=3");
+    let body = strict.get(&uri).await.expect_problem(400, &[("min_count", "out_of_range")]);
+    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("from 4"), "{body}");
+    let page =
+        Request::get(uri.replace("/rates", "/").replace("&min_count=3", "")).header("accept", "text/html");
+    let page = strict.send(page.body(Body::empty()).unwrap()).await.expect(200).text();
+    assert!(page.contains("250") && !page.contains("1,001"), "{page}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn several_lanes_are_one_answer(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = "/rates?date_from=2021-01-01&date_to=2021-01-02&lane=CNGGZ:EETLL&lane=china:Europe";
+    let answer = instance.get(uri).await.expect(200);
+    assert_eq!(
+        answer.text(),
+        concat!(
+            r#"{"rates":[{"day":"2021-01-02","price":null,"count":2,"orig_code":"CNGGZ","dest_code":"EETLL"},"#,
+            r#"{"day":"2021-01-01","price":1001,"count":3,"orig_code":"CNGGZ","dest_code":"EETLL"},"#,
+            r#"{"day":"2021-01-02","price":790,"count":3,"orig_code":"china","dest_code":"europe"},"#,
+            r#"{"day":"2021-01-01","price":1668.3333333333333,"count":6,"orig_code":"china","dest_code":"europe"}]}"#,
+        )
+    );
+    assert_eq!(instance.get(uri).await.header("cache-status"), "rates; hit");
+    let csv = instance.get(&uri.replace("/rates", "/rates.csv")).await.expect(200);
+    assert_eq!(
+        csv.text(),
+        "orig_code,dest_code,day,price,count\r\nCNGGZ,EETLL,2021-01-02,,2\r\nCNGGZ,EETLL,2021-01-01,1001,3\r\n\
+         china,europe,2021-01-02,790,3\r\nchina,europe,2021-01-01,1668.33,6\r\n"
+    );
+    assert!(csv.header("content-disposition").contains("rates_2_lanes_2021-01-01_2021-01-02.csv"), "{csv}");
+    // Percentiles of several lanes, none of which are stored.
+    let full = instance.get(&format!("{uri}&statistics=full")).await.expect(200).json();
+    let medians: Vec<_> = full["rates"].as_array().unwrap().iter().map(|day| day["median"].clone()).collect();
+    assert_eq!(medians, [json!(null), json!(1000), json!(1100), json!(1001.5)]);
+    // Ten lanes are drawn, and named, even where little room is left.
+    let ten = format!("/rates.svg?{DAYS}&width=320&height=240{}", "&lane=Guangzhou:EETLL".repeat(10));
+    let svg = instance.get(&ten).await.expect(200).text();
+    assert_eq!(svg.matches("Guangzhou (CNGGZ) to Tallinn (EETLL): 2 of 5 days").count(), 10, "{svg}");
+    instance.get(&format!("{ten}&lane=CNGGZ:EETLL")).await.expect_problem(400, &[("lane", "too_many")]);
+    instance
+        .get(&format!("/rates?{DAYS}&lane=CNGGZ:nowhere"))
+        .await
+        .expect_problem(400, &[("lane", "unknown")]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn wider_places_stand_in_where_a_lane_has_too_few_prices(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let lane = format!("{DAYS}&orig_code=CNSZX&dest_code=EETLL&order=asc");
+    // CNSZX to EETLL has no price at all. One step up, china_south to EETLL has those of CNGGZ.
+    for source in ["rates; fwd=miss", "rates; hit"] {
+        let answer = instance.get(&format!("/rates?{lane}&widen=true&statistics=full")).await.expect(200);
+        assert_eq!(answer.header("cache-status"), source);
+        let days = answer.json();
+        assert_eq!(days["rates"][0]["price"], 1001, "{days}");
+        assert_eq!(days["rates"][0]["median"], 1000, "{days}");
+        for day in days["rates"].as_array().unwrap() {
+            assert_eq!(
+                (&day["used_orig_code"], &day["used_dest_code"]),
+                (&json!("china_south"), &json!("EETLL"))
+            );
+        }
+    }
+    let csv = instance.get(&format!("/rates.csv?{lane}&widen=true")).await.expect(200).text();
+    assert!(
+        csv.starts_with("orig_code,dest_code,day,price,count,used_orig_code,used_dest_code\r\n"),
+        "{csv}"
+    );
+    assert!(csv.contains("CNSZX,EETLL,2021-01-01,1001,3,china_south,EETLL\r\n"), "{csv}");
+    let svg = instance.get(&format!("/rates.svg?{lane}&widen=true")).await.expect(200).text();
+    assert!(
+        svg.contains("Shenzhen (CNSZX) to Tallinn (EETLL), by China South to Tallinn (EETLL): 2 of 5"),
+        "{svg}"
+    );
+    // Day by day: 2 January has three prices only from China, and 4 January nowhere.
+    let days = instance.get(&format!("/rates?{lane}&widen=each&statistics=full")).await.expect(200).json();
+    let used: Vec<_> = days["rates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| (day["used_orig_code"].as_str().unwrap(), day["median"].as_f64()))
+        .collect();
+    let wanted = [
+        ("china_south", Some(1000.0)),
+        ("china", Some(1100.0)),
+        ("CNSZX", None),
+        ("CNSZX", None),
+        ("china_south", Some(250.0)),
+    ];
+    assert_eq!(used, wanted, "{days}");
+    // A lane with enough prices is left alone, and what is nowhere stays empty.
+    for (origin, destination) in [("CNGGZ", "EETLL"), ("empty", "EETLL")] {
+        let uri = format!("/rates?{DAYS}&orig_code={origin}&dest_code={destination}&widen=true");
+        let day = instance.get(&uri).await.expect(200).json()["rates"][0].clone();
+        assert_eq!((&day["used_orig_code"], &day["used_dest_code"]), (&json!(origin), &json!(destination)));
     }
 }

@@ -14,6 +14,7 @@ use chassis::problem::FieldError;
 pub use format::Format;
 pub(super) use meter::Meter;
 pub use meter::{Digest, ReadError, decompress};
+pub use rows::Bounds;
 use rows::Rows;
 
 /// The maximum number of faults that are listed; further ones are only counted.
@@ -43,10 +44,11 @@ pub fn read(
     format: Format,
     input: impl Read,
     limit: u64,
+    bounds: Bounds,
     sink: &mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadError>,
 ) -> Result<Content, ReadError> {
     let mut input = Meter::new(input, limit);
-    let mut rows = Rows::new(sink, input.position());
+    let mut rows = Rows::new(sink, input.position(), bounds);
     let mut buffered = BufReader::with_capacity(meter::BUFFER, &mut input);
     let outcome = match format {
         Format::Json => json::read_document(&mut buffered, &mut rows),

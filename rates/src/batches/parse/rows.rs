@@ -3,12 +3,16 @@
 use std::{borrow::Cow, rc::Rc};
 
 use chassis::problem::FieldError;
+use chrono::{Days, NaiveDate, Utc};
 
 use super::{
     LISTED_FAULTS, MOST_FAULTS,
     meter::{BUFFER, Position, ReadError},
 };
-use crate::http::parameters::{Fault, PlaceName, parse_day, quoted};
+use crate::{
+    http::parameters::{Fault, is_code, parse_day, quoted},
+    settings::BatchSettings,
+};
 
 /// The fields of a row, in the order in which they are written for COPY.
 pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];
@@ -45,6 +49,42 @@ pub(super) enum Numbers {
     Text,
 }
 
+/// What a price and its day may be at most, so that a slip of the pen does not move every chart.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The last day.
+    pub last_day: NaiveDate,
+    /// The highest price in US dollars.
+    pub max_price: i32,
+}
+
+impl Bounds {
+    /// What the tables can hold.
+    pub const WIDEST: Self =
+        Self { last_day: NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day"), max_price: i32::MAX };
+
+    /// Those of batches that come in today.
+    #[must_use]
+    pub fn of_batches(settings: &BatchSettings) -> Self {
+        let last_day = Utc::now().date_naive() + Days::new(settings.max_days_ahead.into());
+        Self { last_day, max_price: settings.max_price }
+    }
+
+    fn check_day(self, day: NaiveDate) -> Result<(), Fault> {
+        if day <= self.last_day {
+            return Ok(());
+        }
+        Err(("out_of_range", format!("{day} is too far in the future; the last day is {}", self.last_day)))
+    }
+
+    fn check_price(self, price: i64) -> Result<(), Fault> {
+        if (1..=i64::from(self.max_price)).contains(&price) {
+            return Ok(());
+        }
+        Err(("out_of_range", format!("a price is from 1 to {}", self.max_price)))
+    }
+}
+
 /// Receives rows in COPY's text format, with the number of rows so far.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadError>;
 
@@ -52,6 +92,7 @@ pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadErr
 pub(super) struct Rows<'a> {
     sink: Sink<'a>,
     position: Rc<Position>,
+    bounds: Bounds,
     text: Vec<u8>,
     count: u64,
     faults: Vec<FieldError>,
@@ -59,9 +100,9 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(sink: Sink<'a>, position: Rc<Position>) -> Self {
+    pub(super) fn new(sink: Sink<'a>, position: Rc<Position>, bounds: Bounds) -> Self {
         let text = Vec::with_capacity(BUFFER + 1024);
-        Self { sink, position, text, count: 0, faults: Vec::new(), total_faults: 0 }
+        Self { sink, position, bounds, text, count: 0, faults: Vec::new(), total_faults: 0 }
     }
 
     /// The number of the row that is being read.
@@ -110,7 +151,7 @@ impl<'a> Rows<'a> {
             self.text.push(b'\t');
             let start = self.text.len();
             let checked = match value {
-                Some(value) => write_value(&mut self.text, name, value, numbers),
+                Some(value) => write_value(&mut self.text, name, value, numbers, self.bounds),
                 None => Err(("missing", format!("{name} is missing"))),
             };
             if let Err((code, detail)) = checked {
@@ -150,21 +191,28 @@ impl<'a> Rows<'a> {
 }
 
 /// Checks a value and writes it. Valid values have no character that is special to COPY.
-fn write_value(text: &mut Vec<u8>, name: &str, value: &RawValue<'_>, numbers: Numbers) -> Result<(), Fault> {
+fn write_value(
+    text: &mut Vec<u8>,
+    name: &str,
+    value: &RawValue<'_>,
+    numbers: Numbers,
+    bounds: Bounds,
+) -> Result<(), Fault> {
     match name {
         "price" => {
             let price = parse_price(value, numbers)?;
+            bounds.check_price(price)?;
             text.extend_from_slice(itoa::Buffer::new().format(price).as_bytes());
         }
         "day" => {
             let RawValue::Text(day) = value else {
                 return Err(malformed(value, "a day like 2021-01-31"));
             };
-            parse_day(day)?;
+            bounds.check_day(parse_day(day)?)?;
             text.extend_from_slice(day.as_bytes());
         }
         _ => match value {
-            RawValue::Text(code) if PlaceName::parse(Cow::Borrowed(code)).is_ok() => {
+            RawValue::Text(code) if is_code(code) => {
                 text.extend_from_slice(code.as_bytes());
             }
             _ => return Err(malformed(value, "a port code like CNGGZ")),
@@ -174,22 +222,17 @@ fn write_value(text: &mut Vec<u8>, name: &str, value: &RawValue<'_>, numbers: Nu
 }
 
 fn parse_price(value: &RawValue<'_>, numbers: Numbers) -> Result<i64, Fault> {
-    let price = match value {
-        RawValue::Integer(price) => *price,
+    match value {
+        RawValue::Integer(price) => Ok(*price),
         RawValue::Text(digits)
             if numbers == Numbers::Text
                 && !digits.is_empty()
                 && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
         {
             // More digits than fit are out of range, like a number that is too large.
-            digits.parse().unwrap_or(i64::MAX)
+            Ok(digits.parse().unwrap_or(i64::MAX))
         }
-        _ => return Err(malformed(value, "a whole number of dollars")),
-    };
-    if (1..=i64::from(i32::MAX)).contains(&price) {
-        Ok(price)
-    } else {
-        Err(("out_of_range", format!("a price is from 1 to {}", i32::MAX)))
+        _ => Err(malformed(value, "a whole number of dollars")),
     }
 }
 

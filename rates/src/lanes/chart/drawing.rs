@@ -83,6 +83,10 @@ impl Drawing<'_> {
             if x > left && x + needed > left + widest {
                 (x, y) = (left, y + 18);
             }
+            // The plot gets half of the picture at least; the description names all lanes.
+            if y > self.height / 2 - 26 {
+                break;
+            }
             let middle = y + 6;
             let corners = [
                 (x * SCALE, (middle - thickness / 2) * SCALE),
@@ -154,12 +158,13 @@ impl Drawing<'_> {
             let style = font.color(&self.colours.muted).pos(Pos::new(HPos::Center, VPos::Center));
             let (width, height) = plot.plotting_area().dim_in_pixel();
             let middle = (i32::try_from(width).unwrap_or(0) / 2, i32::try_from(height).unwrap_or(0) / 2);
+            let Series { unit, enough, .. } = &self.series[0];
             let note = if self.width < 500 {
-                "No day with three or more prices"
+                format!("No {unit} with {enough}")
             } else {
-                "No day in this range has three or more prices"
+                format!("No {unit} in this range has {enough}")
             };
-            return plot.plotting_area().strip_coord_spec().draw_text(note, &style, middle);
+            return plot.plotting_area().strip_coord_spec().draw_text(&note, &style, middle);
         }
         // A day without neighbours is a dot, at most as wide as a day.
         let days = i32::try_from(self.series[0].means.len()).unwrap_or(i32::MAX).max(1);
@@ -191,22 +196,30 @@ impl Drawing<'_> {
     }
 
     fn counts(&self, area: &Area<'_>, series: &Series) -> Drawn {
-        let most = series.counts.iter().max().copied().unwrap_or(0).max(3);
-        let mut plot = self.plot(area, BOTTOM, 0.0..f64::from(most) * 1.1, 3)?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let counts: Vec<f64> = series.counts.iter().map(|count| *count as f64).collect();
+        let most = counts.iter().copied().fold(3.0, f64::max);
+        let mut plot = self.plot(area, BOTTOM, 0.0..most * 1.1, 3)?;
         // One stepped outline, because thousands of rectangles would make up most of the file.
         let mut outline = vec![(0.0, 0.0)];
-        let mut height = 0;
-        for (day, count) in series.counts.iter().enumerate() {
-            if *count != height {
+        let mut height = 0.0;
+        for (day, count) in counts.iter().enumerate() {
+            if count.total_cmp(&height).is_ne() {
                 let start = middle(day) - 0.5;
-                outline.extend([(start, f64::from(height)), (start, f64::from(*count))]);
+                outline.extend([(start, height), (start, *count)]);
                 height = *count;
             }
         }
-        let end = middle(series.counts.len()) - 0.5;
-        outline.extend([(end, f64::from(height)), (end, 0.0)]);
+        let end = middle(counts.len()) - 0.5;
+        outline.extend([(end, height), (end, 0.0)]);
         plot.draw_series([Polygon::new(outline, self.colours.lanes[0].mix(0.5))])?;
-        self.text(area, "prices per day", (i32::from(LEFT) + 6, -6), 11.0, FontStyle::Normal)
+        self.text(
+            area,
+            &format!("prices per {}", series.unit),
+            (i32::from(LEFT) + 6, -6),
+            11.0,
+            FontStyle::Normal,
+        )
     }
 }
 

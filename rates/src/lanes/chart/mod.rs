@@ -22,7 +22,7 @@ pub(crate) use self::{
     text::thousands,
 };
 use super::{
-    lane::Lane,
+    element::FoundLane,
     query::{Picture, RatesQuery, Theme},
 };
 use crate::places::Catalogue;
@@ -31,7 +31,7 @@ use crate::places::Catalogue;
 pub(crate) fn draw(
     picture: &Picture<'_>,
     queries: &[RatesQuery<'_>],
-    lanes: &[Lane],
+    lanes: &[FoundLane],
     catalogue: &Catalogue,
 ) -> Result<Vec<u8>, DrawingError> {
     let (from, to) = (queries[0].from, queries[0].to);
@@ -43,7 +43,7 @@ pub(crate) fn draw(
     };
     let span = if from == to { from.to_string() } else { format!("{from} to {to}") };
     let subtitle = format!("Average in US dollars per container, {span}");
-    let in_words: Vec<String> = series.iter().map(|series| series.in_words(from)).collect();
+    let in_words: Vec<String> = series.iter().map(Series::in_words).collect();
 
     let (width, height) = (i32::from(picture.width), i32::from(picture.height));
     let mut text = String::new();

@@ -2,6 +2,8 @@
 
 use plotters::style::RGBColor;
 
+use crate::lanes::query::RatesQuery;
+
 /// The margin left of the plot for the labels of prices, in pixels; the page's script uses it, too.
 pub(crate) const LEFT: u16 = 64;
 /// The margin right of the plot.
@@ -20,7 +22,7 @@ pub(super) struct Colours {
     pub(super) muted: RGBColor,
     pub(super) grid: RGBColor,
     /// Different in hue and in lightness, for colour-blind readers.
-    pub(super) lanes: [RGBColor; 4],
+    pub(super) lanes: [RGBColor; RatesQuery::MAX_LANES],
 }
 
 pub(super) const LIGHT: Colours = Colours {
@@ -28,7 +30,18 @@ pub(super) const LIGHT: Colours = Colours {
     text: RGBColor(24, 33, 43),
     muted: RGBColor(86, 99, 114),
     grid: RGBColor(224, 230, 236),
-    lanes: [RGBColor(11, 94, 188), RGBColor(194, 65, 12), RGBColor(15, 118, 110), RGBColor(126, 34, 206)],
+    lanes: [
+        RGBColor(11, 94, 188),
+        RGBColor(194, 65, 12),
+        RGBColor(15, 118, 110),
+        RGBColor(126, 34, 206),
+        RGBColor(161, 98, 7),
+        RGBColor(190, 24, 93),
+        RGBColor(63, 98, 18),
+        RGBColor(71, 85, 105),
+        RGBColor(8, 145, 178),
+        RGBColor(127, 29, 29),
+    ],
 };
 
 pub(super) const DARK: Colours = Colours {
@@ -36,5 +49,16 @@ pub(super) const DARK: Colours = Colours {
     text: RGBColor(230, 237, 243),
     muted: RGBColor(154, 167, 180),
     grid: RGBColor(44, 54, 65),
-    lanes: [RGBColor(108, 176, 255), RGBColor(255, 159, 90), RGBColor(79, 209, 197), RGBColor(210, 168, 255)],
+    lanes: [
+        RGBColor(108, 176, 255),
+        RGBColor(255, 159, 90),
+        RGBColor(79, 209, 197),
+        RGBColor(210, 168, 255),
+        RGBColor(250, 204, 21),
+        RGBColor(249, 168, 212),
+        RGBColor(163, 230, 53),
+        RGBColor(203, 213, 225),
+        RGBColor(165, 243, 252),
+        RGBColor(248, 113, 113),
+    ],
 };

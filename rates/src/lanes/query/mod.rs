@@ -9,6 +9,8 @@ mod picture;
 #[cfg(test)]
 mod tests;
 
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
 use chassis::problem::FieldError;
 use chrono::NaiveDate;
 use utoipa::{IntoParams, ToSchema};
@@ -18,8 +20,11 @@ pub use self::{
     fingerprint::Fingerprint,
     picture::{Picture, Theme},
 };
+use super::day::Day;
 pub use crate::http::parameters::PlaceName;
-use crate::http::parameters::{Parameter, Reading, pairs, parse_day, parse_place, quoted};
+use crate::http::parameters::{
+    Fault, Parameter, Reading, pairs, parse_day, parse_lanes, parse_place, quoted,
+};
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -31,18 +36,49 @@ pub struct RatesQuery<'a> {
     /// The last day. The range may have 3,660 days, unless configured otherwise.
     #[param(rename = "date_to", example = "2021-01-31")]
     pub to: NaiveDate,
-    /// Where from: a port code or a region slug. `origin` is an alias of this parameter.
-    #[param(rename = "orig_code", value_type = String, example = "CNGGZ", pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    /// Where from: a port code, a region slug, or the name of either, in any case. `origin` is an alias of this parameter.
+    /// Required unless `lane` is given.
+    #[param(rename = "orig_code", value_type = Option<String>, example = "CNGGZ", max_length = 200)]
     pub origin: PlaceName<'a>,
-    /// Where to: a port code or a region slug. `destination` is an alias of this parameter.
-    #[param(rename = "dest_code", value_type = String, example = "EETLL", pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    /// Where to: a port code, a region slug, or the name of either, in any case. `destination` is an alias of this
+    /// parameter. Required unless `lane` is given.
+    #[param(rename = "dest_code", value_type = Option<String>, example = "EETLL", max_length = 200)]
     pub destination: PlaceName<'a>,
+    /// A lane as `ORIGIN:DESTINATION`, in place of `orig_code` and `dest_code`; up to ten times. The answer has the elements of
+    /// one lane after those of the other, all of one state of the data.
+    #[param(value_type = Option<Vec<String>>, max_items = 10)]
+    pub lane: Vec<(PlaceName<'a>, PlaceName<'a>)>,
     /// `desc` (the default) answers the newest day first, `asc` the oldest. A picture always begins with the oldest.
     #[param(required = false, example = "desc")]
     pub order: Order,
-    /// `mean` is the default; `full` adds percentiles to each day. A picture of one lane always has them.
+    /// `mean` is the default; `full` adds percentiles to each day. A picture of the days of one lane always has them.
     #[param(required = false, example = "full")]
     pub statistics: Statistics,
+    /// What an element of the answer stands for: `day` (the default), or a `week` from Monday, `month`, `quarter` or `year`,
+    /// with the mean over all of its prices. Intervals that the range cuts count only the days in it. Not with
+    /// `statistics=full`: percentiles of an interval do not follow from those of its days.
+    #[param(required = false, example = "day")]
+    pub interval: Interval,
+    /// How many prices an element needs for a mean: 3 unless configured otherwise, and never fewer than configured.
+    #[param(required = false, value_type = i64, minimum = 3, example = 3)]
+    pub min_count: i64,
+    /// What to do where the lane has too few prices for a mean: `false` (the default) leaves a gap. `true` answers with the
+    /// nearest pair of regions around the two places that has a mean somewhere in the range, if the lane has none in all of
+    /// it. `each` decides for each element. Each element then names the places that its prices are of.
+    #[param(required = false, example = "false")]
+    pub widen: Widen,
+    /// The most decimals of prices in CSV. JSON always has all of them.
+    #[param(required = false, default = 2, minimum = 0, maximum = 20, example = 2)]
+    pub decimals: u8,
+}
+
+/// What a configuration allows a query.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryLimits {
+    /// The longest range, both ends included.
+    pub max_days: u32,
+    /// The fewest prices for a mean.
+    pub min_count: i64,
 }
 
 /// The order of days.
@@ -64,6 +100,36 @@ pub enum Statistics {
     Mean,
     /// The mean and percentiles.
     Full,
+}
+
+/// What an element of an answer stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Interval {
+    /// The default.
+    Day,
+    /// Of ISO 8601: from Monday.
+    Week,
+    /// Of the calendar.
+    Month,
+    /// January to March and so on.
+    Quarter,
+    /// Of the calendar.
+    Year,
+}
+
+/// What stands for a lane with too few prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+pub enum Widen {
+    /// Nothing, the default.
+    #[schema(rename = "false")]
+    No,
+    /// Wider places for the whole range.
+    #[schema(rename = "true")]
+    WholeRange,
+    /// Wider places for each element that needs them.
+    #[schema(rename = "each")]
+    Each,
 }
 
 /// The two ends of a lane.
@@ -98,54 +164,142 @@ pub struct WrongQuery<'a> {
 const ORIGIN: &[&str] = &["orig_code", "origin"];
 const DESTINATION: &[&str] = &["dest_code", "destination"];
 
+/// The most prices that a query may require for a mean.
+const MOST_COUNT: i64 = 1_000_000;
+
 impl<'a> RatesQuery<'a> {
-    /// Reads a query string; `max_days` is the longest range, both ends included.
-    pub fn parse(query: &'a str, max_days: u32) -> Result<Self, WrongQuery<'a>> {
+    /// The most lanes in one answer.
+    pub const MAX_LANES: usize = 10;
+
+    /// The days of a lane, without anything else that may be asked for.
+    #[must_use]
+    pub fn new(
+        (from, to): (NaiveDate, NaiveDate),
+        (origin, destination): (PlaceName<'a>, PlaceName<'a>),
+        limits: QueryLimits,
+    ) -> Self {
+        Self {
+            from,
+            to,
+            origin,
+            destination,
+            lane: Vec::new(),
+            order: Order::NewestFirst,
+            statistics: Statistics::Mean,
+            interval: Interval::Day,
+            min_count: limits.min_count,
+            widen: Widen::No,
+            decimals: Self::DECIMALS,
+        }
+    }
+
+    const DECIMALS: u8 = 2;
+
+    /// Reads a query string.
+    pub fn parse(query: &'a str, limits: QueryLimits) -> Result<Self, WrongQuery<'a>> {
         let mut date_from = Parameter::new(&["date_from"]);
         let mut date_to = Parameter::new(&["date_to"]);
         let mut origin = Parameter::new(ORIGIN);
         let mut destination = Parameter::new(DESTINATION);
         let mut order = Parameter::new(&["order"]);
         let mut statistics = Parameter::new(&["statistics"]);
+        let mut interval = Parameter::new(&["interval"]);
+        let mut min_count = Parameter::new(&["min_count"]);
+        let mut widen = Parameter::new(&["widen"]);
+        let mut decimals = Parameter::new(&["decimals"]);
+        // May be given several times, so its values are read below.
+        let mut repeatable = Parameter::new(&["lane"]);
         let mut reading = Reading::new(
             query,
-            [&mut date_from, &mut date_to, &mut origin, &mut destination, &mut order, &mut statistics],
+            [
+                &mut date_from,
+                &mut date_to,
+                &mut origin,
+                &mut destination,
+                &mut order,
+                &mut statistics,
+                &mut interval,
+                &mut min_count,
+                &mut widen,
+                &mut decimals,
+                &mut repeatable,
+            ],
         );
         let (origin_name, destination_name) = (origin.name(), destination.name());
 
         let from = reading.required(date_from, |text| parse_day(&text));
         let to = reading.required(date_to, |text| parse_day(&text));
-        let origin = reading.required(origin, parse_place);
-        let destination = reading.required(destination, parse_place);
-        let order = reading.optional(order, Order::NewestFirst, |text| match &*text {
-            "asc" => Ok(Order::OldestFirst),
-            "desc" => Ok(Order::NewestFirst),
-            _ => Err(("malformed", format!("{} is neither asc nor desc", quoted(&text)))),
-        });
-        let statistics = reading.optional(statistics, Statistics::Mean, |text| match &*text {
-            "mean" => Ok(Statistics::Mean),
-            "full" => Ok(Statistics::Full),
-            _ => Err(("malformed", format!("{} is neither mean nor full", quoted(&text)))),
-        });
-        let mut faults = reading.finish();
-        faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, max_days)));
-        match (from, to, origin, destination, order, statistics) {
-            (Some(from), Some(to), Some(origin), Some(destination), Some(order), Some(statistics))
-                if faults.is_empty() =>
-            {
-                Ok(Self { from, to, origin, destination, order, statistics })
+        let (lane, origin, destination) = if repeatable.is_given() {
+            if origin.is_given() || destination.is_given() {
+                let detail = "lane stands in place of orig_code and dest_code; give either";
+                reading.faults.push(FieldError::new("lane", "conflict", detail));
             }
-            (_, _, origin, destination, ..) => {
+            let lane = parse_lanes(query, "lane", Self::MAX_LANES, &mut reading.faults);
+            let (origin, destination) = lane.first().cloned().unzip();
+            (lane, origin, destination)
+        } else {
+            let origin = reading.required(origin, parse_place);
+            (Vec::new(), origin, reading.required(destination, parse_place))
+        };
+        let order = reading.optional(order, Order::NewestFirst, Order::parse);
+        let statistics = reading.optional(statistics, Statistics::Mean, Statistics::parse);
+        let interval = reading.optional(interval, Interval::Day, Interval::parse);
+        let widen = reading.optional(widen, Widen::No, Widen::parse);
+        let min_count =
+            reading.optional(min_count, limits.min_count, number_in(limits.min_count, MOST_COUNT));
+        let decimals = reading.optional(decimals, Self::DECIMALS, number_in(0, 20));
+        if statistics == Some(Statistics::Full) && interval.is_some_and(|interval| interval != Interval::Day)
+        {
+            let detail = "percentiles are of days: leave out either statistics=full or interval";
+            reading.faults.push(FieldError::new("statistics", "conflict", detail));
+        }
+        let mut faults = reading.finish();
+        faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, limits.max_days)));
+        let values = (from.zip(to), order.zip(statistics), interval.zip(min_count), widen.zip(decimals));
+        match (values, origin, destination) {
+            (
+                (
+                    Some((from, to)),
+                    Some((order, statistics)),
+                    Some((interval, min_count)),
+                    Some((widen, decimals)),
+                ),
+                Some(origin),
+                Some(destination),
+            ) if faults.is_empty() => Ok(Self {
+                from,
+                to,
+                origin,
+                destination,
+                lane,
+                order,
+                statistics,
+                interval,
+                min_count,
+                widen,
+                decimals,
+            }),
+            (_, origin, destination) if lane.is_empty() => {
                 let places = [(origin_name, origin), (destination_name, destination)];
                 let places = places.into_iter().filter_map(|(name, place)| Some((name, place?))).collect();
                 Err(WrongQuery { faults, places })
             }
+            _ => {
+                let ends = lane.into_iter().take(Self::MAX_LANES).flat_map(<[_; 2]>::from);
+                Err(WrongQuery { faults, places: ends.map(|place| ("lane", place)).collect() })
+            }
         }
     }
 
-    /// The name of the parameter that gives this end of the lane in a query string.
+    /// The name of the parameter that gives this end of the lane with this index in a query string.
     #[must_use]
-    pub fn name_of(role: Role, query: &str) -> &'static str {
+    pub fn name_of(lane: usize, role: Role, query: &str) -> &'static str {
+        if pairs(query).any(|(name, _)| name == "lane") {
+            return "lane";
+        }
+        if lane > 0 {
+            return "compare";
+        }
         let names = match role {
             Role::Origin => ORIGIN,
             Role::Destination => DESTINATION,
@@ -158,15 +312,36 @@ impl<'a> RatesQuery<'a> {
     /// go in, or two answers share a tag: so every field is named here, those of a picture too, and there is no `..`.
     #[must_use]
     pub fn fingerprint(&self, form: &Form<'_>) -> Fingerprint {
-        let Self { from, to, origin, destination, order, statistics } = self;
+        let Self {
+            from,
+            to,
+            origin,
+            destination,
+            lane,
+            order,
+            statistics,
+            interval,
+            min_count,
+            widen,
+            decimals,
+        } = self;
         let mut print = Fingerprint::default();
         for day in [from, to] {
             print.add(u64::from(day.to_epoch_days().cast_unsigned()));
         }
         print.add(u64::from(*order == Order::OldestFirst));
         print.add(u64::from(*statistics == Statistics::Full));
-        print.add_text(origin.as_ref());
-        print.add_text(destination.as_ref());
+        for text in [origin, destination] {
+            print.add_text(text.as_ref());
+        }
+        print.add(lane.len() as u64);
+        for (origin, destination) in lane {
+            print.add_text(origin.as_ref());
+            print.add_text(destination.as_ref());
+        }
+        for choice in [*interval as u64, min_count.cast_unsigned(), *widen as u64, u64::from(*decimals)] {
+            print.add(choice);
+        }
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),
@@ -184,24 +359,71 @@ impl<'a> RatesQuery<'a> {
         print
     }
 
-    /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
+    /// The lanes that this form shows, each as a query of its own. A picture begins with the oldest day.
     #[must_use]
-    pub fn lanes(&self, picture: &Picture<'a>) -> Vec<Self> {
-        // The percentile bands of several lanes would cover each other.
-        let statistics = if picture.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
-        let first = Self { order: Order::OldestFirst, statistics, ..self.clone() };
-        let compared = picture.compare.iter().map(|(origin, destination)| Self {
-            origin: origin.clone(),
-            destination: destination.clone(),
-            ..first.clone()
-        });
-        std::iter::once(first.clone()).chain(compared).collect()
+    pub fn lanes(&self, form: &Form<'a>) -> Cow<'_, [Self]> {
+        let (compare, order, statistics) = match form {
+            Form::Json | Form::Csv if self.lane.is_empty() => {
+                return Cow::Borrowed(std::slice::from_ref(self));
+            }
+            Form::Json | Form::Csv => (&[][..], self.order, self.statistics),
+            Form::Svg(picture) => {
+                // The percentile bands of several lanes would cover each other.
+                let is_one =
+                    self.lane.len() <= 1 && picture.compare.is_empty() && self.interval == Interval::Day;
+                let statistics = if is_one { Statistics::Full } else { Statistics::Mean };
+                (&picture.compare[..], Order::OldestFirst, statistics)
+            }
+        };
+        let first = (self.origin.clone(), self.destination.clone());
+        let lanes = if self.lane.is_empty() { vec![first] } else { self.lane.clone() };
+        let lanes = lanes.into_iter().chain(compare.iter().cloned());
+        lanes
+            .map(|(origin, destination)| Self { origin, destination, order, statistics, ..self.clone() })
+            .collect()
+    }
+
+    /// Whether its answer has the texts of days that each month holds.
+    pub(super) fn is_plain(&self) -> bool {
+        self.lane.is_empty()
+            && self.interval == Interval::Day
+            && self.widen == Widen::No
+            && self.min_count == i64::from(Day::PRICES_FOR_A_MEAN)
     }
 
     /// How many days, both ends included.
     #[must_use]
     pub fn days(&self) -> usize {
         usize::try_from((self.to - self.from).num_days() + 1).unwrap_or(0)
+    }
+}
+
+/// The value of a parameter that has few.
+macro_rules! parse_choice {
+    ($choice:ident: $($name:literal => $value:ident),+) => {
+        impl $choice {
+            fn parse(text: Cow<'_, str>) -> Result<Self, Fault> {
+                match &*text {
+                    $($name => Ok(Self::$value),)+
+                    _ => Err(("malformed", format!("{} is not one of {}", quoted(&text), [$($name),+].join(", ")))),
+                }
+            }
+        }
+    };
+}
+
+parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
+parse_choice!(Statistics: "mean" => Mean, "full" => Full);
+parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
+parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
+
+fn number_in<T: FromStr + PartialOrd + Display>(
+    least: T,
+    most: T,
+) -> impl FnOnce(Cow<'_, str>) -> Result<T, Fault> {
+    move |text| match text.parse() {
+        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
+        _ => Err(("out_of_range", format!("{} is not a number from {least} to {most}", quoted(&text)))),
     }
 }
 

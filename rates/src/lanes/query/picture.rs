@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::parameters::{Parameter, PlaceName, Reading, pairs, quoted};
+use crate::http::parameters::{Parameter, PlaceName, Reading, pairs, parse_lanes, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -20,7 +20,7 @@ pub struct Picture<'a> {
     /// The colours; `light` is the default.
     #[param(required = false, example = "light")]
     pub theme: Theme,
-    /// A further lane to draw, as `ORIGIN:DESTINATION`; up to three times.
+    /// A further lane to draw beside that of `orig_code` and `dest_code`, as `ORIGIN:DESTINATION`; up to three times.
     #[param(value_type = Option<Vec<String>>, max_items = 3)]
     pub compare: Vec<(PlaceName<'a>, PlaceName<'a>)>,
 }
@@ -47,19 +47,10 @@ impl<'a> Picture<'a> {
         // May be given several times, so its values are read below.
         let mut repeatable = Parameter::new(&["compare"]);
         let mut reading = Reading::new(query, [&mut width, &mut height, &mut theme, &mut repeatable]);
-        let mut compare = Vec::new();
-        for (_, value) in pairs(query).filter(|(name, _)| name == "compare") {
-            if let Some(lane) = parse_lane(&value) {
-                compare.push(lane);
-            } else {
-                let detail = format!("{} is not a lane like CNGGZ:north_europe", quoted(&value));
-                reading.faults.push(FieldError::new("compare", "malformed", detail));
-            }
-        }
-        if compare.len() > Self::MAX_COMPARED {
-            let detail =
-                format!("{} lanes are compared; at most {} can be", compare.len(), Self::MAX_COMPARED);
-            reading.faults.push(FieldError::new("compare", "too_many", detail));
+        let compare = parse_lanes(query, "compare", Self::MAX_COMPARED, &mut reading.faults);
+        if !compare.is_empty() && pairs(query).any(|(name, _)| name == "lane") {
+            let detail = "compare goes with orig_code and dest_code; give every lane as lane";
+            reading.faults.push(FieldError::new("compare", "conflict", detail));
         }
         let pixels = |least: u16, most: u16| {
             move |text: Cow<'a, str>| match text.parse() {
@@ -85,11 +76,4 @@ impl<'a> Picture<'a> {
             _ => Err(faults),
         }
     }
-}
-
-/// `ORIGIN:DESTINATION`.
-fn parse_lane<'a>(text: &str) -> Option<(PlaceName<'a>, PlaceName<'a>)> {
-    let (origin, destination) = text.split_once(':')?;
-    let place = |text: &str| PlaceName::parse(Cow::Owned(text.to_owned()));
-    Some((place(origin).ok()?, place(destination).ok()?))
 }

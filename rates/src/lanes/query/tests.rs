@@ -4,14 +4,18 @@ use super::*;
 
 const GOOD: &str = "date_from=2021-01-01&date_to=2021-01-31&orig_code=CNGGZ&dest_code=EETLL";
 
+fn parse(query: &str, max_days: u32) -> Result<RatesQuery<'_>, WrongQuery<'_>> {
+    RatesQuery::parse(query, QueryLimits { max_days, min_count: 3 })
+}
+
 fn faults(query: &str) -> Vec<(String, String)> {
-    let wrong = RatesQuery::parse(query, 3660).expect_err(query);
+    let wrong = parse(query, 3660).expect_err(query);
     wrong.faults.into_iter().map(|fault| (fault.field.into_owned(), fault.code.into_owned())).collect()
 }
 
 #[test]
 fn a_query_is_read_whatever_its_order_names_and_escapes() {
-    let wanted = RatesQuery::parse(GOOD, 31).unwrap();
+    let wanted = parse(GOOD, 31).unwrap();
     assert_eq!(wanted.origin.as_ref(), "CNGGZ");
     assert_eq!(wanted.from, NaiveDate::from_ymd_opt(2021, 1, 1).unwrap());
     for same in [
@@ -19,12 +23,12 @@ fn a_query_is_read_whatever_its_order_names_and_escapes() {
         "date_from=2021-01-01&date_to=2021-01-31&origin=CNGGZ&destination=EETLL&order=desc&utm=1&utm=2",
         "date_from=2021%2D01%2D01&date_to=2021-01-31&orig_code=%43NGGZ&dest_code=EETLL",
     ] {
-        assert_eq!(RatesQuery::parse(same, 31).expect(same), wanted, "{same}");
+        assert_eq!(parse(same, 31).expect(same), wanted, "{same}");
     }
     let ascending = format!("{GOOD}&order=asc");
-    assert_eq!(RatesQuery::parse(&ascending, 31).unwrap().order, Order::OldestFirst);
+    assert_eq!(parse(&ascending, 31).unwrap().order, Order::OldestFirst);
     let full = format!("{GOOD}&statistics=full");
-    assert_eq!(RatesQuery::parse(&full, 31).unwrap().statistics, Statistics::Full);
+    assert_eq!(parse(&full, 31).unwrap().statistics, Statistics::Full);
 }
 
 #[test]
@@ -35,7 +39,7 @@ fn every_fault_of_a_query_is_named_at_once() {
         ["date_from", "date_to", "orig_code", "dest_code"].map(|field| pair(field, "missing"))
     );
     assert_eq!(
-        faults("date_from=2021-02-30&date_to=21-1-1&origin=C%20N&destination=&order=up&statistics=all"),
+        faults("date_from=2021-02-30&date_to=21-1-1&origin=C%0AN&destination=&order=up&statistics=all"),
         [
             pair("date_from", "not_a_day"),
             pair("date_to", "malformed"),
@@ -51,6 +55,15 @@ fn every_fault_of_a_query_is_named_at_once() {
         (&format!("{GOOD}&date_to=2021-01-31"), "date_to", "repeated"),
         (&format!("{GOOD}&origin=CNGGZ"), "origin", "repeated"),
         (&format!("{GOOD}&order=asc&order=asc"), "order", "repeated"),
+        (&format!("{GOOD}&interval=decade"), "interval", "malformed"),
+        (&format!("{GOOD}&interval=week&statistics=full"), "statistics", "conflict"),
+        (&format!("{GOOD}&min_count=2"), "min_count", "out_of_range"),
+        (&format!("{GOOD}&min_count=x"), "min_count", "out_of_range"),
+        (&format!("{GOOD}&widen=yes"), "widen", "malformed"),
+        (&format!("{GOOD}&decimals=21"), "decimals", "out_of_range"),
+        (&format!("{GOOD}&lane=A:B"), "lane", "conflict"),
+        ("date_from=2021-01-01&date_to=2021-01-31&lane=A", "lane", "malformed"),
+        (&format!("date_from=2021-01-01&date_to=2021-01-31{}", "&lane=A:B".repeat(11)), "lane", "too_many"),
         ("date_from=0000-01-01&date_to=0001-01-01&origin=A&destination=B", "date_from", "not_a_day"),
         ("date_from=+021-01-01&date_to=2021-01-01&origin=A&destination=B", "date_from", "malformed"),
         ("date_from=2021-01-0٣&date_to=2021-01-01&origin=A&destination=B", "date_from", "malformed"),
@@ -61,16 +74,16 @@ fn every_fault_of_a_query_is_named_at_once() {
 
 #[test]
 fn the_longest_range_is_allowed_and_one_day_more_is_not() {
-    let query = |to| format!("date_from=2021-01-01&date_to={to}&origin=A&destination=B");
-    assert!(RatesQuery::parse(&query("2021-01-31"), 31).is_ok());
-    assert!(RatesQuery::parse(&query("2021-02-01"), 31).is_err());
-    assert!(RatesQuery::parse(&query("2021-01-01"), 31).is_ok(), "one day is a range");
+    let query = |to: &str| format!("date_from=2021-01-01&date_to={to}&origin=A&destination=B");
+    assert!(parse(&query("2021-01-31"), 31).is_ok());
+    assert!(parse(&query("2021-02-01"), 31).is_err());
+    assert!(parse(&query("2021-01-01"), 31).is_ok(), "one day is a range");
 }
 
 #[test]
 fn a_misspelt_parameter_is_pointed_out_beside_the_missing_one() {
     let query = "date_form=2021-01-01&date_to=2021-01-01&orig_code=A&dest_code=B";
-    let wrong = RatesQuery::parse(query, 31).unwrap_err();
+    let wrong = parse(query, 31).unwrap_err();
     assert_eq!(wrong.faults.len(), 1);
     assert!(wrong.faults[0].detail.contains("date_form"), "{:?}", wrong.faults);
     assert_eq!(wrong.places.len(), 2, "the places can still be looked up");
@@ -79,7 +92,7 @@ fn a_misspelt_parameter_is_pointed_out_beside_the_missing_one() {
 #[test]
 fn a_long_value_is_cut_in_the_message() {
     let query = format!("{}&order={}", GOOD, "ü".repeat(500));
-    let wrong = RatesQuery::parse(&query, 31).unwrap_err();
+    let wrong = parse(&query, 31).unwrap_err();
     assert!(wrong.faults[0].detail.len() < 150, "{:?}", wrong.faults);
 }
 
@@ -104,6 +117,7 @@ fn a_picture_is_asked_for_within_bounds() {
         ("compare=A:B:C", "compare", "malformed"),
         ("compare=A:", "compare", "malformed"),
         ("compare=A:B&compare=A:B&compare=A:B&compare=A:B", "compare", "too_many"),
+        ("compare=A:B&lane=C:D", "compare", "conflict"),
     ] {
         let faults = Picture::parse(query).expect_err(query);
         let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, &*fault.code)).collect();
@@ -114,7 +128,7 @@ fn a_picture_is_asked_for_within_bounds() {
 proptest! {
     #[test]
     fn no_query_string_panics(query in "\\PC{0,200}") {
-        let _ = RatesQuery::parse(&query, 3660);
+        let _ = parse(&query, 3660);
         let _ = Picture::parse(&query);
     }
 }
@@ -123,7 +137,10 @@ proptest! {
 fn a_name_is_near_to_one_parameter_of_its_own_struct_and_to_none_of_the_other() {
     // The two structs read the same query string: a known name of one must not be a misspelt one of the other.
     let picture = "width=400&height=400&theme=dark&compare=A:B";
-    assert!(RatesQuery::parse(&format!("{GOOD}&order=asc&statistics=full&{picture}"), 31).is_ok());
+    assert!(parse(&format!("{GOOD}&order=asc&statistics=full&{picture}"), 31).is_ok());
+    let more = "interval=day&min_count=3&widen=each&decimals=2";
+    assert!(Picture::parse(&format!("{GOOD}&{more}&{picture}")).is_ok());
+    assert!(Picture::parse("date_from=2021-01-01&date_to=2021-01-31&lane=A:B&width=400").is_ok());
     let aliases = "date_from=2021-01-01&date_to=2021-01-31&origin=A&destination=B&order=asc&statistics=full";
     for query in [GOOD, aliases] {
         assert!(Picture::parse(&format!("{query}&{picture}")).is_ok(), "{query}");
@@ -133,14 +150,14 @@ fn a_name_is_near_to_one_parameter_of_its_own_struct_and_to_none_of_the_other() 
 #[test]
 fn a_flood_of_unknown_names_is_read_to_a_bound() {
     let flood = "date_fron=1&".repeat(5000);
-    let wrong = RatesQuery::parse(&flood, 31).unwrap_err();
+    let wrong = parse(&flood, 31).unwrap_err();
     assert!(wrong.faults.len() < 32, "{}", wrong.faults.len());
 }
 
 #[test]
 fn the_fingerprint_changes_with_every_part_of_the_query() {
     let print = |query: &str| {
-        let query = RatesQuery::parse(query, 31).unwrap();
+        let query = parse(query, 31).unwrap();
         query.fingerprint(&Form::Json).hash()
     };
     let all = [
@@ -151,7 +168,15 @@ fn the_fingerprint_changes_with_every_part_of_the_query() {
         print(&GOOD.replace("2021-01-01", "2021-01-02")),
         print(&GOOD.replace("CNGGZ", "EETLL")),
         print(&GOOD.replace("EETLL", "CNGGZ")),
-        RatesQuery::parse(GOOD, 31).unwrap().fingerprint(&Form::Csv).hash(),
+        print(&format!("{GOOD}&interval=week")),
+        print(&format!("{GOOD}&interval=month")),
+        print(&format!("{GOOD}&min_count=4")),
+        print(&format!("{GOOD}&widen=true")),
+        print(&format!("{GOOD}&widen=each")),
+        print(&format!("{GOOD}&decimals=3")),
+        print("date_from=2021-01-01&date_to=2021-01-31&lane=CNGGZ:EETLL"),
+        print("date_from=2021-01-01&date_to=2021-01-31&lane=CNGGZ:EETLL&lane=CNGGZ:EETLL"),
+        parse(GOOD, 31).unwrap().fingerprint(&Form::Csv).hash(),
     ];
     let distinct: std::collections::HashSet<_> = all.into_iter().collect();
     assert_eq!(distinct.len(), all.len());

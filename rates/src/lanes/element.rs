@@ -1,0 +1,186 @@
+//! The elements of an answer: days, or longer intervals put together from days.
+
+use chrono::{Datelike, Days, Months, NaiveDate};
+
+use super::{
+    day::{Day, Percentiles},
+    lane::Lane,
+    query::{Interval, Order, RatesQuery, Statistics, Widen},
+};
+use crate::places::Pair;
+
+/// A day or a longer interval of a lane.
+#[derive(Debug, Clone)]
+pub(crate) struct Element<'a> {
+    pub(crate) first: NaiveDate,
+    pub(crate) last: NaiveDate,
+    /// The mean of its prices, if there are enough.
+    pub(crate) mean: Option<f64>,
+    /// How many prices.
+    pub(crate) count: i64,
+    /// The number of days with prices.
+    pub(crate) priced_days: u16,
+    /// Of a day that has enough prices.
+    pub(crate) percentiles: Option<&'a Percentiles>,
+}
+
+/// An element, and the places that its prices are of.
+#[derive(Debug, Clone)]
+pub(crate) struct PlacedElement<'a> {
+    pub(crate) element: Element<'a>,
+    pub(crate) pair: Pair,
+}
+
+/// What an answer says of each element beside day, mean and count.
+#[derive(Debug, Default, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is there or not")]
+pub(crate) struct Columns {
+    /// The last day, and the number of days with prices.
+    pub(crate) interval: bool,
+    pub(crate) percentiles: bool,
+    /// The places of its lane.
+    pub(crate) lane: bool,
+    /// The places that its prices are of.
+    pub(crate) used: bool,
+}
+
+/// The lane of a query, and the lanes that its answer is made from.
+#[derive(Debug)]
+pub struct FoundLane {
+    /// The places of the query.
+    pub(crate) pair: Pair,
+    /// Nearest first; never empty. Several only if each element is of the first that has enough prices for it.
+    pub(crate) sources: Vec<(Pair, Lane)>,
+}
+
+impl Columns {
+    pub(crate) fn of(query: &RatesQuery<'_>) -> Self {
+        Self {
+            interval: query.interval != Interval::Day,
+            percentiles: query.statistics == Statistics::Full,
+            lane: !query.lane.is_empty(),
+            used: query.widen != Widen::No,
+        }
+    }
+}
+
+impl Interval {
+    /// The last day of the interval with this day.
+    fn last_day(self, day: NaiveDate) -> NaiveDate {
+        let end_of_months = |months: u32| {
+            let next = day.month0() / months * months + months;
+            let first =
+                day.with_day(1).and_then(|day| day.checked_add_months(Months::new(next - day.month0())));
+            first.and_then(|day| day.pred_opt()).unwrap_or(day)
+        };
+        match self {
+            Self::Day => day,
+            // Weeks of ISO 8601 begin on Monday.
+            Self::Week => day + Days::new(u64::from(6 - day.weekday().num_days_from_monday())),
+            Self::Month => end_of_months(1),
+            Self::Quarter => end_of_months(3),
+            Self::Year => end_of_months(12),
+        }
+    }
+}
+
+impl<'a> Element<'a> {
+    /// A day with its prices, if it has any.
+    pub(crate) fn of_day(day: NaiveDate, priced: Option<&'a Day>, min_count: i64) -> Self {
+        Self::sum_up(day, day, priced, min_count)
+    }
+
+    /// The days with prices of an interval.
+    ///
+    /// Sums below 2^53 are exact as doubles, and IEEE division rounds once. To exceed that, an interval would need four
+    /// million prices of 2^31 dollars.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    fn sum_up(
+        first: NaiveDate,
+        last: NaiveDate,
+        priced: impl IntoIterator<Item = &'a Day>,
+        min_count: i64,
+    ) -> Self {
+        let (mut sum, mut count, mut priced_days, mut percentiles) = (0, 0, 0, None);
+        for day in priced {
+            sum += day.sum;
+            count += i64::from(day.count);
+            priced_days += 1;
+            percentiles = day.percentiles.as_deref();
+        }
+        let is_enough = count >= min_count;
+        Self {
+            first,
+            last,
+            mean: is_enough.then(|| sum as f64 / count as f64),
+            count,
+            priced_days,
+            percentiles: percentiles.filter(|_| is_enough),
+        }
+    }
+}
+
+impl Lane {
+    /// The elements of the query's range, in its order. Intervals that the range cuts count only the days in it.
+    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<Element<'_>> {
+        let RatesQuery { from, to, interval, .. } = *query;
+        let oldest_first = self.months().iter().rev().flat_map(|month| month.days.iter().rev());
+        let mut priced = oldest_first.filter(|day| (from..=to).contains(&day.day)).peekable();
+        let mut elements = Vec::new();
+        let mut next = Some(from);
+        while let Some(first) = next {
+            let last = interval.last_day(first).min(to);
+            let days = std::iter::from_fn(|| priced.next_if(|day| day.day <= last));
+            elements.push(Element::sum_up(first, last, days, query.min_count));
+            // The calendar goes beyond the years of four digits that queries have.
+            next = last.succ_opt().filter(|day| *day <= to);
+        }
+        if query.order == Order::NewestFirst {
+            elements.reverse();
+        }
+        elements
+    }
+}
+
+impl FoundLane {
+    /// The elements of the query's range, in its order.
+    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<PlacedElement<'_>> {
+        let mut sources = self.sources.iter().map(|(pair, lane)| {
+            let placed = |element| PlacedElement { element, pair: *pair };
+            lane.elements(query).into_iter().map(placed)
+        });
+        let mut elements: Vec<PlacedElement<'_>> = sources.next().into_iter().flatten().collect();
+        for wider in sources {
+            for (element, wider) in elements.iter_mut().zip(wider) {
+                if element.element.mean.is_none() && wider.element.mean.is_some() {
+                    *element = wider;
+                }
+            }
+        }
+        elements
+    }
+
+    /// Whether the query wants wider places, because the lane has too few prices.
+    pub(crate) fn is_too_narrow(&self, query: &RatesQuery<'_>) -> bool {
+        let elements = || self.elements(query).into_iter();
+        match query.widen {
+            Widen::No => false,
+            Widen::WholeRange => elements().all(|element| element.element.mean.is_none()),
+            Widen::Each => elements().any(|element| element.element.mean.is_none()),
+        }
+    }
+
+    /// Keeps only the lanes that the answer is made from.
+    pub(crate) fn choose(&mut self, query: &RatesQuery<'_>) {
+        if query.widen == Widen::Each {
+            let mut used: Vec<Pair> = self.elements(query).iter().map(|element| element.pair).collect();
+            used.push(self.pair);
+            self.sources.retain(|(pair, _)| used.contains(pair));
+            return;
+        }
+        let has_mean = |(_, lane): &(Pair, Lane)| lane.elements(query).iter().any(|one| one.mean.is_some());
+        let chosen = self.sources.iter().position(has_mean).unwrap_or(0);
+        self.sources.swap(0, chosen);
+        self.sources.truncate(1);
+    }
+}
