@@ -6,16 +6,19 @@ create table public.suppliers (
     constraint suppliers_name_format check (name ~ '^[a-z0-9][a-z0-9_-]{0,63}$')
 );
 
--- A key is shown once, when it is made; what is kept cannot be turned back into it.
+-- A key is shown once, when it is made; what is kept cannot be turned back into it. Its scope says what it may do:
+-- read where reads need a key, write (send batches and withdraw one's own), or both and for all suppliers (admin).
 create table public.api_keys (
     id           bigint generated always as identity primary key,
     supplier     text not null references public.suppliers (name),
+    scope        text not null default 'write',
     secret_hash  bytea not null,
     created_at   timestamptz not null default now(),
     expires_at   timestamptz,
     revoked_at   timestamptz,
     -- To the minute: a write for every request would cost more than the request.
     last_used_at timestamptz,
+    constraint api_keys_scope check (scope in ('read', 'write', 'admin')),
     -- The secret has 256 random bits, so a fast hash is as good as a slow one.
     constraint api_keys_secret_hash_is_sha256 check (length(secret_hash) = 32)
 );

@@ -18,7 +18,7 @@ use crate::{
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
-    suppliers::limits::{WriteLimits, WrongKeyLimit},
+    suppliers::limits::{Reads, WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -41,6 +41,8 @@ pub struct AppState {
     pub batches: BatchSettings,
     /// Rate limits of writes.
     pub limits: WriteLimits,
+    /// Counts and limits reads by key.
+    pub reads: Reads,
     /// How many wrong keys an address may send.
     pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
@@ -81,6 +83,7 @@ impl App {
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
+            reads: Reads::new(api.reads_per_minute_by_key),
             wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             batches: batches.clone(),
@@ -96,6 +99,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
+        self.reads.register(registry);
         self.lanes.reader.expensive.register(registry);
     }
 

@@ -35,6 +35,8 @@ pub struct ApiSettings {
     pub page_limit: usize,
     /// Whether reads need a key.
     pub reads_need_key: bool,
+    /// Reads in a minute with one key.
+    pub reads_per_minute_by_key: NonZeroU32,
     /// Wrong keys in a minute from one address.
     pub wrong_keys_per_minute: NonZeroU32,
     /// How many reads may compute percentiles from prices at a time.
@@ -192,6 +194,7 @@ mod tests {
             ("RATES__TELEMETRY__LOG_FORMAT", "xml", "telemetry.log_format"),
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
+            ("RATES__API__READS_PER_MINUTE_BY_KEY", "0", "api.reads_per_minute_by_key"),
             ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
             ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),
             ("RATES__API__EXPENSIVE_READS", "6", "api.expensive_reads"),

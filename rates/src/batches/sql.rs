@@ -177,21 +177,26 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     .await
 }
 
-/// Lists a supplier's batches older than `before`, newest first.
+/// Lists a supplier's batches, or those of all, older than `before`, newest first.
 pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
-    supplier: &str,
+    supplier: Option<&str>,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Batch>, sqlx::Error> {
+    // Every id is below the highest. Each branch has an index.
+    let before = before.unwrap_or(i64::MAX);
     sqlx::query_as!(
         Batch,
         r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
                   data_version, problem::text, created_at, ended_at, withdrawn_at
            from batches
-           where supplier = $1 and ($2::bigint is null or id < $2)
-           order by id desc
-           limit $3"#,
+           where id in (
+               (select id from batches where supplier = $1 and id < $2 order by id desc limit $3)
+               union all
+               (select id from batches where $1::text is null and id < $2 order by id desc limit $3)
+           )
+           order by id desc"#,
         supplier,
         before,
         limit

@@ -36,7 +36,7 @@ pub enum Command {
     ///
     /// Writes only the rows that are wrong. Readers do not wait; writers wait until it is done.
     Rebuild,
-    /// Create, list and revoke the keys that writes need
+    /// Create, rotate, list and revoke the keys of suppliers and readers
     #[command(subcommand)]
     Key(key::Command),
     /// Send a file of prices to a server

@@ -110,13 +110,14 @@ pub(crate) struct BatchPath {
     id: i64,
 }
 
-/// List your batches, newest first.
+/// List your batches, newest first; with the scope admin, those of all suppliers.
 #[utoipa::path(
-    get, path = "/batches", tag = "batches", security(("key" = [])), params(ListBatchesParams),
+    get, path = "/batches", tag = "batches", security(("key" = []), ("login" = [])), params(ListBatchesParams),
     responses(
         (status = 200, description = "A page of batches", body = BatchPage),
         (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 403, description = "The key may not write"),
         (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 503, description = "The database is unreachable"),
     ),
@@ -134,7 +135,9 @@ pub(crate) async fn list_batches(
     // One more than fits on the page shows whether there is another page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
     let pool = &app.database.primary;
-    let mut batches = pool.retry(|| sql::list(pool, &supplier.name, before, wanted)).await?;
+    // An admin sees those of all suppliers.
+    let of = (!supplier.is_admin()).then_some(supplier.name.as_str());
+    let mut batches = pool.retry(|| sql::list(pool, of, before, wanted)).await?;
     let has_more = batches.len() > limit;
     batches.truncate(limit);
     let next = batches.last().filter(|_| has_more).map(|last| {
@@ -146,13 +149,13 @@ pub(crate) async fn list_batches(
 
 /// Get a batch: its progress, or its result.
 #[utoipa::path(
-    get, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    get, path = "/batches/{id}", tag = "batches", security(("key" = []), ("login" = [])), params(BatchPath),
     responses(
         (status = 200, description = "The batch", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
         (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
-        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 403, description = "The batch belongs to another supplier, or the key may not write"),
         (status = 404, description = "There is no such batch"),
         (status = 503, description = "The database is unreachable"),
     ),
@@ -171,12 +174,12 @@ pub(crate) async fn get_batch(
 ///
 /// Repeated, it changes nothing and gives the same answer.
 #[utoipa::path(
-    delete, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    delete, path = "/batches/{id}", tag = "batches", security(("key" = []), ("login" = [])), params(BatchPath),
     responses(
         (status = 200, description = "The batch is withdrawn", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
-        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 403, description = "The batch belongs to another supplier, or the key may not write"),
         (status = 404, description = "There is no such batch"),
         (status = 409, description = "The batch has no prices: it is queued, processing or failed"),
         (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
@@ -227,7 +230,7 @@ async fn find_own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Prob
     let pool = &app.database.primary;
     let batch = pool.retry(|| sql::find(pool, id)).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
-    if batch.supplier != supplier.name {
+    if !supplier.may_manage(&batch.supplier) {
         return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch belongs to another supplier."));
     }
     Ok(batch)

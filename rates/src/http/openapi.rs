@@ -58,10 +58,15 @@ impl Modify for Keys {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("rates_NUMBER_SECRET")
-            .description(Some("The key of a supplier, as `rates key create` prints it."))
+            .description(Some("The key of a supplier or reader, as `rates key create` prints it."))
+            .build();
+        let basic = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("The key as the password, with any user: for browsers and spreadsheets."))
             .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
+        components.add_security_scheme("login", SecurityScheme::Http(basic));
     }
 }
 

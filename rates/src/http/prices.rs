@@ -84,7 +84,7 @@ pub(crate) struct UnacceptablePrices {
 /// batch is answered with the first result and stored once: the same `Idempotency-Key`, or, without one, the same
 /// content.
 #[utoipa::path(
-    post, path = "/prices", tag = "batches", security(("key" = [])), params(UploadParams),
+    post, path = "/prices", tag = "batches", security(("key" = []), ("login" = [])), params(UploadParams),
     request_body(content(
         (Prices = "application/json"),
         (PriceFile = "application/x-ndjson"),
@@ -96,6 +96,7 @@ pub(crate) struct UnacceptablePrices {
         (status = 202, description = "The content is queued; the batch at `Location` shows its progress", body = BatchBody),
         (status = 400, description = "The upload ended early, or a header is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 403, description = "The key may not write"),
         (status = 408, description = "The upload was too slow"),
         (status = 409, description = "The `Idempotency-Key` was already used for different content"),
         (status = 413, description = "The content is too large; split it"),

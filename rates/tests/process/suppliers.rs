@@ -193,13 +193,36 @@ async fn a_wrong_key_is_not_created_and_keys_are_listed_under_a_header(pool: PgP
         assert!(message.contains(part) && !message.contains("constraint"), "{message}");
     }
     let list = async || text(&run(&database, &["key", "list"]).await.stdout);
-    let header = ["NUMBER", "SUPPLIER", "CREATED", "EXPIRES", "LAST", "USED", "STATE"];
+    let header = ["NUMBER", "SUPPLIER", "SCOPE", "CREATED", "EXPIRES", "LAST", "USED", "STATE"];
     assert_eq!(list().await.split_whitespace().collect::<Vec<_>>(), header);
     run(&database, &["key", "create", "acme"]).await;
     let listed = list().await;
     let line: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((line[0], line[1], line[5]), ("1", "acme", "valid"), "{listed}");
+    assert_eq!((line[0], line[1], line[2], line[6]), ("1", "acme", "write", "valid"), "{listed}");
     assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn a_key_is_rotated_while_the_old_one_is_still_valid(pool: PgPool) {
+    let database = url(&pool);
+    let database = [("DATABASE_URL", database.as_str())];
+    run(&database, &["key", "create", "desk", "--scope", "read"]).await;
+    let created = run(&database, &["key", "rotate", "1", "--expires", "2031-01-31"]).await;
+    assert!(text(&created.stdout).starts_with("rates_2_"), "{}", text(&created.stderr));
+    let ends = "select count(*) from api_keys
+                where id = 1 and expires_at between now() + interval '6 days' and now() + interval '7 days'";
+    let count = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap();
+    assert_eq!(count(ends).await, 1);
+    let same = "select count(*) from api_keys where id = 2 and supplier = 'desk' and scope = 'read'
+                and expires_at = '2031-01-31Z'";
+    assert_eq!(count(same).await, 1);
+    run(&database, &["key", "rotate", "1", "--overlap", "30"]).await;
+    assert_eq!(count(ends).await, 1, "it never lives longer by being rotated");
+    run(&database, &["key", "rotate", "2", "--overlap", "0"]).await;
+    let refused = run(&database, &["key", "rotate", "2"]).await;
+    assert_eq!(refused.status.code(), Some(65), "{refused:?}");
+    assert!(text(&refused.stderr).contains("key 2 is not valid"), "{}", text(&refused.stderr));
+    assert_eq!(count("select count(*) from api_keys").await, 4);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
