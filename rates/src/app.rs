@@ -13,7 +13,7 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{QUEUE, outcomes::Outcomes, slots::UploadSlots, spool::PieceStore},
+    batches::{QUEUE, outcomes::Outcomes, parse::Rules, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
     lanes::Lanes,
     places::Catalogue,
@@ -39,6 +39,8 @@ pub struct AppState {
     pub api: ApiSettings,
     /// Settings of batches.
     pub batches: BatchSettings,
+    /// What the content of batches may have.
+    pub rules: Rules,
     /// Rate limits of writes.
     pub limits: WriteLimits,
     /// Counts and limits reads by key.
@@ -86,6 +88,7 @@ impl App {
             reads: Reads::new(api.reads_per_minute_by_key),
             wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            rules: batches.rules(),
             batches: batches.clone(),
         }))
     }

@@ -1,13 +1,15 @@
 //! The settings of `rates`. Their defaults and descriptions are in `settings.toml`, which is compiled in.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use chassis::{
     postgres::{self, DatabaseSettings},
-    settings::{Fault, Flat, Settings as ServiceSettings, ShellSettings},
+    settings::{Fault, Flat, List, Settings as ServiceSettings, ShellSettings},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::batches::parse::{ColumnNames, Rules};
 
 /// The settings of `rates`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,6 +77,12 @@ pub struct BatchSettings {
     pub statement_timeout_seconds: f64,
     /// The largest content, unzipped.
     pub body_limit_bytes: usize,
+    /// The most prices of a batch.
+    pub most_prices: u64,
+    /// The most days of a row with a window.
+    pub window_days: u32,
+    /// Further names of columns in sheets.
+    pub column_names: List,
     /// How long a batch may take, upload included, in seconds.
     pub timeout_seconds: f64,
     /// Within this time the same content is the same batch, in seconds.
@@ -87,6 +95,21 @@ pub struct BatchSettings {
     pub workers: usize,
     /// How often a queued batch is tried.
     pub max_attempts: i32,
+}
+
+impl BatchSettings {
+    /// What content may have.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        // `Settings::faults` has checked them.
+        let column_names = ColumnNames::parse(self.column_names.0.iter().map(String::as_str));
+        Rules {
+            bytes: self.body_limit_bytes as u64,
+            prices: self.most_prices,
+            window_days: self.window_days,
+            column_names: Arc::new(column_names.unwrap_or_default()),
+        }
+    }
 }
 
 /// The settings of `rates push`.
@@ -137,6 +160,17 @@ impl ServiceSettings for Settings {
         check(period_is_right, "batches.upload_period_seconds", "must be from 0.1 to 3600");
         let size_is_right = (1..=1 << 34).contains(&batches.body_limit_bytes);
         check(size_is_right, "batches.body_limit_bytes", "must be from 1 to 16 GiB");
+        check(
+            (1..=1_000_000_000).contains(&batches.most_prices),
+            "batches.most_prices",
+            "must be from 1 to 1000000000",
+        );
+        check((1..=36_600).contains(&batches.window_days), "batches.window_days", "must be from 1 to 36600");
+        if let Err(item) = ColumnNames::parse(batches.column_names.0.iter().map(String::as_str)) {
+            let fault =
+                format!("must be names like pol=orig_code or note=-, separated by commas; {item:?} is none");
+            check(false, "batches.column_names", &fault);
+        }
         // Each worker holds a connection while it works; one at least must be left for uploads.
         let leave_one = batches.workers == 0 || batches.workers < batches.pool_size as usize;
         let fault = format!("must be below batches.pool_size ({})", batches.pool_size);
@@ -211,6 +245,9 @@ mod tests {
             ("RATES__BATCHES__TIMEOUT_SECONDS", "0", "batches.timeout_seconds"),
             ("RATES__BATCHES__BODY_LIMIT_BYTES", "0", "batches.body_limit_bytes"),
             ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
+            ("RATES__BATCHES__MOST_PRICES", "0", "batches.most_prices"),
+            ("RATES__BATCHES__WINDOW_DAYS", "0", "batches.window_days"),
+            ("RATES__BATCHES__COLUMN_NAMES", "pol=port", "batches.column_names"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);
             assert!(faults.contains(setting), "{variable}={value}: {faults}");

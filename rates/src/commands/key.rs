@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::Subcommand;
 use sqlx::{Connection, PgConnection};
 
+use super::table;
 use crate::{
     settings::Settings,
     suppliers::{
@@ -96,7 +97,7 @@ fn random_secret() -> Result<Secret, Failure> {
     Secret::random().or_fail(Exit::Unavailable, || "the operating system gives no random numbers")
 }
 
-/// The keys as columns for people; each column is as wide as its widest value.
+/// The keys as a table for people.
 fn table(keys: &[KeySummary], now: DateTime<Utc>) -> String {
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%dT%H:%MZ").to_string())
@@ -119,13 +120,7 @@ fn table(keys: &[KeySummary], now: DateTime<Utc>) -> String {
             state.to_owned(),
         ]
     }));
-    let widths: Vec<usize> =
-        (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
-    let lines = rows.iter().map(|row| {
-        let columns = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}"));
-        columns.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    });
-    lines.collect()
+    table::format(&rows)
 }
 
 /// The rule of the constraint `suppliers_name_format`.

@@ -37,6 +37,7 @@ use crate::lanes::query::{Order, Statistics, Theme};
         prices::post_prices,
         batches::list_batches,
         batches::get_batch,
+        batches::get_batch_prices,
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.

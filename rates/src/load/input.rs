@@ -12,7 +12,10 @@ use flate2::bufread::MultiGzDecoder;
 use futures_util::Stream;
 use indicatif::ProgressBar;
 
-use crate::batches::{Upload, parse::Format};
+use crate::batches::{
+    Upload,
+    parse::{Format, Rules},
+};
 
 /// The size of buffers.
 const BUFFER: usize = 256 * 1024;
@@ -72,11 +75,12 @@ impl Input {
     pub(super) fn into_upload(
         mut self,
         bar: &ProgressBar,
+        rules: Rules,
     ) -> io::Result<Upload<impl Stream<Item = io::Result<Bytes>> + Unpin>> {
         self.file.rewind()?;
         let file = tokio::fs::File::from_std(self.file);
-        let pieces = progress::file_pieces(file, bar, "checking and storing");
-        Ok(Upload { pieces, gzip: self.is_gzip, limit: u64::MAX })
+        let pieces = progress::file_pieces(file, bar, "checking");
+        Ok(Upload { pieces, gzip: self.is_gzip, rules })
     }
 
     /// Whether the first line names a column of prices, and is no command of a dump.
