@@ -69,5 +69,5 @@ export function summarize({ total, rows, errors }: Schemas["UnacceptablePrices"]
 export function isOver(batch: Schemas["Batch"]): boolean {
   // @ts-expect-error no such state
   if (batch.state === "nonsense") return false;
-  return batch.state !== "queued" && batch.state !== "processing";
+  return !["queued", "checking", "storing"].includes(batch.state);
 }

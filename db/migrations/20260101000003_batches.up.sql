@@ -6,16 +6,19 @@ create table public.suppliers (
     constraint suppliers_name_format check (name ~ '^[a-z0-9][a-z0-9_-]{0,63}$')
 );
 
--- A key is shown once, when it is made; what is kept cannot be turned back into it.
+-- A key is shown once, when it is made; what is kept cannot be turned back into it. Its scope says what it may do:
+-- read where reads need a key, write (send batches and withdraw one's own), or both and for all suppliers (admin).
 create table public.api_keys (
     id           bigint generated always as identity primary key,
     supplier     text not null references public.suppliers (name),
+    scope        text not null default 'write',
     secret_hash  bytea not null,
     created_at   timestamptz not null default now(),
     expires_at   timestamptz,
     revoked_at   timestamptz,
     -- To the minute: a write for every request would cost more than the request.
     last_used_at timestamptz,
+    constraint api_keys_scope check (scope in ('read', 'write', 'admin')),
     -- The secret has 256 random bits, so a fast hash is as good as a slow one.
     constraint api_keys_secret_hash_is_sha256 check (length(secret_hash) = 32)
 );
@@ -29,12 +32,20 @@ create table public.batches (
     -- Of the content as it is once unzipped.
     content_sha256  bytea not null,
     content_bytes   bigint not null,
-    -- What was read so far of one that waits, and the number of its prices once they are in.
+    -- What was read and checked so far.
     rows            bigint not null default 0,
+    checked_bytes   bigint not null default 0,
+    -- Of one that is done: how many prices its rows had, on how many days and lanes.
+    prices          bigint,
     days            bigint,
     lanes           bigint,
     -- The state of the data that first had these prices, or had them no more.
     data_version    bigint,
+    -- The batch that this one was sent in place of.
+    replaces        bigint references public.batches (id),
+    -- Prices that look wrong: the first, and the number of all.
+    warnings        jsonb not null default '[]',
+    total_warnings  bigint not null default 0,
     -- Why it failed: the problem that a client who waited would have been answered.
     problem         jsonb,
     -- How often a worker began with it.
@@ -42,13 +53,14 @@ create table public.batches (
     created_at      timestamptz not null default now(),
     ended_at        timestamptz,
     withdrawn_at    timestamptz,
-    constraint batches_state check (state in ('queued', 'processing', 'done', 'failed', 'withdrawn')),
+    constraint batches_state check (state in ('queued', 'checking', 'storing', 'done', 'failed', 'withdrawn')),
     constraint batches_done_is_whole check (state not in ('done', 'withdrawn')
-        or (days is not null and lanes is not null and data_version is not null and ended_at is not null)),
+        or (prices is not null and days is not null and lanes is not null and data_version is not null and ended_at is not null)),
     constraint batches_content_sha256_length check (length(content_sha256) = 32)
 );
+-- The name of a batch that failed is free again: what was wrong may be right later, as a port that was missing.
 create unique index batches_idempotency_key on public.batches (supplier, idempotency_key)
-    where idempotency_key is not null;
+    where idempotency_key is not null and state <> 'failed';
 create index batches_content on public.batches (supplier, content_sha256);
 create index batches_supplier on public.batches (supplier, id desc);
 

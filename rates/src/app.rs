@@ -13,12 +13,12 @@ use prometheus_client::{
 use tokio::time::timeout;
 
 use crate::{
-    batches::{QUEUE, outcomes::Outcomes, slots::UploadSlots, spool::PieceStore},
+    batches::{QUEUE, outcomes::Outcomes, parse::Rules, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
-    suppliers::limits::{WriteLimits, WrongKeyLimit},
+    suppliers::limits::{Reads, WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -39,8 +39,12 @@ pub struct AppState {
     pub api: ApiSettings,
     /// Settings of batches.
     pub batches: BatchSettings,
+    /// What the content of batches may have.
+    pub rules: Rules,
     /// Rate limits of writes.
     pub limits: WriteLimits,
+    /// Counts and limits reads by key.
+    pub reads: Reads,
     /// How many wrong keys an address may send.
     pub wrong_keys: WrongKeyLimit,
     /// Counters of how batches end.
@@ -81,8 +85,10 @@ impl App {
             database,
             api: api.clone(),
             outcomes: Outcomes::default(),
+            reads: Reads::new(api.reads_per_minute_by_key),
             wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            rules: batches.rules(),
             batches: batches.clone(),
         }))
     }
@@ -96,6 +102,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
+        self.reads.register(registry);
         self.lanes.reader.expensive.register(registry);
     }
 

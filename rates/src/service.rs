@@ -85,6 +85,7 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
     let mut edge = EdgeOptions::default()
         .limits("/prices", batch_limits)
         .limits("/batches/{id}", batch_limits)
+        .limits("/batches/{id}/prices", batch_limits)
         .browser_headers(["idempotency-key", "prefer"].map(HeaderName::from_static));
     // Without a cache there are no ready answers.
     if settings.cache.size_bytes > 0 && !app.api.reads_need_key {

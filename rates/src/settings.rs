@@ -1,13 +1,15 @@
 //! The settings of `rates`. Their defaults and descriptions are in `settings.toml`, which is compiled in.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use chassis::{
     postgres::{self, DatabaseSettings},
-    settings::{Fault, Flat, Settings as ServiceSettings, ShellSettings},
+    settings::{Fault, Flat, List, Settings as ServiceSettings, ShellSettings},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::batches::parse::{ColumnNames, Rules};
 
 /// The settings of `rates`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +39,8 @@ pub struct ApiSettings {
     pub min_count: i64,
     /// Whether reads need a key.
     pub reads_need_key: bool,
+    /// Reads in a minute with one key.
+    pub reads_per_minute_by_key: NonZeroU32,
     /// Wrong keys in a minute from one address.
     pub wrong_keys_per_minute: NonZeroU32,
     /// How many reads may compute percentiles from prices at a time.
@@ -79,6 +83,12 @@ pub struct BatchSettings {
     pub max_days_ahead: u32,
     /// The highest price in US dollars.
     pub max_price: i32,
+    /// The most prices of a batch.
+    pub most_prices: u64,
+    /// The most days of a row with a window.
+    pub window_days: u32,
+    /// Further names of columns in sheets.
+    pub column_names: List,
     /// How long a batch may take, upload included, in seconds.
     pub timeout_seconds: f64,
     /// Within this time the same content is the same batch, in seconds.
@@ -91,6 +101,23 @@ pub struct BatchSettings {
     pub workers: usize,
     /// How often a queued batch is tried.
     pub max_attempts: i32,
+}
+
+impl BatchSettings {
+    /// What content may have.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        // `Settings::faults` has checked them.
+        let column_names = ColumnNames::parse(self.column_names.0.iter().map(String::as_str));
+        Rules {
+            bytes: self.body_limit_bytes as u64,
+            prices: self.most_prices,
+            window_days: self.window_days,
+            days_ahead: self.max_days_ahead,
+            max_price: self.max_price,
+            column_names: Arc::new(column_names.unwrap_or_default()),
+        }
+    }
 }
 
 /// The settings of `rates push`.
@@ -145,6 +172,17 @@ impl ServiceSettings for Settings {
         let days_are_right = batches.max_days_ahead <= 100_000;
         check(days_are_right, "batches.max_days_ahead", "must be from 0 to 100000");
         check(batches.max_price > 0, "batches.max_price", "must be above 0");
+        check(
+            (1..=1_000_000_000).contains(&batches.most_prices),
+            "batches.most_prices",
+            "must be from 1 to 1000000000",
+        );
+        check((1..=36_600).contains(&batches.window_days), "batches.window_days", "must be from 1 to 36600");
+        if let Err(item) = ColumnNames::parse(batches.column_names.0.iter().map(String::as_str)) {
+            let fault =
+                format!("must be names like pol=orig_code or note=-, separated by commas; {item:?} is none");
+            check(false, "batches.column_names", &fault);
+        }
         // Each worker holds a connection while it works; one at least must be left for uploads.
         let leave_one = batches.workers == 0 || batches.workers < batches.pool_size as usize;
         let fault = format!("must be below batches.pool_size ({})", batches.pool_size);
@@ -203,6 +241,7 @@ mod tests {
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
             ("RATES__API__MIN_COUNT", "2", "api.min_count"),
+            ("RATES__API__READS_PER_MINUTE_BY_KEY", "0", "api.reads_per_minute_by_key"),
             ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
             ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),
             ("RATES__API__EXPENSIVE_READS", "6", "api.expensive_reads"),
@@ -221,6 +260,9 @@ mod tests {
             ("RATES__BATCHES__MAX_DAYS_AHEAD", "100001", "batches.max_days_ahead"),
             ("RATES__BATCHES__MAX_PRICE", "0", "batches.max_price"),
             ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
+            ("RATES__BATCHES__MOST_PRICES", "0", "batches.most_prices"),
+            ("RATES__BATCHES__WINDOW_DAYS", "0", "batches.window_days"),
+            ("RATES__BATCHES__COLUMN_NAMES", "pol=port", "batches.column_names"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);
             assert!(faults.contains(setting), "{variable}={value}: {faults}");

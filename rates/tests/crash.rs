@@ -161,24 +161,39 @@ fn content(number: u64) -> String {
     text
 }
 
-async fn post(client: &reqwest::Client, url: &str, key: &str, number: u64) -> reqwest::Result<u16> {
+/// Returns the status, and the id of the batch if it is stored.
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    key: &str,
+    number: u64,
+    replaces: Option<i64>,
+) -> reqwest::Result<(u16, Option<i64>)> {
+    let query = replaces.map(|batch| format!("?replaces={batch}")).unwrap_or_default();
     let mut request = client
-        .post(format!("{url}/prices"))
+        .post(format!("{url}/prices{query}"))
         .bearer_auth(key)
         .header("content-type", "text/csv")
         .header("idempotency-key", format!("batch {number}"))
         .body(content(number));
-    if number.is_multiple_of(3) {
+    if number.is_multiple_of(4) {
         request = request.header("prefer", "respond-async");
     }
     let response = request.send().await?;
     let status = response.status().as_u16();
-    response.bytes().await?;
-    Ok(status)
+    let body: serde_json::Value = serde_json::from_slice(&response.bytes().await?).unwrap();
+    Ok((status, body["id"].as_i64().filter(|_| body["state"] == "done")))
 }
 
-/// For each batch by number: whether the server acknowledged it.
-type Acknowledgements = Arc<Mutex<BTreeMap<u64, bool>>>;
+/// A batch that was sent.
+#[derive(Clone, Copy)]
+struct Sent {
+    replaces: Option<i64>,
+    acknowledged: bool,
+}
+
+/// The batches that were sent, by number.
+type SentBatches = Arc<Mutex<BTreeMap<u64, Sent>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_batches_are_durable_and_whole_whatever_is_killed() {
@@ -202,23 +217,31 @@ async fn acknowledged_batches_are_durable_and_whole_whatever_is_killed() {
     let key = String::from_utf8(key).unwrap().trim().to_owned();
     rustls::crypto::ring::default_provider().install_default().unwrap();
     let client = reqwest::Client::new();
-    let acknowledgements = Acknowledgements::default();
+    let batches = SentBatches::default();
     let mut service = Service::start(&cluster);
 
     for round in 0..ROUNDS {
         let clients: Vec<_> = (0..CLIENTS as u64)
             .map(|lane| {
-                let (client, url, key, acknowledgements) =
-                    (client.clone(), service.url.clone(), key.clone(), Arc::clone(&acknowledgements));
+                let (client, url, key, batches) =
+                    (client.clone(), service.url.clone(), key.clone(), Arc::clone(&batches));
                 tokio::spawn(async move {
+                    let mut last = None;
                     for number in (0..).map(|step| (round as u64) * 100_000 + step * CLIENTS as u64 + lane) {
-                        acknowledgements.lock().unwrap().insert(number, false);
-                        match post(&client, &url, &key, number).await {
-                            Ok(200..=202) => acknowledgements.lock().unwrap().insert(number, true),
-                            Ok(503) => continue,
-                            Ok(other) => panic!("batch {number}: {other}"),
+                        // Every other one corrects the one before. Nothing else does, whatever becomes of it.
+                        let replaces = if number.is_multiple_of(2) { None } else { last.take() };
+                        let mut sent = Sent { replaces, acknowledged: false };
+                        batches.lock().unwrap().insert(number, sent);
+                        match post(&client, &url, &key, number, replaces).await {
+                            Ok((200..=202, stored)) => {
+                                last = stored;
+                                sent.acknowledged = true;
+                                batches.lock().unwrap().insert(number, sent);
+                            }
+                            Ok((503, _)) => {}
+                            Ok((other, _)) => panic!("batch {number}: {other}"),
                             Err(_) => return,
-                        };
+                        }
                     }
                 })
             })
@@ -244,22 +267,24 @@ async fn acknowledged_batches_are_durable_and_whole_whatever_is_killed() {
             service = Service::start(&cluster);
         }
         settle(&cluster, &client, &service.url).await;
-        check_batches(&cluster, &acknowledgements).await;
+        check_batches(&cluster, &batches).await;
     }
 
-    let acknowledged = acknowledgements.lock().unwrap().values().filter(|is| **is).count();
-    println!("{acknowledged} batches acknowledged over {ROUNDS} failures");
+    let sent: BTreeMap<u64, Sent> = batches.lock().unwrap().clone();
+    let acknowledged = sent.values().filter(|batch| batch.acknowledged).count();
+    let corrections = sent.values().filter(|batch| batch.replaces.is_some()).count();
+    println!("{acknowledged} batches acknowledged over {ROUNDS} failures; {corrections} were corrections");
     assert!(acknowledged > ROUNDS, "batches were acknowledged between the failures");
+    assert!(corrections > 0, "some corrected others");
 
     // Clients without an answer send again: in the end each batch is stored exactly once.
-    let numbers: Vec<u64> = acknowledgements.lock().unwrap().keys().copied().collect();
-    for number in numbers {
-        let status = post(&client, &service.url, &key, number).await.unwrap();
+    for (number, Sent { replaces, .. }) in sent {
+        let (status, _) = post(&client, &service.url, &key, number, replaces).await.unwrap();
         assert!((200..=202).contains(&status), "batch {number}: {status}");
-        acknowledgements.lock().unwrap().insert(number, true);
+        batches.lock().unwrap().insert(number, Sent { replaces, acknowledged: true });
     }
     settle(&cluster, &client, &service.url).await;
-    check_batches(&cluster, &acknowledgements).await;
+    check_batches(&cluster, &batches).await;
     run(&mut cluster.rates(&["verify"]));
 }
 
@@ -283,24 +308,28 @@ async fn settle(cluster: &Cluster, client: &reqwest::Client, url: &str) {
     }
 }
 
-async fn check_batches(cluster: &Cluster, acknowledgements: &Acknowledgements) {
+async fn check_batches(cluster: &Cluster, sent: &SentBatches) {
     let mut connection = cluster.connect().await;
-    let batches: Vec<(String, String, i64, i64)> = sqlx::query_as(
-        "select idempotency_key, state, rows, (select count(*) from prices where batch_id = b.id) from batches b",
+    let batches: Vec<(String, String, i64, bool)> = sqlx::query_as(
+        "select idempotency_key, state, (select count(*) from prices where batch_id = b.id),
+                exists (select from batches r where r.replaces = b.id)
+         from batches b",
     )
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    for (key, state, rows, prices) in &batches {
-        assert_eq!((state.as_str(), *rows, *prices), ("done", ROWS, ROWS), "{key} is whole");
+    for (key, state, prices, is_replaced) in &batches {
+        let whole = if *is_replaced { ("withdrawn", 0) } else { ("done", ROWS) };
+        assert_eq!((state.as_str(), *prices), whole, "{key} is whole, or gone with its correction");
     }
-    for (number, acknowledged) in acknowledgements.lock().unwrap().iter() {
+    for (number, Sent { acknowledged, .. }) in sent.lock().unwrap().iter() {
         let found = batches.iter().filter(|(key, ..)| *key == format!("batch {number}")).count();
         assert!(found == 1 || !acknowledged, "batch {number} was acknowledged and is there {found} times");
     }
     let prices: i64 =
         sqlx::query_scalar("select count(*) from prices").fetch_one(&mut connection).await.unwrap();
-    assert_eq!(prices, batches.iter().map(|(.., rows)| rows).sum::<i64>(), "no price without its batch");
+    let stored: i64 = batches.iter().map(|(_, _, prices, _)| prices).sum();
+    assert_eq!(prices, stored, "no price without its batch");
     let kept: Option<i64> = sqlx::query_scalar(
         "select sum(price_count)::bigint from daily_rates 
          where origin = (select id from places where name = 'asia')

@@ -1,19 +1,30 @@
 //! The parsers against a corpus and what mutation makes of it.
 
-use std::{fmt::Write as _, fs, io::Read, path::Path};
+use std::{fmt::Write as _, fs, io::Read, path::Path, sync::Arc};
 
 use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
 use proptest::prelude::*;
-use rates::batches::parse::{Bounds, Content, Digest, Format, LISTED_FAULTS, ReadError, decompress, read};
+use rates::batches::parse::{
+    Content, Digest, Format, LISTED_FAULTS, Progress, ReadError, Rules, decompress, read,
+};
 
-const LIMIT: u64 = 1 << 24;
+fn rules() -> Rules {
+    Rules {
+        bytes: 1 << 24,
+        prices: 1 << 16,
+        window_days: 400,
+        days_ahead: u32::MAX,
+        max_price: i32::MAX,
+        column_names: Arc::default(),
+    }
+}
 
 /// What was read, and the text for COPY. Of content with faults the digest is dropped: it depends on how far a parser
 /// reads ahead before it stops.
 fn parse(format: Format, input: impl Read) -> (Content, String) {
     let mut text = Vec::new();
-    let mut content = read(format, input, LIMIT, Bounds::WIDEST, &mut |piece, _| {
+    let mut content = read(format, input, &rules(), &mut |piece, _| {
         text.extend_from_slice(&piece);
         Ok(())
     })
@@ -55,14 +66,13 @@ fn check(format: Format, bytes: &[u8]) {
     assert!(content.rows > 0 || content.total_faults > 0, "neither rows nor faults: {}", shown());
     let rows: Vec<_> = content.faults.iter().map(|fault| fault.row).collect();
     assert!(rows.is_sorted() || format == Format::Json, "{}", shown());
-    for (line, number) in text.lines().zip(1_u64..) {
+    let mut before = 0;
+    for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields.len(), 5, "{}", shown());
-        assert!(
-            fields[0].parse::<u64>().is_ok_and(|row| number <= row && row <= content.rows),
-            "{}",
-            shown()
-        );
+        let row: u64 = fields[0].parse().unwrap();
+        assert!(before <= row && 0 < row && row <= content.last_row, "{}", shown());
+        before = row;
         let code =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
         let null = |text: &str| text == "\\N";
@@ -72,7 +82,8 @@ fn check(format: Format, bytes: &[u8]) {
         assert!(!line.contains("\\N") || content.total_faults > 0, "a null and no fault: {}", shown());
     }
     if content.total_faults == 0 {
-        assert_eq!(text.lines().count() as u64, content.rows, "{}", shown());
+        assert_eq!(text.lines().count() as u64, content.prices, "{}", shown());
+        assert!(content.rows <= content.prices && content.rows <= content.last_row, "{}", shown());
         assert_eq!(content.digest.bytes, bytes.len() as u64, "{}", shown());
     }
     for size in [1, 7, 4096] {
@@ -109,12 +120,18 @@ fn the_corpus_is_read_as_its_names_say() {
             let good = GOOD.contains(&name.as_str()) && (format, name.as_str()) != (Format::Json, "bom");
             assert_eq!(content.total_faults == 0, good, "{format:?} {name}: {content:?}\n{text}");
             if good && name != "quoted" {
-                assert_eq!(
-                    text,
-                    "1\tCNSGH\tNLRTM\t2021-01-31\t1150\n2\tCNSGH\tGBFXT\t0001-01-01\t1\n\
-                     3\tUSLAX\tNLRTM\t9999-12-31\t2147483647\n",
-                    "{format:?} {name}"
-                );
+                let rows = match (format, name.as_str()) {
+                    (Format::Csv, _) => [2, 3, 4],
+                    (_, "blank-lines") => [3, 5, 7],
+                    _ => [1, 2, 3],
+                };
+                let prices = [
+                    "CNSGH\tNLRTM\t2021-01-31\t1150",
+                    "CNSGH\tGBFXT\t0001-01-01\t1",
+                    "USLAX\tNLRTM\t9999-12-31\t2147483647",
+                ];
+                let wanted = rows.iter().zip(prices).map(|(row, price)| format!("{row}\t{price}"));
+                assert!(text.lines().eq(wanted), "{format:?} {name}: {text}");
             }
         }
     }
@@ -126,13 +143,32 @@ fn reading_stops_when_content_is_too_large_or_nobody_receives_it() {
     let text = format!("orig_code,dest_code,day,price\n{}", line.repeat(20_000));
     let limit = text.len() as u64;
     let read = |limit, wanted: bool| {
-        read(Format::Csv, text.as_bytes(), limit, Bounds::WIDEST, &mut |_, _| {
+        read(Format::Csv, text.as_bytes(), &Rules { bytes: limit, ..rules() }, &mut |_, _| {
             if wanted { Ok(()) } else { Err(ReadError::Closed) }
         })
     };
     assert_eq!(read(limit, true).unwrap().rows, 20_000);
     assert!(matches!(read(limit - 1, true), Err(ReadError::TooLarge(_))));
     assert!(matches!(read(limit, false), Err(ReadError::Closed)));
+}
+
+#[test]
+fn progress_is_told_in_bytes_and_rows_while_content_is_read() {
+    let text = format!("orig_code,dest_code,day,price\n{}", "CNSGH,NLRTM,2021-01-31,1\n".repeat(50_000));
+    let mut told = Vec::new();
+    read(Format::Csv, text.as_bytes(), &rules(), &mut |_, progress| {
+        told.push(progress);
+        Ok(())
+    })
+    .unwrap();
+    assert!(told.len() > 5 && told.is_sorted_by_key(|progress| progress.bytes), "{told:?}");
+    for Progress { rows, bytes } in told {
+        // A parser is at most a buffer ahead of its rows.
+        assert!(
+            (0..=1 << 18).contains(&(bytes as i64 - 30 - 25 * rows as i64)),
+            "{rows} rows in {bytes} bytes"
+        );
+    }
 }
 
 fn any_format() -> impl Strategy<Value = Format> {
@@ -193,7 +229,7 @@ proptest! {
         let mut wanted = String::new();
         let (mut lines, mut csv) = (Vec::new(), String::from("day,price,orig_code,dest_code\n"));
         for ((orig, dest, day, price), number) in rows.iter().zip(1..) {
-            writeln!(wanted, "{number}\t{orig}\t{dest}\t{day}\t{price}").unwrap();
+            writeln!(wanted, "{}\t{orig}\t{dest}\t{day}\t{price}", number + 1).unwrap();
             writeln!(csv, "{day},{price},{orig},{dest}").unwrap();
             lines.push(format!(
                 r#"{{"orig_code":"{orig}","day":"{day}","dest_code":"{dest}","price":{price}}}"#
@@ -207,7 +243,56 @@ proptest! {
         ] {
             let (content, read) = parse(format, text.as_bytes());
             prop_assert_eq!(content.total_faults, 0, "{:?}", content);
-            prop_assert_eq!(&read, &wanted, "{:?}", format);
+            let header = u64::from(format == Format::Csv);
+            let numbers: Vec<u64> = read.lines().map(|line| line.split('\t').next().unwrap().parse().unwrap()).collect();
+            prop_assert_eq!(numbers, (1 + header..=rows.len() as u64 + header).collect::<Vec<_>>(), "{:?}", format);
+            let prices = |text: &str| text.lines().map(|line| line.split_once('\t').unwrap().1.to_owned()).collect::<Vec<_>>();
+            prop_assert_eq!(prices(&read), prices(&wanted), "{:?}", format);
         }
+    }
+
+    #[test]
+    fn a_sheet_reads_alike_whatever_its_separator_quotes_line_ends_and_order_of_columns(
+        rows in prop::collection::vec(
+            ("[A-Z]{2}[A-Z0-9]{3}", "[A-Z]{2}[A-Z0-9]{3}", 0_i32..20_000, 0_u32..400, 1..i32::MAX, 0_u8..4), 1..12),
+        separator in prop::sample::select(vec![',', ';', '\t']),
+        line_end in prop::sample::select(vec!["\n", "\r\n"]),
+        order in Just([0, 1, 2, 3, 4]).prop_shuffle(),
+        quoted in any::<bool>(),
+        mark in any::<bool>(),
+        last_line_end in any::<bool>(),
+    ) {
+        let mut header = ["Orig code", "DEST_CODE", "valid-from", "Valid To", "price"].map(str::to_owned);
+        let mut text = String::from(if mark { "\u{feff}" } else { "" });
+        let mut line = |fields: &mut [String; 5], quoted: bool| {
+            let fields = order.map(|at| if quoted { format!("\"{}\"", fields[at]) } else { fields[at].clone() });
+            text.push_str(&fields.join(&separator.to_string()));
+            text.push_str(line_end);
+        };
+        line(&mut header, quoted);
+        let (mut wanted, mut number, mut prices) = (String::new(), 1, 0);
+        for (orig, dest, first, days, price, blank_rows) in rows {
+            let first = NaiveDate::from_epoch_days(first).unwrap();
+            let last = first + chrono::Days::new(days.into());
+            for _ in 0..blank_rows {
+                number += 1;
+                line(&mut [const { String::new() }; 5], false);
+            }
+            number += 1;
+            // A comma in a number must be quoted where commas separate.
+            let cents = if separator == ',' && !quoted { ".00" } else { ",00" };
+            line(&mut [orig.clone(), dest.clone(), first.to_string(), last.to_string(), format!("{price}{cents}")], quoted);
+            for day in first.iter_days().take_while(|day| *day <= last) {
+                prices += 1;
+                writeln!(wanted, "{number}\t{orig}\t{dest}\t{day}\t{price}").unwrap();
+            }
+        }
+        if !last_line_end {
+            text.truncate(text.len() - line_end.len());
+        }
+        let (content, read) = parse(Format::Csv, text.as_bytes());
+        prop_assert_eq!(content.total_faults, 0, "{:?}\n{}", content, text);
+        prop_assert_eq!((content.last_row, content.prices), (number, prices));
+        prop_assert_eq!(read, wanted);
     }
 }

@@ -2,6 +2,8 @@
 
 use sqlx::PgExecutor;
 
+use super::parse::Progress;
+
 /// Reserves a number for new content.
 pub(super) async fn next_content(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select nextval('batch_contents') as "id!""#).fetch_one(executor).await
@@ -66,20 +68,34 @@ pub(super) async fn delete_abandoned(
 
 /// Records, outside the job's transaction, that a worker has started a batch.
 pub(crate) async fn begin(executor: impl PgExecutor<'_>, batch: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("update batches set state = 'processing', rows = 0 where id = $1", batch)
+    sqlx::query!("update batches set state = 'checking', rows = 0, checked_bytes = 0 where id = $1", batch)
         .execute(executor)
         .await?;
     Ok(())
 }
 
-/// Records how many rows were read.
+/// Records how much of a batch was checked.
 pub(crate) async fn progress(
     executor: impl PgExecutor<'_>,
     batch: i64,
-    rows: u64,
+    progress: Progress,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update batches set rows = $2 where id = $1 and state = 'processing'",
+        "update batches set rows = $2, checked_bytes = $3 where id = $1 and state = 'checking'",
+        batch,
+        progress.rows.cast_signed(),
+        progress.bytes.cast_signed()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Records that all of a batch was checked, and that it is being stored.
+pub(crate) async fn storing(executor: impl PgExecutor<'_>, batch: i64, rows: u64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update batches set state = 'storing', rows = $2, checked_bytes = content_bytes
+         where id = $1 and state = 'checking'",
         batch,
         rows.cast_signed()
     )
@@ -91,7 +107,8 @@ pub(crate) async fn progress(
 /// Records that a batch is queued again.
 pub(crate) async fn give_back(executor: impl PgExecutor<'_>, batch: i64) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update batches set state = 'queued', rows = 0 where id = $1 and state = 'processing'",
+        "update batches set state = 'queued', rows = 0, checked_bytes = 0
+         where id = $1 and state in ('checking', 'storing')",
         batch
     )
     .execute(executor)

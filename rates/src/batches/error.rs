@@ -15,6 +15,8 @@ pub(crate) enum BatchError {
     Read(ReadError),
     /// The content was read and has faults.
     Faults(Content),
+    /// The batch that this one replaces has no prices, or no longer.
+    NotReplaceable(i64),
     /// The database failed.
     Database(sqlx::Error),
 }
@@ -52,6 +54,7 @@ impl From<BatchError> for Problem {
                 .cause(source),
             BatchError::Read(error) => Self::internal(error),
             BatchError::Faults(content) => unacceptable(content),
+            BatchError::NotReplaceable(id) => not_replaceable(id),
             // The ports were there when the rows were checked; another client has deleted one since.
             BatchError::Database(error) if is_foreign_key_violation(&error) => {
                 Self::unavailable("The ports changed during the upload; send the batch again.", 1).cause(error)
@@ -65,6 +68,13 @@ fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_foreign_key_violation())
 }
 
+/// 409: only a batch that is done has prices to replace.
+pub(crate) fn not_replaceable(id: i64) -> Problem {
+    Problem::new(StatusCode::CONFLICT).detail(format!(
+        "Batch {id} cannot be replaced: it has no prices, because it is not done or was withdrawn. Nothing was stored."
+    ))
+}
+
 /// 422 with the faults of the content.
 fn unacceptable(content: Content) -> Problem {
     let listed = content.faults.len();
@@ -73,7 +83,7 @@ fn unacceptable(content: Content) -> Problem {
         total if content.stopped => format!(
             "The content has so many faults that it was read only to row {}: {total}, of which `errors` lists the first \
              {listed}; nothing was stored.",
-            content.rows
+            content.last_row
         ),
         total if total > listed as u64 => {
             format!(

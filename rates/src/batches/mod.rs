@@ -15,14 +15,15 @@ pub mod worker;
 
 use std::time::Duration;
 
-use chassis::Stop;
+use chassis::{Stop, problem::FieldError};
 use sqlx::PgConnection;
 use tokio::time::sleep;
 
-pub(crate) use error::BatchError;
+pub(crate) use error::{BatchError, not_replaceable};
 use parse::Content;
 use sql::Batch;
-pub(crate) use upload::{Upload, stage_spooled};
+use staging::{Extent, UnusualPrice};
+pub(crate) use upload::{ProgressCell, Upload, stage_spooled};
 
 use crate::app::App;
 
@@ -36,15 +37,51 @@ impl Content {
     }
 }
 
-/// Stores the staged rows as those of this batch, and completes it.
+/// The most warnings that are listed.
+const LISTED_WARNINGS: usize = 20;
+
+/// What is known of staged rows.
+pub(crate) struct Summary {
+    pub(crate) extent: Extent,
+    /// Prices that look wrong, as JSON: the first.
+    pub(crate) warnings: String,
+    pub(crate) total_warnings: i64,
+}
+
+impl Summary {
+    pub(crate) async fn of_staged(transaction: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let (unusual, total_warnings) =
+            staging::find_unusual_prices(&mut *transaction, LISTED_WARNINGS).await?;
+        let warnings: Vec<_> = unusual
+            .into_iter()
+            .map(|UnusualPrice { row, price, usual }| {
+                let detail =
+                    format!("{price} is far from the mean of this lane, which is {usual:.0}; check the unit");
+                FieldError::new("price", "unusual", detail).at(row, Some(price.to_string()))
+            })
+            .collect();
+        Ok(Self {
+            extent: staging::extent(transaction).await?,
+            warnings: serde_json::to_string(&warnings).expect("texts and numbers are JSON"),
+            total_warnings,
+        })
+    }
+}
+
+/// Stores the staged rows as those of this batch, in place of those of another where it replaces one, and completes it.
+/// Readers see both changes at once: they are one version of the data.
 pub(crate) async fn store_staged(
     transaction: &mut PgConnection,
     batch: i64,
+    replaces: Option<i64>,
     rows: u64,
-) -> Result<Batch, sqlx::Error> {
-    let extent = staging::extent(&mut *transaction).await?;
-    staging::insert_prices(&mut *transaction, Some(batch)).await?;
-    sql::complete(transaction, batch, rows, extent).await
+) -> Result<Batch, BatchError> {
+    if let Some(old) = replaces {
+        sql::withdraw(&mut *transaction, old).await?.ok_or(BatchError::NotReplaceable(old))?;
+    }
+    let summary = Summary::of_staged(&mut *transaction).await?;
+    let prices = staging::insert_prices(&mut *transaction, Some(batch)).await?;
+    Ok(sql::complete(transaction, batch, rows, prices, &summary).await?)
 }
 
 /// How often abandoned uploads are looked for.

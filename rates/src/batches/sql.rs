@@ -1,11 +1,11 @@
 //! The SQL of batches.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use super::{parse::Digest, staging::Extent};
+use super::{Summary, parse::Digest};
 
 /// The state of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
@@ -14,8 +14,12 @@ use super::{parse::Digest, staging::Extent};
 pub(crate) enum BatchState {
     /// Waits for a worker.
     Queued,
-    /// Is being checked and stored.
-    Processing,
+    /// Is being checked: `checked_bytes` of `content_bytes` were read.
+    Checking,
+    /// Has no fault and is being stored.
+    Storing,
+    /// Has no fault, and nothing is stored: the result of a dry run.
+    Checked,
     /// All prices are stored.
     Done,
     /// Nothing is stored; `problem` says why.
@@ -29,7 +33,9 @@ impl BatchState {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
-            Self::Processing => "processing",
+            Self::Checking => "checking",
+            Self::Storing => "storing",
+            Self::Checked => "checked",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Withdrawn => "withdrawn",
@@ -45,10 +51,16 @@ pub struct Batch {
     pub(crate) state: BatchState,
     pub(crate) content_sha256: Vec<u8>,
     pub(crate) content_bytes: i64,
+    pub(crate) checked_bytes: i64,
     pub(crate) rows: i64,
+    pub(crate) prices: Option<i64>,
     pub(crate) days: Option<i64>,
     pub(crate) lanes: Option<i64>,
     pub(crate) data_version: Option<i64>,
+    pub(crate) replaces: Option<i64>,
+    /// Prices that look wrong, as JSON: the first.
+    pub(crate) warnings: String,
+    pub(crate) total_warnings: i64,
     /// Why the batch failed, as JSON.
     pub(crate) problem: Option<String>,
     pub(crate) created_at: DateTime<Utc>,
@@ -81,14 +93,15 @@ pub(crate) async fn find_same(
         .await?;
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                  data_version, problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                  prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                  problem::text, created_at, ended_at, withdrawn_at
            from batches
            where supplier = $1
              and case when $2::text is null
-                      then content_sha256 = $3 and state in ('queued', 'processing', 'done')
+                      then content_sha256 = $3 and state not in ('failed', 'withdrawn')
                            and created_at > clock_timestamp() - make_interval(secs => $4)
-                      else idempotency_key = $2 end
+                      else idempotency_key = $2 and state <> 'failed' end
            order by id desc
            limit 1"#,
         supplier,
@@ -104,18 +117,21 @@ pub(crate) async fn find_same(
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     identity: Identity<'_>,
+    replaces: Option<i64>,
     state: BatchState,
 ) -> Result<Batch, sqlx::Error> {
     sqlx::query_as!(
         Batch,
-        r#"insert into batches (supplier, idempotency_key, content_sha256, content_bytes, state)
-           values ($1, $2, $3, $4, $5)
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+        r#"insert into batches (supplier, idempotency_key, content_sha256, content_bytes, replaces, state)
+           values ($1, $2, $3, $4, $5, $6)
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                     problem::text, created_at, ended_at, withdrawn_at"#,
         identity.supplier,
         identity.idempotency_key,
         &identity.digest.sha256[..],
         identity.digest.bytes.cast_signed(),
+        replaces,
         state.name(),
     )
     .fetch_one(connection)
@@ -127,19 +143,25 @@ pub(crate) async fn complete(
     connection: &mut PgConnection,
     id: i64,
     rows: u64,
-    extent: Extent,
+    prices: u64,
+    summary: &Summary,
 ) -> Result<Batch, sqlx::Error> {
     sqlx::query_as!(
         Batch,
-        r#"update batches set state = 'done', rows = $2, days = $3, lanes = $4, ended_at = clock_timestamp(),
+        r#"update batches set state = 'done', checked_bytes = content_bytes, rows = $2, prices = $3, days = $4, lanes = $5,
+                  warnings = $6::text::jsonb, total_warnings = $7, ended_at = clock_timestamp(),
                   data_version = (select version from data_version)
            where id = $1
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                     problem::text, created_at, ended_at, withdrawn_at"#,
         id,
         rows.cast_signed(),
-        extent.days,
-        extent.lanes,
+        prices.cast_signed(),
+        summary.extent.days,
+        summary.extent.lanes,
+        summary.warnings,
+        summary.total_warnings,
     )
     .fetch_one(connection)
     .await
@@ -168,8 +190,9 @@ pub(crate) async fn fail(
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<Batch>, sqlx::Error> {
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                  data_version, problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                  prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                  problem::text, created_at, ended_at, withdrawn_at
            from batches where id = $1"#,
         id
     )
@@ -177,21 +200,27 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     .await
 }
 
-/// Lists a supplier's batches older than `before`, newest first.
+/// Lists a supplier's batches, or those of all, older than `before`, newest first.
 pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
-    supplier: &str,
+    supplier: Option<&str>,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Batch>, sqlx::Error> {
+    // Every id is below the highest. Each branch has an index.
+    let before = before.unwrap_or(i64::MAX);
     sqlx::query_as!(
         Batch,
-        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                  data_version, problem::text, created_at, ended_at, withdrawn_at
+        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                  prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                  problem::text, created_at, ended_at, withdrawn_at
            from batches
-           where supplier = $1 and ($2::bigint is null or id < $2)
-           order by id desc
-           limit $3"#,
+           where id in (
+               (select id from batches where supplier = $1 and id < $2 order by id desc limit $3)
+               union all
+               (select id from batches where $1::text is null and id < $2 order by id desc limit $3)
+           )
+           order by id desc"#,
         supplier,
         before,
         limit
@@ -216,11 +245,50 @@ pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<O
     sqlx::query_as!(
         Batch,
         r#"update batches set data_version = (select version from data_version) where id = $1
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, rows, days, lanes,
-                     data_version, problem::text, created_at, ended_at, withdrawn_at"#,
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                     problem::text, created_at, ended_at, withdrawn_at"#,
         id
     )
     .fetch_optional(connection)
+    .await
+}
+
+/// A price of a batch, and how often the batch has it.
+#[derive(Debug)]
+pub(crate) struct SentPrice {
+    pub(crate) orig_code: String,
+    pub(crate) dest_code: String,
+    pub(crate) day: NaiveDate,
+    pub(crate) price: i32,
+    pub(crate) times: i64,
+}
+
+/// The prices of a batch after this one, in their order; of the first page, after none.
+pub(crate) async fn prices_after(
+    connection: &mut PgConnection,
+    batch: i64,
+    after: Option<&SentPrice>,
+    limit: i64,
+) -> Result<Vec<SentPrice>, sqlx::Error> {
+    sqlx::query_as!(
+        SentPrice,
+        // Materialized, or the planner might look for the batch in the order of the lanes: through all prices.
+        r#"with sent as materialized (select orig_code, dest_code, day, price from prices where batch_id = $1)
+           select orig_code, dest_code, day, price, count(*) as "times!"
+           from sent
+           where $2::text is null or (orig_code, dest_code, day, price) > ($2, $3::text, $4::date, $5::integer)
+           group by orig_code, dest_code, day, price
+           order by orig_code, dest_code, day, price
+           limit $6"#,
+        batch,
+        after.map(|price| price.orig_code.as_str()),
+        after.map(|price| price.dest_code.as_str()),
+        after.map(|price| price.day),
+        after.map(|price| price.price),
+        limit
+    )
+    .fetch_all(connection)
     .await
 }
 

@@ -27,6 +27,14 @@ pub(crate) struct Extent {
     pub(crate) lanes: i64,
 }
 
+/// A price that is very far from those that its lane had lately.
+#[derive(Debug)]
+pub(crate) struct UnusualPrice {
+    pub(crate) row: u64,
+    pub(crate) price: i32,
+    pub(crate) usual: f64,
+}
+
 /// Creates the table.
 pub(crate) async fn create(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -55,6 +63,7 @@ pub(crate) async fn find_unknown_ports(
          from pg_temp.staged_prices
          cross join lateral (values (true, orig_code), (false, dest_code)) named (is_origin, code)
          where code is not null and not exists (select from public.ports p where p.code = named.code)
+         group by row_number, is_origin, code -- a row with a window has many days
          order by row_number, is_origin desc
          limit $1",
     )
@@ -83,6 +92,46 @@ pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx
     .fetch_one(connection)
     .await?;
     Ok(Extent { days, lanes })
+}
+
+/// Finds the prices that are ten times the mean that their lane has in the database, or a tenth of it: of the three months
+/// before the last day that the batch has on the lane. Returns the first of them, and the number of all.
+pub(crate) async fn find_unusual_prices(
+    connection: &mut PgConnection,
+    limit: usize,
+) -> Result<(Vec<UnusualPrice>, i64), sqlx::Error> {
+    let rows: Vec<(i64, i32, f64, i64)> = sqlx::query_as(
+        "with lanes as (
+             select orig_code, dest_code, max(day) as last_day
+             from pg_temp.staged_prices
+             group by orig_code, dest_code
+         ),
+         usual as materialized (
+             select l.orig_code, l.dest_code, (sum(r.price_sum) / sum(r.price_count))::float8 as price
+             from lanes l
+             join public.places o on o.name = l.orig_code
+             join public.places d on d.name = l.dest_code
+             join public.daily_rates r on r.origin = o.id and r.destination = d.id
+                 and r.day between l.last_day - 90 and l.last_day
+             group by l.orig_code, l.dest_code
+         )
+         select s.row_number, s.price, u.price, count(*) over ()
+         from pg_temp.staged_prices s
+         join usual u using (orig_code, dest_code)
+         where s.price >= 10 * u.price or 10 * s.price::bigint <= u.price
+         group by s.row_number, s.price, u.price
+         order by s.row_number
+         limit $1",
+    )
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let total = rows.first().map_or(0, |(.., total)| *total);
+    let listed = rows
+        .into_iter()
+        .map(|(row, price, usual, _)| UnusualPrice { row: row.unsigned_abs(), price, usual })
+        .collect();
+    Ok((listed, total))
 }
 
 /// Inserts the rows as prices of this batch, or of none; returns their number. It is one statement so that the triggers

@@ -4,10 +4,7 @@
 use std::{
     error::Error,
     io::{self, Read},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -18,7 +15,7 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     error::BatchError,
-    parse::{self, Bounds, Content, Digest, Format, LISTED_FAULTS, Meter, ReadError},
+    parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, Progress, ReadError, Rules},
     spool::Spool,
     staging,
 };
@@ -36,10 +33,21 @@ pub(crate) struct Upload<S> {
     pub(crate) pieces: S,
     /// Whether the pieces are those of a gzip.
     pub(crate) gzip: bool,
-    /// The largest size in bytes, without compression.
-    pub(crate) limit: u64,
-    /// What its prices and days may be.
-    pub(crate) bounds: Bounds,
+    pub(crate) rules: Rules,
+}
+
+/// How much of an upload was read, while it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProgressCell(Arc<Mutex<Progress>>);
+
+impl ProgressCell {
+    pub(crate) fn get(&self) -> Progress {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, progress: Progress) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
 }
 
 impl<S, E> Upload<S>
@@ -48,16 +56,16 @@ where
     E: Into<Cause>,
 {
     /// Parses the content and stages its rows in this transaction. The faults of the rows are in the result, unknown
-    /// ports among them. `rows_read` is kept up to date.
+    /// ports among them. `progress` is kept up to date.
     pub(crate) async fn stage(
         self,
         transaction: &mut PgConnection,
         format: Format,
-        rows_read: Arc<AtomicU64>,
+        progress: ProgressCell,
     ) -> Result<Content, BatchError> {
         staging::create(&mut *transaction).await?;
         let mut copy = staging::copy_in(&mut *transaction).await?;
-        let (texts, reading) = self.parse_on_thread(format, rows_read);
+        let (texts, reading) = self.parse_on_thread(format, progress);
         let (content, copied) = tokio::join!(reading, copy_all(&mut copy, texts));
         copied?;
         let mut content = match content {
@@ -81,7 +89,7 @@ where
         format: Format,
         spool: &mut Spool<'_>,
     ) -> Result<Content, BatchError> {
-        let (texts, reading) = self.parse_on_thread(format, Arc::default());
+        let (texts, reading) = self.parse_on_thread(format, ProgressCell::default());
         let (content, spooled) = tokio::join!(reading, spool.fill(texts));
         spooled?;
         Ok(content?)
@@ -99,12 +107,11 @@ where
     fn parse_on_thread(
         self,
         format: Format,
-        rows_read: Arc<AtomicU64>,
+        progress: ProgressCell,
     ) -> (mpsc::Receiver<Vec<u8>>, impl Future<Output = Result<Content, ReadError>>) {
-        let bounds = self.bounds;
-        self.read_on_thread(move |input, limit, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
-            parse::read(format, input, limit, bounds, &mut |text, rows| {
-                rows_read.store(rows, Ordering::Relaxed);
+        self.read_on_thread(move |input, rules, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
+            parse::read(format, input, rules, &mut |text, so_far| {
+                progress.set(so_far);
                 sink(text)
             })
         })
@@ -119,19 +126,25 @@ where
     where
         T: Send + 'static,
         Piece: Send + 'static,
-        R: FnOnce(Box<dyn Read>, u64, &mut dyn FnMut(Piece) -> Result<(), ReadError>) -> Result<T, ReadError>
+        R: FnOnce(
+                Box<dyn Read>,
+                &Rules,
+                &mut dyn FnMut(Piece) -> Result<(), ReadError>,
+            ) -> Result<T, ReadError>
             + Send
             + 'static,
     {
         let (input_sender, input) = mpsc::channel::<Result<Bytes, Cause>>(WAITING_PIECES);
         let (output_sender, output) = mpsc::channel::<Piece>(WAITING_PIECES);
-        let Self { mut pieces, gzip, limit, .. } = self;
+        let Self { mut pieces, gzip, rules } = self;
+        let mut left = rules.bytes;
         let thread = task::spawn_blocking(move || {
             let input = parse::decompress(ChannelReader { pieces: input, piece: Bytes::new() }, gzip);
-            read(input, limit, &mut |piece| output_sender.blocking_send(piece).map_err(|_| ReadError::Closed))
+            read(input, &rules, &mut |piece| {
+                output_sender.blocking_send(piece).map_err(|_| ReadError::Closed)
+            })
         });
         let feeding = async move {
-            let mut left = limit;
             let mut is_wanted = true;
             while let Some(piece) = pieces.next().await {
                 let piece = piece.map_err(Into::into);
@@ -181,10 +194,10 @@ pub(crate) async fn stage_spooled(
 
 fn cut_into_pieces(
     input: Box<dyn Read>,
-    limit: u64,
+    rules: &Rules,
     sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>,
 ) -> Result<Digest, ReadError> {
-    let mut input = Meter::new(input, limit);
+    let mut input = Meter::new(input, rules.bytes);
     loop {
         let piece = input.read_piece(STORED_PIECE)?;
         if piece.is_empty() {

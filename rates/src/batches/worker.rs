@@ -1,13 +1,6 @@
 //! Stores the batches that are queued.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chassis::{
@@ -20,15 +13,15 @@ use sqlx::PgConnection;
 use tokio::time;
 
 use super::{
-    BatchError, Upload, content,
-    parse::{Bounds, Format, ReadError},
+    BatchError, ProgressCell, Upload, content,
+    parse::{Format, Progress, ReadError},
     sql::{self, Batch},
     store_staged,
 };
 use crate::app::App;
 
 /// How often the progress in `GET /batches/{id}` is updated.
-const PROGRESS: Duration = Duration::from_secs(1);
+const PROGRESS: Duration = Duration::from_millis(500);
 
 /// A batch that is queued.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +32,9 @@ pub(crate) struct QueuedBatch {
     pub(crate) content: i64,
     /// How its rows are written.
     pub(crate) format: Format,
+    /// The batch that it replaces.
+    #[serde(default)]
+    pub(crate) replaces: Option<i64>,
 }
 
 impl QueuedBatch {
@@ -76,7 +72,7 @@ impl BatchHandler {
         &self,
         transaction: &mut PgConnection,
         queued: &QueuedBatch,
-        rows_read: &Arc<AtomicU64>,
+        progress: &ProgressCell,
     ) -> Result<Batch, BatchError> {
         // Each piece is read by another connection, because this one is in COPY.
         let primary = &self.app.database.primary;
@@ -84,20 +80,22 @@ impl BatchHandler {
             let piece = content::piece(primary, queued.content, number).await?;
             Ok::<_, sqlx::Error>(piece.map(|piece| (Bytes::from(piece), number + 1)))
         });
-        let bounds = Bounds::of_batches(&self.app.batches);
-        let upload = Upload { pieces: Box::pin(pieces), gzip: false, limit: u64::MAX, bounds };
-        let content = upload.stage(&mut *transaction, queued.format, Arc::clone(rows_read)).await?;
-        Ok(store_staged(transaction, queued.batch, content.accept()?.rows).await?)
+        let rules = self.app.rules.clone().of_any_size();
+        let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
+        let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;
+        // If it fails, the state is only less recent.
+        let _ = content::storing(primary, queued.batch, content.rows).await;
+        store_staged(transaction, queued.batch, queued.replaces, content.rows).await
     }
 
     /// Records the progress of a batch while it is processed. If a write fails, the number is only less recent.
-    async fn record_progress(&self, batch: i64, rows_read: &AtomicU64) -> Infallible {
-        let mut recorded = 0;
+    async fn record_progress(&self, batch: i64, progress: &ProgressCell) -> Infallible {
+        let mut recorded = Progress::default();
         loop {
             time::sleep(PROGRESS).await;
-            let rows = rows_read.load(Ordering::Relaxed);
-            if rows != recorded && content::progress(&self.app.database.primary, batch, rows).await.is_ok() {
-                recorded = rows;
+            let now = progress.get();
+            if now != recorded && content::progress(&self.app.database.primary, batch, now).await.is_ok() {
+                recorded = now;
             }
         }
     }
@@ -130,10 +128,10 @@ impl Handler for BatchHandler {
     async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, Failed> {
         let queued = QueuedBatch::of(job)?;
         content::begin(&self.app.database.primary, queued.batch).await?;
-        let rows_read = Arc::new(AtomicU64::new(0));
+        let progress = ProgressCell::default();
         let outcome = tokio::select! {
-            outcome = self.store(&mut *transaction, &queued, &rows_read) => outcome,
-            never = self.record_progress(queued.batch, &rows_read) => match never {},
+            outcome = self.store(&mut *transaction, &queued, &progress) => outcome,
+            never = self.record_progress(queued.batch, &progress) => match never {},
         };
         match outcome {
             Ok(batch) => {
@@ -144,8 +142,7 @@ impl Handler for BatchHandler {
             Err(BatchError::Read(ReadError::Interrupted(cause))) => Err(Failed(cause)),
             Err(error) => {
                 let problem = Problem::from(error);
-                let rows = rows_read.load(Ordering::Relaxed);
-                self.fail(transaction, &queued, rows, &problem).await?;
+                self.fail(transaction, &queued, progress.get().rows, &problem).await?;
                 Ok(Err(problem))
             }
         }
@@ -168,7 +165,7 @@ impl Handler for BatchHandler {
 
     async fn returned(&self, job: &Job) {
         if let Ok(queued) = QueuedBatch::of(job) {
-            // A write that fails leaves the batch as "processing" until the next worker takes it.
+            // A write that fails leaves the batch in its state until the next worker takes it.
             let _ = content::give_back(&self.app.database.primary, queued.batch).await;
         }
     }

@@ -5,10 +5,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::Subcommand;
 use sqlx::{Connection, PgConnection};
 
+use super::table;
 use crate::{
     settings::Settings,
     suppliers::{
-        Secret,
+        Scope, Secret,
         sql::{self, KeySummary},
     },
 };
@@ -16,12 +17,26 @@ use crate::{
 /// What to do with keys.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Create a key for a supplier and print it; it cannot be shown again
+    /// Create a key for a supplier or a reader and print it; it cannot be shown again
     Create {
-        /// The supplier, such as acme-lines: lower-case letters, digits, - and _
+        /// Whose key it is, such as acme-lines: lower-case letters, digits, - and _
         #[arg(value_parser = parse_supplier)]
         supplier: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = Scope::Write)]
+        scope: Scope,
         /// When it expires: a day (2031-01-31, at its start, UTC) or a moment (2031-01-31T12:00:00Z); never if not given
+        #[arg(long, value_parser = parse_expiry)]
+        expires: Option<DateTime<Utc>>,
+    },
+    /// Create a key in place of another, with the same scope, and print it; the old one stays valid for some days
+    Rotate {
+        /// The number of the old key: the digits in rates_NUMBER_...
+        id: i64,
+        /// How many days the old key stays valid; 0 revokes it at once
+        #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16).range(..=365))]
+        overlap: u16,
+        /// When the new key expires: a day or a moment, as in `rates key create`; never if not given
         #[arg(long, value_parser = parse_expiry)]
         expires: Option<DateTime<Utc>>,
     },
@@ -37,7 +52,10 @@ pub enum Command {
 pub(super) async fn key(settings: &Settings, command: &Command) -> Result<Exit, Failure> {
     let mut connection = postgres::connect(&settings.database).await?;
     match command {
-        Command::Create { supplier, expires } => create(&mut connection, supplier, *expires).await,
+        Command::Create { supplier, scope, expires } => {
+            create(&mut connection, supplier, *scope, *expires).await
+        }
+        Command::Rotate { id, overlap, expires } => rotate(&mut connection, *id, *overlap, *expires).await,
         Command::List => Ok(print(&table(&sql::list(&mut connection).await?, Utc::now()))),
         Command::Revoke { id } => {
             if sql::revoke(&mut connection, *id).await? {
@@ -51,23 +69,41 @@ pub(super) async fn key(settings: &Settings, command: &Command) -> Result<Exit, 
 async fn create(
     connection: &mut PgConnection,
     supplier: &str,
+    scope: Scope,
     expires: Option<DateTime<Utc>>,
 ) -> Result<Exit, Failure> {
-    let secret =
-        Secret::random().or_fail(Exit::Unavailable, || "the operating system gives no random numbers")?;
+    let secret = random_secret()?;
     let mut transaction = connection.begin().await?;
-    let id = sql::create(&mut transaction, supplier, &secret.hash(), expires).await?;
+    let id = sql::create(&mut transaction, supplier, scope, &secret.hash(), expires).await?;
     transaction.commit().await?;
     Ok(print(&format!("{}\n", secret.key(id))))
 }
 
-/// The keys as columns for people; each column is as wide as its widest value.
+async fn rotate(
+    connection: &mut PgConnection,
+    id: i64,
+    overlap_days: u16,
+    expires: Option<DateTime<Utc>>,
+) -> Result<Exit, Failure> {
+    let secret = random_secret()?;
+    let overlap_seconds = f64::from(overlap_days) * 86_400.0;
+    match sql::rotate(connection, id, overlap_seconds, &secret.hash(), expires).await? {
+        Some(new) => Ok(print(&format!("{}\n", secret.key(new)))),
+        None => Err(Failure::new(Exit::Data, format!("key {id} is not valid; `rates key list` shows all"))),
+    }
+}
+
+fn random_secret() -> Result<Secret, Failure> {
+    Secret::random().or_fail(Exit::Unavailable, || "the operating system gives no random numbers")
+}
+
+/// The keys as a table for people.
 fn table(keys: &[KeySummary], now: DateTime<Utc>) -> String {
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%dT%H:%MZ").to_string())
     };
     let mut rows =
-        vec![["NUMBER", "SUPPLIER", "CREATED", "EXPIRES", "LAST USED", "STATE"].map(str::to_owned)];
+        vec![["NUMBER", "SUPPLIER", "SCOPE", "CREATED", "EXPIRES", "LAST USED", "STATE"].map(str::to_owned)];
     rows.extend(keys.iter().map(|key| {
         let state = match (key.revoked_at, key.expires_at) {
             (Some(_), _) => "revoked",
@@ -77,19 +113,14 @@ fn table(keys: &[KeySummary], now: DateTime<Utc>) -> String {
         [
             key.id.to_string(),
             key.supplier.clone(),
+            key.scope.name().to_owned(),
             time(Some(key.created_at)),
             time(key.expires_at),
             time(key.last_used_at),
             state.to_owned(),
         ]
     }));
-    let widths: Vec<usize> =
-        (0..6).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
-    let lines = rows.iter().map(|row| {
-        let columns = row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}"));
-        columns.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    });
-    lines.collect()
+    table::format(&rows)
 }
 
 /// The rule of the constraint `suppliers_name_format`.

@@ -35,7 +35,7 @@ pub(super) async fn load(settings: &Settings, options: &Options) -> Result<Exit,
         Options { replace: true, .. } => Mode::Replace,
         _ => Mode::IntoEmpty,
     };
-    match load_file(&mut connection, &options.file, mode).await {
+    match load_file(&mut connection, &options.file, mode, settings.batches.rules()).await {
         Ok(Loaded { regions, ports, prices, seconds }) => {
             tracing::info!(regions, ports, prices, seconds, "loaded");
             Ok(Exit::Success)

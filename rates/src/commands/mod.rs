@@ -2,11 +2,13 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments on commands are their help texts")]
 
+mod batches;
 mod faults;
 mod key;
 mod load;
 mod push;
 mod rollup;
+mod table;
 
 use chassis::{Configuration, Exit, Failure, Service, postgres};
 use clap::Subcommand;
@@ -25,8 +27,7 @@ pub enum Command {
     /// Load a dump, or prices alone
     ///
     /// FILE is a plain pg_dump with COPY blocks of regions, ports and prices (everything else in it is skipped), or
-    /// prices as `rates push` takes them: CSV with the header orig_code,dest_code,day,price, .json or .ndjson. Any of
-    /// them may be gzipped. All rows are stored, or none.
+    /// prices as `rates push` takes them: CSV with a header row, .json or .ndjson. Any of them may be gzipped. All rows are stored, or none.
     Load(load::Options),
     /// Check that the rollup equals the raw prices
     ///
@@ -36,9 +37,12 @@ pub enum Command {
     ///
     /// Writes only the rows that are wrong. Readers do not wait; writers wait until it is done.
     Rebuild,
-    /// Create, list and revoke the keys that writes need
+    /// Create, rotate, list and revoke the keys of suppliers and readers
     #[command(subcommand)]
     Key(key::Command),
+    /// List, show and withdraw the batches of all suppliers
+    #[command(subcommand)]
+    Batches(batches::Command),
     /// Send a file of prices to a server
     ///
     /// The key comes from RATES_KEY. If anything goes wrong, run the same command again: nothing is stored twice.
@@ -67,6 +71,7 @@ pub async fn run<S: Service<Settings = Settings>>(
         Command::Verify => rollup::verify(&settings).await,
         Command::Rebuild => rollup::rebuild(&settings).await,
         Command::Key(command) => key::key(&settings, &command).await,
+        Command::Batches(command) => batches::batches(&settings, &command).await,
         Command::Push(options) => push::push(&settings, &options).await,
         Command::Work => unreachable!("done above: it reads the settings itself"),
     }

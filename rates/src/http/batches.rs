@@ -1,8 +1,10 @@
-//! `GET /batches`, `GET /batches/{id}` and `DELETE /batches/{id}`.
+//! `GET /batches`, `GET /batches/{id}`, `GET /batches/{id}/prices` and `DELETE /batches/{id}`.
 
 use axum::{
     Json,
+    body::Body,
     extract::{RawQuery, State},
+    response::{IntoResponse, Response},
 };
 use chassis::{
     Problem,
@@ -10,12 +12,12 @@ use chassis::{
     problem::{FieldError, ProblemBody},
 };
 use chrono::{DateTime, Utc};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list_query::ListQuery;
+use super::{batch_csv, list_query::ListQuery};
 use crate::{
     app::App,
     batches::sql::{self, Batch, BatchState},
@@ -26,14 +28,18 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(as = Batch)]
 pub(crate) struct BatchBody {
+    /// 0 after a dry run, which makes no batch.
     #[schema(examples(17))]
     id: i64,
     #[schema(examples("acme"))]
     supplier: String,
     /// The state of the batch.
     state: BatchState,
-    /// The number of its prices; while it is processed, of those that were read so far.
+    /// The number of its rows; while it is checked, of those that were read so far.
     rows: i64,
+    /// The number of its prices, which is that of its rows unless some are for several days; null until it is done.
+    #[schema(required)]
+    prices: Option<i64>,
     /// On how many days it has prices; null until it is done.
     #[schema(required)]
     days: Option<i64>,
@@ -44,6 +50,15 @@ pub(crate) struct BatchBody {
     content_sha256: String,
     /// Size of the content in bytes, without compression.
     content_bytes: i64,
+    /// How much of the content was checked so far, in bytes.
+    checked_bytes: i64,
+    /// The batch that this one was sent in place of.
+    #[schema(required)]
+    replaces: Option<i64>,
+    /// Prices that look wrong, and are stored all the same: the first 20.
+    warnings: Vec<FieldError>,
+    /// The number of all warnings.
+    total_warnings: i64,
     /// The first version of the data with its prices; after a withdrawal, the first without them.
     #[schema(required)]
     data_version: Option<i64>,
@@ -65,10 +80,15 @@ impl From<Batch> for BatchBody {
             supplier: batch.supplier,
             state: batch.state,
             rows: batch.rows,
+            prices: batch.prices,
             days: batch.days,
             lanes: batch.lanes,
             content_sha256: hex::encode(batch.content_sha256),
             content_bytes: batch.content_bytes,
+            checked_bytes: batch.checked_bytes,
+            replaces: batch.replaces,
+            warnings: serde_json::from_str(&batch.warnings).unwrap_or_default(),
+            total_warnings: batch.total_warnings,
             data_version: batch.data_version,
             problem: batch.problem.and_then(|problem| serde_json::from_str(&problem).ok()),
             created_at: batch.created_at,
@@ -110,13 +130,14 @@ pub(crate) struct BatchPath {
     id: i64,
 }
 
-/// List your batches, newest first.
+/// List your batches, newest first; with the scope admin, those of all suppliers.
 #[utoipa::path(
-    get, path = "/batches", tag = "batches", security(("key" = [])), params(ListBatchesParams),
+    get, path = "/batches", tag = "batches", security(("key" = []), ("login" = [])), params(ListBatchesParams),
     responses(
         (status = 200, description = "A page of batches", body = BatchPage),
         (status = 400, description = "A parameter is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 403, description = "The key may not write"),
         (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
         (status = 503, description = "The database is unreachable"),
     ),
@@ -134,7 +155,9 @@ pub(crate) async fn list_batches(
     // One more than fits on the page shows whether there is another page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
     let pool = &app.database.primary;
-    let mut batches = pool.retry(|| sql::list(pool, &supplier.name, before, wanted)).await?;
+    // An admin sees those of all suppliers.
+    let of = (!supplier.is_admin()).then_some(supplier.name.as_str());
+    let mut batches = pool.retry(|| sql::list(pool, of, before, wanted)).await?;
     let has_more = batches.len() > limit;
     batches.truncate(limit);
     let next = batches.last().filter(|_| has_more).map(|last| {
@@ -146,13 +169,13 @@ pub(crate) async fn list_batches(
 
 /// Get a batch: its progress, or its result.
 #[utoipa::path(
-    get, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    get, path = "/batches/{id}", tag = "batches", security(("key" = []), ("login" = [])), params(BatchPath),
     responses(
         (status = 200, description = "The batch", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
         (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
-        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 403, description = "The batch belongs to another supplier, or the key may not write"),
         (status = 404, description = "There is no such batch"),
         (status = 503, description = "The database is unreachable"),
     ),
@@ -167,18 +190,48 @@ pub(crate) async fn get_batch(
     Ok(Json(BatchBody::from(batch)))
 }
 
+/// Get the prices of a batch, as CSV that can be sent again.
+///
+/// The rows are sorted by lane, day and price. A window has become a row for each of its days.
+#[utoipa::path(
+    get, path = "/batches/{id}/prices", tag = "batches", security(("key" = []), ("login" = [])), params(BatchPath),
+    responses(
+        (status = 200, description = "The prices", content_type = "text/csv", body = String),
+        (status = 400, description = "The id is not a number"),
+        (status = 401, description = "No valid key"),
+        (status = 403, description = "The batch belongs to another supplier, or the key may not write"),
+        (status = 404, description = "There is no such batch"),
+        (status = 409, description = "The batch has no prices: it is not done, failed or was withdrawn"),
+        (status = 429, description = "Too many wrong keys from this address; `Retry-After` says when to try again"),
+        (status = 503, description = "The database is unreachable"),
+    ),
+)]
+pub(crate) async fn get_batch_prices(
+    State(app): State<App>,
+    supplier: Supplier,
+    Path(BatchPath { id }): Path<BatchPath>,
+) -> Result<Response, Problem> {
+    let batch = find_own(&app, &supplier, id).await?;
+    if batch.state != BatchState::Done {
+        return Err(no_prices(batch.state));
+    }
+    let name = format!("attachment; filename=\"batch-{id}.csv\"");
+    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, &name)];
+    Ok((headers, Body::from_stream(batch_csv::stream(app, &batch))).into_response())
+}
+
 /// Withdraw a batch: delete exactly its prices.
 ///
 /// Repeated, it changes nothing and gives the same answer.
 #[utoipa::path(
-    delete, path = "/batches/{id}", tag = "batches", security(("key" = [])), params(BatchPath),
+    delete, path = "/batches/{id}", tag = "batches", security(("key" = []), ("login" = [])), params(BatchPath),
     responses(
         (status = 200, description = "The batch is withdrawn", body = BatchBody),
         (status = 400, description = "The id is not a number"),
         (status = 401, description = "No valid key"),
-        (status = 403, description = "The batch belongs to another supplier"),
+        (status = 403, description = "The batch belongs to another supplier, or the key may not write"),
         (status = 404, description = "There is no such batch"),
-        (status = 409, description = "The batch has no prices: it is queued, processing or failed"),
+        (status = 409, description = "The batch has no prices: it is not done, or failed"),
         (status = 429, description = "Too many writes; `Retry-After` says when to try again"),
         (status = 503, description = "The database is unreachable"),
     ),
@@ -196,13 +249,16 @@ pub(crate) async fn withdraw_batch(
         batch = find_own(&app, &supplier, id).await?;
     }
     if batch.state != BatchState::Withdrawn {
-        return Err(Problem::new(StatusCode::CONFLICT).detail(format!(
-            "The batch is {}; only a batch that is done has prices to withdraw.",
-            batch.state.name()
-        )));
+        return Err(no_prices(batch.state));
     }
     acknowledge(&app, &batch).await;
     Ok(Json(BatchBody::from(batch)))
+}
+
+fn no_prices(state: BatchState) -> Problem {
+    let state = state.name();
+    Problem::new(StatusCode::CONFLICT)
+        .detail(format!("The batch is {state}; only one that is done has prices."))
 }
 
 /// Waits until no answer of this instance is older than this batch's change of the prices.
@@ -227,7 +283,7 @@ async fn find_own(app: &App, supplier: &Supplier, id: i64) -> Result<Batch, Prob
     let pool = &app.database.primary;
     let batch = pool.retry(|| sql::find(pool, id)).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("There is no such batch."))?;
-    if batch.supplier != supplier.name {
+    if !supplier.may_manage(&batch.supplier) {
         return Err(Problem::new(StatusCode::FORBIDDEN).detail("The batch belongs to another supplier."));
     }
     Ok(batch)

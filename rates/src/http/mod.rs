@@ -2,6 +2,7 @@
 //! write what all answers share.
 
 mod answer;
+mod batch_csv;
 pub(crate) mod batches;
 pub(crate) mod explorer;
 pub(crate) mod list_query;
@@ -12,3 +13,4 @@ pub(crate) mod prices;
 pub(crate) mod rates;
 pub mod router;
 mod upload_headers;
+mod upload_query;

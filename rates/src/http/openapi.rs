@@ -37,6 +37,7 @@ use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
         prices::post_prices,
         batches::list_batches,
         batches::get_batch,
+        batches::get_batch_prices,
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
@@ -58,10 +59,15 @@ impl Modify for Keys {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("rates_NUMBER_SECRET")
-            .description(Some("The key of a supplier, as `rates key create` prints it."))
+            .description(Some("The key of a supplier or reader, as `rates key create` prints it."))
+            .build();
+        let basic = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("The key as the password, with any user: for browsers and spreadsheets."))
             .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
+        components.add_security_scheme("login", SecurityScheme::Http(basic));
     }
 }
 

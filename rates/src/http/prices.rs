@@ -5,11 +5,11 @@ use std::time::Duration;
 use axum::{
     Json,
     body::Body,
-    extract::State,
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use chassis::{Problem, problem::ProblemBody};
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use sqlx::{Connection, PgConnection};
@@ -18,12 +18,13 @@ use utoipa::ToSchema;
 use super::{
     batches::BatchBody,
     upload_headers::{UploadHeaders, UploadParams},
+    upload_query::{UploadQuery, UploadQueryParams},
 };
 use crate::{
     app::App,
     batches::{
-        BatchError, Upload, pace,
-        parse::{Bounds, Content, Digest},
+        BatchError, Summary, Upload, not_replaceable, pace,
+        parse::{Content, Digest},
         spool::Spool,
         sql::{self, Batch, BatchState, Identity},
         stage_spooled, store_staged,
@@ -39,7 +40,7 @@ pub(crate) struct Prices {
     prices: Vec<Price>,
 }
 
-/// A price on a day.
+/// A price on a day, or on each day of a window.
 #[derive(ToSchema)]
 #[expect(dead_code, clippy::struct_field_names, reason = "describes the body that `batches::parse` reads")]
 pub(crate) struct Price {
@@ -50,13 +51,18 @@ pub(crate) struct Price {
     #[schema(examples("EETLL"))]
     dest_code: String,
     /// At most as many days in the future as configured: 400 by default.
-    day: NaiveDate,
+    day: Option<NaiveDate>,
+    /// In place of `day`: the first day of a window.
+    valid_from: Option<NaiveDate>,
+    /// In place of `day`: the last day of a window.
+    valid_to: Option<NaiveDate>,
     /// US dollars, at most as configured: 1,000,000 by default.
     #[schema(minimum = 1, maximum = 2_147_483_647_i64, examples(1150))]
     price: i32,
 }
 
-/// A file of prices: CSV with the header row `orig_code,dest_code,day,price`, or NDJSON with a `Price` per line.
+/// A file of prices: CSV (separated by commas, semicolons or tabs) whose first row names the columns `orig_code`,
+/// `dest_code`, `price` and `day` (or `valid_from` and `valid_to`) in any order, or NDJSON with a `Price` per line.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "describes the body that `batches::parse` reads")]
@@ -81,11 +87,11 @@ pub(crate) struct UnacceptablePrices {
 
 /// Store a batch of prices: all of them, or none.
 ///
-/// The content is JSON, NDJSON (an object per line) or comma-separated CSV with a header row, plain or gzip. A repeated
+/// The content is JSON, NDJSON (an object per line) or CSV with a header row, plain or gzip. A repeated
 /// batch is answered with the first result and stored once: the same `Idempotency-Key`, or, without one, the same
 /// content.
 #[utoipa::path(
-    post, path = "/prices", tag = "batches", security(("key" = [])), params(UploadParams),
+    post, path = "/prices", tag = "batches", security(("key" = []), ("login" = [])), params(UploadParams, UploadQueryParams),
     request_body(content(
         (Prices = "application/json"),
         (PriceFile = "application/x-ndjson"),
@@ -93,12 +99,14 @@ pub(crate) struct UnacceptablePrices {
     )),
     responses(
         (status = 201, description = "All prices are stored", body = BatchBody, headers(("Location" = String, description = "The batch"))),
-        (status = 200, description = "The batch was sent before; this is its current state", body = BatchBody),
+        (status = 200, description = "The batch was sent before, and this is its current state; or, after a dry run, the content has no fault", body = BatchBody),
         (status = 202, description = "The content is queued; the batch at `Location` shows its progress", body = BatchBody),
-        (status = 400, description = "The upload ended early, or a header is wrong"),
+        (status = 400, description = "The upload ended early, or a header or parameter is wrong"),
         (status = 401, description = "No valid key"),
+        (status = 403, description = "The key may not write, or the batch to replace belongs to another supplier"),
+        (status = 404, description = "There is no batch to replace"),
         (status = 408, description = "The upload was too slow"),
-        (status = 409, description = "The `Idempotency-Key` was already used for different content"),
+        (status = 409, description = "The `Idempotency-Key` was already used for different content, or the batch to replace has no prices"),
         (status = 413, description = "The content is too large; split it"),
         (status = 415, description = "The media type or the encoding is not supported"),
         (status = 422, description = "The content has faults; nothing was stored", body = UnacceptablePrices, content_type = "application/problem+json"),
@@ -109,12 +117,16 @@ pub(crate) struct UnacceptablePrices {
 pub(crate) async fn post_prices(
     State(app): State<App>,
     supplier: Supplier,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let query = UploadQuery::parse(&query.unwrap_or_default())?;
     let _slot = app.uploads.enter(&supplier.name)?;
-    let answer = take_batch(&app, &supplier, &headers, body).await;
+    let is_dry_run = query.dry_run;
+    let answer = take_batch(&app, &supplier, query, &headers, body).await;
     match &answer {
+        _ if is_dry_run => {}
         Ok(response) if response.status() == StatusCode::CREATED => app.outcomes.count_done(),
         Ok(_) => {}
         Err(problem) => app.outcomes.count_problem(problem),
@@ -126,26 +138,28 @@ pub(crate) async fn post_prices(
 struct Request<'a> {
     app: &'a App,
     supplier: &'a Supplier,
+    query: UploadQuery,
     headers: UploadHeaders<'a>,
 }
 
 async fn take_batch(
     app: &App,
     supplier: &Supplier,
+    query: UploadQuery,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request = Request { app, supplier, headers: UploadHeaders::parse(headers)? };
+    let request = Request { app, supplier, query, headers: UploadHeaders::parse(headers)? };
     let period = Duration::from_secs_f64(app.batches.upload_period_seconds);
     let upload = Upload {
         pieces: pace::paced(body.into_data_stream(), app.batches.upload_bytes_per_second, period),
         gzip: request.headers.gzip,
-        limit: app.batches.body_limit_bytes as u64,
-        bounds: Bounds::of_batches(&app.batches),
+        rules: app.rules.clone(),
     };
     // All of it is there before a connection is taken for the batch: the client may send for as long as it may.
     let mut spool = Spool::new(&app.pieces);
-    let received = if request.headers.respond_async {
+    // A dry run leaves nothing for a worker, so the client waits for its result.
+    let received = if request.headers.respond_async && !request.query.dry_run {
         let digest = upload.spool_content(&mut spool).await?;
         Received::Content { digest, number: spool.store_all().await? }
     } else {
@@ -157,7 +171,7 @@ async fn take_batch(
         Received::Content { digest, number } => request.queue(&mut transaction, digest, number).await?,
         Received::Rows(content) => request.store(&mut transaction, content, &spool).await?,
     };
-    if matches!(outcome, Outcome::Repeated(_)) {
+    if matches!(outcome, Outcome::Repeated(_) | Outcome::Checked(_)) {
         transaction.rollback().await?;
     } else {
         if matches!(outcome, Outcome::Queued(_)) {
@@ -201,10 +215,40 @@ impl Request<'_> {
         if let Some(first) = self.find_first(&mut *transaction, content.digest).await? {
             return Ok(Outcome::Repeated(first));
         }
-        let identity = self.identity(content.digest);
-        let batch = sql::insert(&mut *transaction, identity, BatchState::Processing).await?;
-        let stored = store_staged(transaction, batch.id, content.rows).await;
-        Ok(Outcome::Stored(stored.map_err(BatchError::Database)?))
+        self.check_replaced(&mut *transaction).await?;
+        if self.query.dry_run {
+            let summary = Summary::of_staged(transaction).await?;
+            return Ok(Outcome::Checked(self.checked(&content, summary)));
+        }
+        let (identity, replaces) = (self.identity(content.digest), self.query.replaces);
+        let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Storing).await?;
+        Ok(Outcome::Stored(store_staged(transaction, batch.id, replaces, content.rows).await?))
+    }
+
+    /// The result of a dry run.
+    fn checked(&self, content: &Content, summary: Summary) -> Batch {
+        let now = Utc::now();
+        let bytes = content.digest.bytes.cast_signed();
+        Batch {
+            id: 0,
+            supplier: self.supplier.name.clone(),
+            state: BatchState::Checked,
+            content_sha256: content.digest.sha256.to_vec(),
+            content_bytes: bytes,
+            checked_bytes: bytes,
+            rows: content.rows.cast_signed(),
+            prices: Some(content.prices.cast_signed()),
+            days: Some(summary.extent.days),
+            lanes: Some(summary.extent.lanes),
+            data_version: None,
+            replaces: self.query.replaces,
+            warnings: summary.warnings,
+            total_warnings: summary.total_warnings,
+            problem: None,
+            created_at: now,
+            ended_at: Some(now),
+            withdrawn_at: None,
+        }
     }
 
     /// Leaves the stored content to a worker, to process it in the background.
@@ -218,8 +262,10 @@ impl Request<'_> {
         if let Some(first) = self.find_first(&mut *transaction, digest).await? {
             return Ok(Outcome::Repeated(first));
         }
-        let batch = sql::insert(&mut *transaction, self.identity(digest), BatchState::Queued).await?;
-        let queued = QueuedBatch { batch: batch.id, content, format: self.headers.format };
+        self.check_replaced(&mut *transaction).await?;
+        let (identity, replaces) = (self.identity(digest), self.query.replaces);
+        let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Queued).await?;
+        let queued = QueuedBatch { batch: batch.id, content, format: self.headers.format, replaces };
         self.app.queue.put(transaction, &queued.payload()).await?;
         Ok(Outcome::Queued(batch))
     }
@@ -243,8 +289,30 @@ impl Request<'_> {
                     "Batch {} already uses this Idempotency-Key for different content; use another Idempotency-Key.",
                     first.id
                 ))),
+            // As a success this would hide that the other batch still has its prices.
+            Some(first) if self.query.replaces.is_some() && first.replaces != self.query.replaces => {
+                Err(Problem::new(StatusCode::CONFLICT).detail(format!(
+                    "Batch {} has the same content or Idempotency-Key, and does not replace this batch; to store the \
+                     content again, use another Idempotency-Key.",
+                    first.id
+                )))
+            }
             first => Ok(first),
         }
+    }
+
+    /// Checks that the batch to replace is one of this supplier that has prices.
+    async fn check_replaced(&self, transaction: &mut PgConnection) -> Result<(), Problem> {
+        let Some(id) = self.query.replaces else {
+            return Ok(());
+        };
+        let batch = sql::find(transaction, id).await?;
+        let batch = batch.ok_or_else(|| Problem::not_found(format!("There is no batch {id} to replace.")))?;
+        if batch.supplier != self.supplier.name {
+            return Err(Problem::new(StatusCode::FORBIDDEN)
+                .detail(format!("Batch {id} belongs to another supplier; only its own may replace it.")));
+        }
+        if batch.state == BatchState::Done { Ok(()) } else { Err(not_replaceable(id)) }
     }
 }
 
@@ -253,6 +321,8 @@ enum Outcome {
     Stored(Batch),
     Queued(Batch),
     Repeated(Batch),
+    /// Without a fault; nothing is stored, because that was not wanted.
+    Checked(Batch),
 }
 
 impl IntoResponse for Outcome {
@@ -262,6 +332,7 @@ impl IntoResponse for Outcome {
             Self::Stored(batch) => (StatusCode::CREATED, batch),
             Self::Queued(batch) => (StatusCode::ACCEPTED, batch),
             Self::Repeated(batch) => (StatusCode::OK, batch),
+            Self::Checked(batch) => return Json(BatchBody::from(batch)).into_response(),
         };
         let location = format!("/batches/{}", batch.id);
         let body = Json(BatchBody::from(batch));

@@ -27,6 +27,7 @@ pub fn routes(app: App) -> Router {
         .route("/prices", post(prices::post_prices))
         .route("/batches", get(batches::list_batches))
         .route("/batches/{id}", get(batches::get_batch).delete(batches::withdraw_batch))
+        .route("/batches/{id}/prices", get(batches::get_batch_prices))
         .route("/assets/{name}", get(explorer::get_asset))
         .with_state(app)
         .merge(openapi::documentation())

@@ -39,7 +39,7 @@ impl fmt::Display for LoadError {
                         f,
                         "the file has so many faults that it was read only to row {}: {total}; these are the first \
                          {listed}",
-                        content.rows
+                        content.last_row
                     ),
                     total if total > listed as u64 => {
                         write!(f, "the file has {total} faults; these are the first {listed}")
@@ -85,6 +85,7 @@ impl From<BatchError> for LoadError {
             BatchError::Faults(content) => Self::Faults(content),
             BatchError::Database(error) => Self::Database(error),
             BatchError::Read(error) => Self::Input(error.into()),
+            BatchError::NotReplaceable(_) => unreachable!("a load replaces no batch"),
         }
     }
 }

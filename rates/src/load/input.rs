@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::batches::{
     Upload,
-    parse::{Bounds, Format},
+    parse::{Format, Rules},
 };
 
 /// The size of buffers.
@@ -75,12 +75,12 @@ impl Input {
     pub(super) fn into_upload(
         mut self,
         bar: &ProgressBar,
+        rules: Rules,
     ) -> io::Result<Upload<impl Stream<Item = io::Result<Bytes>> + Unpin>> {
         self.file.rewind()?;
         let file = tokio::fs::File::from_std(self.file);
-        let pieces = progress::file_pieces(file, bar, "checking and storing");
-        // Whoever loads files decides what is in them.
-        Ok(Upload { pieces, gzip: self.is_gzip, limit: u64::MAX, bounds: Bounds::WIDEST })
+        let pieces = progress::file_pieces(file, bar, "checking");
+        Ok(Upload { pieces, gzip: self.is_gzip, rules })
     }
 
     /// Whether the first line names a column of prices, and is no command of a dump.

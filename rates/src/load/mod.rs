@@ -5,14 +5,18 @@ mod error;
 mod input;
 mod sql;
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{path::Path, time::Instant};
 
 use chassis::{postgres, progress};
 use indicatif::ProgressBar;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    batches::{self, parse::Format, staging},
+    batches::{
+        self, ProgressCell,
+        parse::{Format, Rules},
+        staging,
+    },
     database::MIGRATOR,
     places::{self, Port, sql::RegionRow},
 };
@@ -50,8 +54,13 @@ struct DumpPlaces {
     ports: Vec<Port>,
 }
 
-/// Loads a file; `-` is standard input.
-pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -> Result<Loaded, LoadError> {
+/// Loads a file; `-` is standard input. Of the rules, the limits of size do not apply.
+pub async fn load_file(
+    connection: &mut PgConnection,
+    path: &Path,
+    mode: Mode,
+    rules: Rules,
+) -> Result<Loaded, LoadError> {
     let started = Instant::now();
     if !postgres::pending_migrations(&mut *connection, &MIGRATOR).await?.is_empty() {
         return Err(LoadError::NotMigrated);
@@ -65,7 +74,7 @@ pub async fn load_file(connection: &mut PgConnection, path: &Path, mode: Mode) -
     let (places, prices) = match input.kind {
         FileKind::Dump => load_dump(&mut transaction, input, mode, &bar).await?,
         FileKind::Prices(format) => {
-            (DumpPlaces::default(), load_prices(&mut transaction, input, format, mode, &bar).await?)
+            (DumpPlaces::default(), load_prices(&mut transaction, input, format, mode, &bar, rules).await?)
         }
     };
     transaction.commit().await?;
@@ -101,7 +110,7 @@ async fn load_dump(
     let mut copy = dump::PriceCopy::new(sql::copy_in(transaction).await?);
     match dump::copy_prices(&mut *lines, &mut copy).await {
         Ok(()) => {
-            progress::turn_into_spinner(bar, "checking and storing");
+            progress::turn_into_spinner(bar, "storing");
             Ok((places, copy.finish().await?))
         }
         Err(error) => {
@@ -118,8 +127,11 @@ async fn load_prices(
     format: Format,
     mode: Mode,
     bar: &ProgressBar,
+    rules: Rules,
 ) -> Result<u64, LoadError> {
-    input.into_upload(bar)?.stage(transaction, format, Arc::default()).await?.accept()?;
+    let upload = input.into_upload(bar, rules.of_operator())?;
+    upload.stage(transaction, format, ProgressCell::default()).await?.accept()?;
+    bar.set_message("storing");
     if mode == Mode::Replace {
         delete_prices(transaction).await?;
     }

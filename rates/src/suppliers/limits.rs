@@ -1,4 +1,4 @@
-//! Rate limits: of writes by key and by address, and of wrong keys by address.
+//! Rate limits: of writes by key and by address, of reads by key, and of wrong keys by address.
 
 use std::{
     collections::HashMap,
@@ -11,6 +11,10 @@ use std::{
 use chassis::{
     Problem,
     rate_limit::{MAX_CLIENTS, RateLimit, network, too_many},
+};
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -40,6 +44,32 @@ impl WriteLimits {
     /// Counts a write from this address; 429 when there were too many.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
         self.by_address.check(&network(address), "writes from this address")
+    }
+}
+
+/// Counts and limits reads by key, where reads need one.
+#[derive(Debug)]
+pub struct Reads {
+    limit: RateLimit<i64>,
+    counts: Family<Vec<(&'static str, String)>, Counter>,
+}
+
+impl Reads {
+    /// Allows this many reads with a key per minute, in bursts of the same size.
+    #[must_use]
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        Self { limit: RateLimit::per_minute(per_minute), counts: Family::default() }
+    }
+
+    /// Counts a read with this key; 429 when there were too many.
+    pub fn count(&self, key: i64) -> Result<(), Problem> {
+        self.limit.check(&key, "reads with this key")?;
+        self.counts.get_or_create(&vec![("key", key.to_string())]).inc();
+        Ok(())
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("rates_reads_by_key", "Reads by the number of their key", self.counts.clone());
     }
 }
 

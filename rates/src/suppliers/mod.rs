@@ -1,7 +1,9 @@
-//! Suppliers, who may write, and the keys that identify them. If so configured, reads need a key as well.
+//! Suppliers, who may write, and the keys that identify them. If so configured, reads need a key as well. A key has a
+//! scope, which says what it may do.
 
 mod key;
 pub mod limits;
+mod scope;
 pub(crate) mod sql;
 
 use axum::{
@@ -9,6 +11,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::{Problem, edge::ClientAddress};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use subtle::ConstantTimeEq;
@@ -16,11 +19,13 @@ use subtle::ConstantTimeEq;
 use crate::app::App;
 
 pub(crate) use key::Secret;
+pub use scope::Scope;
 
 /// The supplier whose key came with the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Supplier {
     pub(crate) name: String,
+    scope: Scope,
     key: i64,
 }
 
@@ -29,9 +34,9 @@ impl Supplier {
     /// effect at once. Wrong keys are counted by the client's address, whatever the method; a request without any is no
     /// guess.
     async fn authenticate(app: &App, client: ClientAddress, headers: &HeaderMap) -> Result<Self, Problem> {
-        let authorization = headers
-            .get(header::AUTHORIZATION)
-            .ok_or_else(|| unauthorized("A key is required; send the header Authorization: Bearer KEY."))?;
+        let authorization = headers.get(header::AUTHORIZATION).ok_or_else(|| {
+            unauthorized("A key is required; send it as Authorization: Bearer KEY, or as the password.")
+        })?;
 
         app.wrong_keys.check(client.0)?;
         let supplier = Self::find(app, authorization).await;
@@ -42,15 +47,12 @@ impl Supplier {
     }
 
     async fn find(app: &App, authorization: &HeaderValue) -> Result<Self, Problem> {
-        let (id, secret) = authorization
-            .to_str()
-            .ok()
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .and_then(|(_, key)| key::parse(key.trim()))
-            .ok_or_else(|| {
-                unauthorized("The Authorization header has no key of this service; it must be: Bearer KEY.")
-            })?;
+        let (id, secret) = key_of(authorization).as_deref().and_then(key::parse).ok_or_else(|| {
+            unauthorized(
+                "The Authorization header has no key of this service; it must be Bearer KEY, or Basic with the key as \
+                 the password.",
+            )
+        })?;
         let pool = &app.database.primary;
         let row = pool.retry(|| sql::find(pool, id)).await?;
         // One message for all reasons, so that it does not reveal which numbers exist.
@@ -64,7 +66,27 @@ impl Supplier {
         {
             tracing::warn!(key = id, error = %error, "cannot record the use of a key");
         }
-        Ok(Self { name: row.supplier, key: id })
+        Ok(Self { name: row.supplier, scope: row.scope, key: id })
+    }
+
+    /// 403 unless the key may do what needs this scope.
+    fn require(&self, needed: Scope) -> Result<(), Problem> {
+        if self.scope.includes(needed) {
+            return Ok(());
+        }
+        let (scope, needed) = (self.scope.name(), needed.name());
+        Err(Problem::new(StatusCode::FORBIDDEN)
+            .detail(format!("This key has the scope {scope}; a key with the scope {needed} is needed.")))
+    }
+
+    /// Whether it may see and withdraw a batch of this supplier.
+    pub(crate) fn may_manage(&self, supplier: &str) -> bool {
+        self.name == supplier || self.is_admin()
+    }
+
+    /// Whether it may see and withdraw the batches of all suppliers.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.scope == Scope::Admin
     }
 
     /// Checks the key once more: an upload may last longer than its key.
@@ -76,6 +98,7 @@ impl Supplier {
     }
 }
 
+/// For the routes of batches: a key that may write.
 impl FromRequestParts<App> for Supplier {
     type Rejection = Problem;
 
@@ -86,6 +109,7 @@ impl FromRequestParts<App> for Supplier {
             app.limits.check_address(client.0)?;
         }
         let supplier = Self::authenticate(app, client, &parts.headers).await?;
+        supplier.require(Scope::Write)?;
         if is_write {
             app.limits.check_key(supplier.key)?;
         }
@@ -100,7 +124,7 @@ pub(crate) async fn require_key(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    Supplier::authenticate(&app, ClientAddress::of(request.extensions()), request.headers()).await?;
+    check_reader(&app, ClientAddress::of(request.extensions()), request.headers()).await?;
     Ok(next.run(request).await)
 }
 
@@ -111,13 +135,32 @@ pub(crate) async fn check_reader(
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     if app.api.reads_need_key {
-        Supplier::authenticate(app, client, headers).await?;
+        let reader = Supplier::authenticate(app, client, headers).await?;
+        reader.require(Scope::Read)?;
+        app.reads.count(reader.key)?;
     }
     Ok(())
 }
 
+/// The key in an `Authorization` header: after `Bearer`, or, as browsers and spreadsheets send it, the password of
+/// `Basic`, with any user.
+fn key_of(authorization: &HeaderValue) -> Option<String> {
+    let (scheme, value) = authorization.to_str().ok()?.split_once(' ')?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let login = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+    let (_user, password) = login.split_once(':')?;
+    Some(password.to_owned())
+}
+
 fn unauthorized(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED)
-        .detail(detail)
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    // A header each: not every client splits a list of them.
+    let challenge = |text| (header::WWW_AUTHENTICATE, HeaderValue::from_static(text));
+    let (bearer, basic) = (challenge("Bearer"), challenge("Basic realm=\"rates\", charset=\"UTF-8\""));
+    Problem::new(StatusCode::UNAUTHORIZED).detail(detail).header(bearer.0, bearer.1).header(basic.0, basic.1)
 }

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
+use super::Scope;
+
 /// What authentication needs of a key.
 #[derive(Debug)]
 pub(crate) struct KeyRow {
     pub(crate) supplier: String,
+    pub(crate) scope: Scope,
     pub(crate) secret_hash: Vec<u8>,
     /// Neither revoked nor expired.
     pub(crate) valid: bool,
@@ -19,6 +22,7 @@ pub(crate) struct KeyRow {
 pub(crate) struct KeySummary {
     pub(crate) id: i64,
     pub(crate) supplier: String,
+    pub(crate) scope: Scope,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) revoked_at: Option<DateTime<Utc>>,
@@ -29,6 +33,7 @@ pub(crate) struct KeySummary {
 pub(crate) async fn create(
     connection: &mut PgConnection,
     supplier: &str,
+    scope: Scope,
     secret_hash: &[u8],
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<i64, sqlx::Error> {
@@ -36,8 +41,9 @@ pub(crate) async fn create(
         .execute(&mut *connection)
         .await?;
     sqlx::query_scalar!(
-        "insert into api_keys (supplier, secret_hash, expires_at) values ($1, $2, $3) returning id",
+        "insert into api_keys (supplier, scope, secret_hash, expires_at) values ($1, $2, $3, $4) returning id",
         supplier,
+        scope.name(),
         secret_hash,
         expires_at
     )
@@ -48,7 +54,8 @@ pub(crate) async fn create(
 pub(crate) async fn list(connection: &mut PgConnection) -> Result<Vec<KeySummary>, sqlx::Error> {
     sqlx::query_as!(
         KeySummary,
-        "select id, supplier, created_at, expires_at, revoked_at, last_used_at from api_keys order by id"
+        r#"select id, supplier, scope as "scope: Scope", created_at, expires_at, revoked_at, last_used_at
+           from api_keys order by id"#
     )
     .fetch_all(connection)
     .await
@@ -63,11 +70,40 @@ pub(crate) async fn revoke(connection: &mut PgConnection, id: i64) -> Result<boo
     Ok(result.rows_affected() == 1)
 }
 
+/// Creates a key for the same supplier and with the same scope, and lets this one expire after `overlap_seconds`, unless
+/// it expires before. Returns the number of the new key; none if this one is not valid.
+pub(crate) async fn rotate(
+    connection: &mut PgConnection,
+    id: i64,
+    overlap_seconds: f64,
+    secret_hash: &[u8],
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "with old as (
+             update api_keys
+             -- With no overlap it ends at once: it is valid until, but not at, the time at which it expires.
+             set expires_at = least(expires_at, now() + make_interval(secs => $2))
+             where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+             returning supplier, scope
+         )
+         insert into api_keys (supplier, scope, secret_hash, expires_at)
+         select supplier, scope, $3, $4 from old
+         returning id",
+        id,
+        overlap_seconds,
+        secret_hash,
+        expires_at
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Option<KeyRow>, sqlx::Error> {
     sqlx::query_as!(
         KeyRow,
         // Not now(), which is the start of the transaction: a long upload checks again at its end.
-        r#"select supplier, secret_hash,
+        r#"select supplier, scope as "scope: Scope", secret_hash,
                   revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) as "valid!",
                   last_used_at is null or last_used_at < now() - interval '1 minute' as "use_is_due!"
            from api_keys where id = $1"#,

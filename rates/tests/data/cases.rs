@@ -7,7 +7,7 @@ use rates::load::{Mode, load_file};
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::support::Instance;
+use crate::support::{Instance, rules};
 
 fn variable(name: &str) -> Option<String> {
     let value = std::env::vars().find(|(key, value)| key == name && !value.is_empty())?.1;
@@ -21,7 +21,7 @@ async fn the_public_cases_are_answered_exactly(pool: PgPool) {
         return;
     };
     let mut connection = pool.acquire().await.unwrap();
-    load_file(&mut connection, Path::new(&dump), Mode::IntoEmpty).await.unwrap();
+    load_file(&mut connection, Path::new(&dump), Mode::IntoEmpty, rules()).await.unwrap();
     drop(connection);
     let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(cases).unwrap()).unwrap();
     assert!(!cases.is_empty());

@@ -10,7 +10,10 @@ use proptest::{
 use rates::load::{Mode, load_file};
 use sqlx::PgPool;
 
-use crate::{support::Instance, with_lane_prices};
+use crate::{
+    support::{Instance, rules},
+    with_lane_prices,
+};
 
 /// What the answer must be, from the raw prices alone.
 async fn truth(
@@ -39,7 +42,7 @@ async fn truth(
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn random_requests_are_answered_as_the_raw_prices_say(pool: PgPool) {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql");
-    load_file(&mut pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty).await.unwrap();
+    load_file(&mut pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty, rules()).await.unwrap();
     let places: Vec<String> =
         sqlx::query_scalar("select code from ports union all select slug from regions order by 1")
             .fetch_all(&pool)
@@ -181,7 +184,7 @@ async fn true_answer(
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn intervals_and_wider_places_are_what_the_raw_prices_say(pool: PgPool) {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql");
-    load_file(&mut pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty).await.unwrap();
+    load_file(&mut pool.acquire().await.unwrap(), Path::new(sample), Mode::IntoEmpty, rules()).await.unwrap();
     // Half of the prices, so that many lanes have few.
     sqlx::query("delete from prices where (day - date '2000-01-01') % 2 = 0").execute(&pool).await.unwrap();
     // Half of the questions are of lanes that have prices.

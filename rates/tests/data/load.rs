@@ -7,7 +7,7 @@ use rates::{
 use sqlx::PgPool;
 use tempfile::NamedTempFile;
 
-use crate::support::Instance;
+use crate::support::{Instance, rules};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql");
 
@@ -18,7 +18,7 @@ fn file(content: &[u8]) -> NamedTempFile {
 }
 
 async fn load(pool: &PgPool, path: &Path, mode: Mode) -> Result<Loaded, LoadError> {
-    load_file(&mut pool.acquire().await.unwrap(), path, mode).await
+    load_file(&mut pool.acquire().await.unwrap(), path, mode, rules()).await
 }
 
 /// The faults for which a file of prices is not loaded.
@@ -127,11 +127,11 @@ async fn a_file_with_a_fault_loads_nothing(pool: PgPool) {
             let content = faults(&pool, &format!("{header}{row}"), mode).await;
             let faults: Vec<_> =
                 content.faults.iter().map(|fault| (fault.row, &*fault.field, &*fault.code)).collect();
-            assert_eq!(faults, [(Some(2), field, code)], "{row}");
+            assert_eq!(faults, [(Some(3), field, code)], "{row}");
         }
         assert_eq!(count(&pool).await, before, "{mode:?}");
     }
-    for header in ["orig_code,dest_code,day\n", "orig_code;dest_code;day;price\n"] {
+    for header in ["orig_code,dest_code,day\n", "orig_code|dest_code|day|price\n"] {
         let content = faults(&pool, header, Mode::Append).await;
         assert_eq!((&*content.faults[0].field, content.total_faults), ("header", 1), "{content:?}");
     }
@@ -161,7 +161,7 @@ async fn all_faults_of_a_file_are_counted_and_the_first_hundred_listed_by_row(po
     let content = faults(&pool, &text, Mode::Append).await;
     assert_eq!((content.rows, content.total_faults), (150, 150));
     let rows: Vec<_> = content.faults.iter().filter_map(|fault| fault.row).collect();
-    assert_eq!(rows, (1..=100).collect::<Vec<_>>());
+    assert_eq!(rows, (2..=101).collect::<Vec<_>>());
     assert!(content.faults[1].detail.contains("XXXXX"), "{:?}", content.faults[1]);
     assert_eq!(count(&pool).await, before);
 }
@@ -170,8 +170,9 @@ async fn all_faults_of_a_file_are_counted_and_the_first_hundred_listed_by_row(po
 async fn a_replacement_withdraws_the_batches_whose_prices_it_deletes(pool: PgPool) {
     sqlx::raw_sql(
         "insert into suppliers values ('acme');
-         insert into batches (supplier, state, content_sha256, content_bytes, rows, days, lanes, data_version, ended_at)
-         values ('acme', 'done', sha256('x'), 1, 1, 1, 1, 1, now());
+         insert into batches (supplier, state, content_sha256, content_bytes, rows, prices, days, lanes, data_version,
+                              ended_at)
+         values ('acme', 'done', sha256('x'), 1, 1, 1, 1, 1, 1, now());
          insert into prices values ('CNGGZ', 'EETLL', '2021-01-09', 5, 1)",
     )
     .execute(&pool)
@@ -198,7 +199,7 @@ async fn prices_are_loaded_even_if_the_statistics_cannot_be_updated(pool: PgPool
     let mut connection = pool.acquire().await.unwrap();
     sqlx::raw_sql("set lock_timeout = '200ms'").execute(&mut *connection).await.unwrap();
     let csv = file(b"orig_code,dest_code,day,price\nCNGGZ,EETLL,2022-01-01,5\n");
-    load_file(&mut connection, csv.path(), Mode::Append).await.unwrap();
+    load_file(&mut connection, csv.path(), Mode::Append, rules()).await.unwrap();
     locked.rollback().await.unwrap();
     assert_eq!(count(&pool).await, before + 1);
 }

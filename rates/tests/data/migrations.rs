@@ -7,6 +7,8 @@ use rates::{
 };
 use sqlx::{Executor, PgPool};
 
+use crate::support::rules;
+
 const SAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql"));
 
 /// The schema as a set of facts: columns, constraints, indexes, triggers, functions.
@@ -104,7 +106,7 @@ async fn a_dump_may_be_loaded_before_or_after_migrating(pool: PgPool) {
     MIGRATOR.run(&pool).await.unwrap();
     let mut connection = pool.acquire().await.unwrap();
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../db/rates.sql"));
-    let loaded = load_file(&mut connection, path, Mode::Replace).await.unwrap();
+    let loaded = load_file(&mut connection, path, Mode::Replace, rules()).await.unwrap();
     assert!(loaded.prices > 50_000);
 }
 

@@ -112,9 +112,16 @@ async fn a_queued_batch_that_fails_keeps_its_problem(pool: PgPool) {
     let failed = instance.ask("GET", &path, "rates_1_one").await.expect(200).json();
     assert_eq!(failed["state"], "failed");
     assert_eq!(failed["problem"]["status"], 422);
-    assert_eq!(failed["problem"]["errors"][0]["row"], 3);
-    assert_eq!(instance.post_with(CSV, text, &wish).await.expect(200).json(), failed);
+    assert_eq!(failed["problem"]["errors"][0]["row"], 4);
     instance.ask("DELETE", &path, "rates_1_one").await.expect(409);
+    instance.ask("GET", &format!("{path}/prices"), "rates_1_one").await.expect(409);
+    // Its name is free again: the port may come later.
+    let again = instance.post_with(CSV, text, &wish).await.expect(202).json();
+    assert_ne!(again["id"], failed["id"]);
+    sqlx::raw_sql("insert into ports values ('XXXXX', 'Port', 'europe')").execute(&pool).await.unwrap();
+    work_off(&instance, &pool).await;
+    assert_eq!(count_prices(&pool).await, 3);
+    sqlx::raw_sql("delete from prices").execute(&pool).await.unwrap();
     assert_eq!(count_prices(&pool).await, 0);
 }
 
@@ -138,7 +145,10 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
     sqlx::raw_sql("select move_data_version()").execute(&mut *holder).await.unwrap();
     let stop = Stop::default();
     let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
-    while count(&pool, "select count(*) from batches where state = 'processing'").await == 0 {
+    // All was read and checked before.
+    let storing =
+        "select count(*) from batches where state = 'storing' and rows = 3 and checked_bytes = content_bytes";
+    while count(&pool, storing).await == 0 {
         tokio::task::yield_now().await;
     }
     stop.force();
@@ -161,4 +171,112 @@ async fn a_batch_fails_when_too_many_workers_died_at_it(pool: PgPool) {
     assert_eq!(failed["state"], "failed");
     assert_eq!(failed["problem"]["status"], 500);
     assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_tells_how_much_of_it_was_checked(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let text = ROWS.to_owned() + &"CNSGH,NLRTM,2021-01-03,5\n".repeat(30_000);
+    let path = instance
+        .post_with(CSV, text, &[("prefer", "respond-async")])
+        .await
+        .expect(202)
+        .header("location")
+        .to_owned();
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    let (mut before, mut states) = (0, Vec::new());
+    loop {
+        let batch = instance.ask("GET", &path, "rates_1_one").await.expect(200).json();
+        let checked = batch["checked_bytes"].as_i64().unwrap();
+        assert!(before <= checked && checked <= batch["content_bytes"].as_i64().unwrap(), "{batch}");
+        before = checked;
+        let state = batch["state"].as_str().unwrap().to_owned();
+        if states.last() != Some(&state) {
+            states.push(state);
+        }
+        if batch["state"] == "done" {
+            break;
+        }
+    }
+    stop.begin();
+    worker.await.unwrap();
+    let order = ["queued", "checking", "storing", "done"];
+    let places: Vec<_> =
+        states.iter().map(|state| order.iter().position(|one| one == state).unwrap()).collect();
+    assert!(places.is_sorted() && places.len() > 2, "{states:?}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_correction_takes_the_place_of_a_batch_in_one_version(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let other = ROWS.replace("300", "1");
+    for headers in [&[][..], &[("prefer", "respond-async")]] {
+        sqlx::raw_sql("delete from prices; update batches set state = 'withdrawn'")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let first = instance.post(CSV, ROWS).await.expect(201).json();
+        let path = format!("/prices?replaces={}", first["id"]);
+        let corrected = ROWS.replace("300", "333");
+        let answer = instance.post_to(&path, CSV, corrected.clone(), headers).await;
+        assert_eq!(answer.status, if headers.is_empty() { 201 } else { 202 }, "{answer}");
+        work_off(&instance, &pool).await;
+        let show =
+            async |location: &str| instance.ask("GET", location, "rates_1_one").await.expect(200).json();
+        let second = show(answer.header("location")).await;
+        assert_eq!((&second["state"], &second["replaces"]), (&json!("done"), &first["id"]));
+        let first = show(&format!("/batches/{}", first["id"])).await;
+        assert_eq!(first["state"], "withdrawn");
+        assert_eq!(first["data_version"], second["data_version"], "readers see both changes at once");
+        assert_eq!(count(&pool, "select sum(price)::bigint from prices").await, 633);
+        let repeated = instance.post_to(&path, CSV, corrected, headers).await.expect(200).json();
+        assert_eq!(repeated["id"], second["id"]);
+        instance.post_to(&path, CSV, other.clone(), headers).await.expect(409);
+        assert_eq!(count(&pool, "select sum(price)::bigint from prices").await, 633);
+    }
+    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued'").await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn only_own_batches_with_prices_can_be_replaced(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let first = instance.post(CSV, ROWS).await.expect(201).json();
+    let path = format!("/prices?replaces={}", first["id"]);
+    let corrected = ROWS.replace("300", "333");
+    sqlx::raw_sql("update batches set supplier = 'other'").execute(&pool).await.unwrap();
+    instance.post_to(&path, CSV, corrected.clone(), &[]).await.expect(403);
+    sqlx::raw_sql("update batches set supplier = 'acme'").execute(&pool).await.unwrap();
+    instance.post_to("/prices?replaces=99", CSV, corrected.clone(), &[]).await.expect(404);
+    instance.post_to(&path, CSV, ROWS, &[]).await.expect(409);
+    instance.post_to(&path, CSV, corrected.replace("NLRTM", "XXXXX"), &[]).await.expect(422);
+    assert_eq!(count(&pool, "select sum(price)::bigint from prices").await, 600, "nothing was replaced");
+    // What is withdrawn while the correction waits fails the correction.
+    let waiting = instance.post_to(&path, CSV, corrected, &[("prefer", "respond-async")]).await.expect(202);
+    instance.ask("DELETE", &format!("/batches/{}", first["id"]), "rates_1_one").await.expect(200);
+    work_off(&instance, &pool).await;
+    let failed = instance.ask("GET", waiting.header("location"), "rates_1_one").await.expect(200).json();
+    assert_eq!((&failed["state"], &failed["problem"]["status"]), (&json!("failed"), &json!(409)));
+    assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_gives_back_what_was_sent(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let mut sent = ROWS.replace("100", "200") + &"CNSGH,NLRTM,2021-01-03,5\n".repeat(10_000);
+    for price in 1..=60_000 {
+        std::fmt::Write::write_fmt(&mut sent, format_args!("CNSGH,NLRTM,2021-01-04,{price}\n")).unwrap();
+    }
+    let batch = instance.post(CSV, sent.clone()).await.expect(201).json();
+    instance.post(CSV, ROWS).await.expect(201);
+    let path = format!("/batches/{}/prices", batch["id"]);
+    let answer = instance.ask("GET", &path, "rates_1_one").await.expect(200);
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert!(sorted(&answer.text()) == sorted(&sent), "{} bytes of {}", answer.text().len(), sent.len());
+    instance.ask("GET", &path, "rates_2_two").await.expect(403);
 }

@@ -83,7 +83,8 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
     let with = |from: &str, to: &str| good.replace(from, to);
     let line = |row: &str| (NDJSON, format!("{good}\n{row}\n"));
     let csv = |row: &str| (CSV, format!("orig_code,dest_code,day,price\nCNSGH,NLRTM,2021-01-01,1\n{row}\n"));
-    let two = Some(2);
+    let window = |row: &str| (CSV, format!("orig_code,dest_code,valid_from,valid_to,price\n{row}\n"));
+    let (two, three) = (Some(2), Some(3));
     let table = vec![
         (line(&with("NLRTM", "XXXXX")), vec![(two, "dest_code", "unknown")]),
         (line(&with("CNSGH", "europe")), vec![(two, "orig_code", "unknown")]),
@@ -103,12 +104,22 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
         (line(&with("\"price\"", "\"price\":1,\"price\"")), vec![(two, "price", "repeated")]),
         (line("[]"), vec![(two, "row", "malformed")]),
         (line("{"), vec![(two, "row", "malformed")]),
-        (csv("CNSGH,NLRTM,2021-01-01"), vec![(two, "row", "wrong_column_count")]),
-        (csv("CNSGH,NLRTM,2021-01-01,1,1"), vec![(two, "row", "wrong_column_count")]),
-        (csv("CNSGH,,2021-01-01,+1"), vec![(two, "dest_code", "missing"), (two, "price", "malformed")]),
-        (csv("CNSGH,NLRTM,2021-01-01,99999999999999999999"), vec![(two, "price", "out_of_range")]),
-        (csv("CNSGH,NL\tTM,2021-01-01,1"), vec![(two, "dest_code", "malformed")]),
-        (csv("CNSGH,\\N,2021-01-01,1"), vec![(two, "dest_code", "malformed")]),
+        (csv("CNSGH,NLRTM,2021-01-01"), vec![(three, "row", "wrong_column_count")]),
+        (csv("CNSGH,NLRTM,2021-01-01,1,1"), vec![(three, "row", "wrong_column_count")]),
+        (csv("CNSGH,,2021-01-01,+1"), vec![(three, "dest_code", "missing"), (three, "price", "malformed")]),
+        (csv("CNSGH,NLRTM,2021-01-01,99999999999999999999"), vec![(three, "price", "out_of_range")]),
+        (csv("CNSGH,NL\tTM,2021-01-01,1"), vec![(three, "dest_code", "malformed")]),
+        (csv(",,,\nCNSGH,NLRTM,2021-01-01,1.500"), vec![(Some(4), "price", "malformed")]),
+        (csv("CNSGH,NLRTM,2021-01-01,\"1,50\""), vec![(three, "price", "malformed")]),
+        (window("CNSGH,NLRTM,2021-01-03,2021-01-02,1"), vec![(two, "valid_to", "out_of_order")]),
+        (window("CNSGH,NLRTM,2021-01-01,2022-01-02,1"), vec![(two, "valid_to", "out_of_range")]),
+        (window("CNSGH,NLRTM,,2022-01-02,1"), vec![(two, "valid_from", "missing")]),
+        (window("CNSGH,XXXXX,2021-01-01,2021-01-09,1"), vec![(two, "dest_code", "unknown")]),
+        (
+            line(&with("\"price\"", "\"valid_from\":\"2021-01-01\",\"price\"")),
+            vec![(two, "day", "conflicting")],
+        ),
+        (csv("CNSGH,\\N,2021-01-01,1"), vec![(three, "dest_code", "malformed")]),
         ((CSV, "orig_code,dest_code,day,price,price\n".into()), vec![(None, "header", "malformed")]),
         ((CSV, "orig_code,dest_code,day,cost\n".into()), vec![(None, "header", "malformed")]),
         ((CSV, String::new()), vec![(None, "content", "missing")]),
@@ -130,7 +141,7 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
         instance.post(content_type, text).await.expect_faults(&faults);
     }
     let not_utf8 = [b"orig_code,dest_code,day,price\nCN\xffGH,NLRTM,2021-01-01,1\n".as_slice()].concat();
-    instance.post(CSV, not_utf8).await.expect_faults(&[(Some(1), "orig_code", "malformed")]);
+    instance.post(CSV, not_utf8).await.expect_faults(&[(Some(2), "orig_code", "malformed")]);
     let not_utf8 = good
         .replace("CNSGH", "C\u{1}")
         .into_bytes()
@@ -162,7 +173,7 @@ async fn all_faults_are_counted_and_the_first_hundred_listed(pool: PgPool) {
     let body = answer.json();
     let rows: Vec<_> =
         body["errors"].as_array().unwrap().iter().map(|error| error["row"].as_u64().unwrap()).collect();
-    assert_eq!(rows, (1..=100).collect::<Vec<_>>());
+    assert_eq!(rows, (2..=101).collect::<Vec<_>>(), "the header is row 1");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
@@ -181,7 +192,8 @@ async fn reading_stops_after_very_many_faults(pool: PgPool) {
         let counts = (&body["total"], &body["rows"], &body["stopped"]);
         assert_eq!(counts, (&json!(1000), &json!(1000), &json!(true)), "{content_type}");
         let detail = body["detail"].as_str().unwrap();
-        assert!(detail.contains("only to row 1000"), "{detail}");
+        let last = if content_type == CSV { "only to row 1001" } else { "only to row 1000" };
+        assert!(detail.contains(last), "{detail}");
     }
     assert_eq!(count_prices(&pool).await, 0);
 }
@@ -295,17 +307,17 @@ async fn outcomes_of_batches_are_counted(pool: PgPool) {
 async fn a_wrong_header_is_one_fault_that_says_what_would_be_right(pool: PgPool) {
     let instance = Instance::new(&pool);
     for (text, reason) in [
-        ("orig_code;dest_code;day;price\nCNSGH;NLRTM;2021-01-01;100\n", "separated by semicolons"),
-        ("orig_code\tdest_code\tday\tprice\nCNSGH\tNLRTM\t2021-01-01\t100\n", "separated by tabs"),
+        ("orig_code|dest_code|day|price\nCNSGH|NLRTM|2021-01-01|100\n", "it names no column of prices"),
         ("from,to,day,price,note\n", "orig_code is missing, dest_code is missing, \"from\" is not a column"),
         ("orig_code,dest_code,day,price,price\n", "price appears twice"),
         ("CNSGH,NLRTM,2021-01-01,100\n", "it names no column of prices"),
+        ("orig_code,dest_code,day,valid_from,price\n", "day stands beside valid_from or valid_to"),
+        ("orig_code,dest_code,valid_from,price\n", "valid_to is missing"),
     ] {
         let body = instance.post(CSV, text).await.expect_faults(&[(None, "header", "malformed")]);
         let detail = body["errors"][0]["detail"].as_str().unwrap();
         assert!(detail.contains(reason), "{detail}");
-        assert!(detail.contains("must be comma-separated"), "{detail}");
-        assert!(detail.contains("orig_code,dest_code,day,price in any order"), "{detail}");
+        assert!(detail.contains("orig_code, dest_code, price and day"), "{detail}");
     }
     assert_eq!(count_prices(&pool).await, 0);
 }
@@ -323,9 +335,112 @@ async fn a_day_far_in_the_future_and_a_very_high_price_are_refused_by_row(pool: 
     let body = instance
         .post(CSV, rows(&[(0, 1), (12, 5000), (10, 5001)]))
         .await
-        .expect_faults(&[(Some(2), "day", "out_of_range"), (Some(3), "price", "out_of_range")]);
+        .expect_faults(&[(Some(3), "day", "out_of_range"), (Some(4), "price", "out_of_range")]);
     assert!(body["errors"][0]["detail"].as_str().unwrap().contains("too far in the future"), "{body}");
     assert!(body["errors"][1]["detail"].as_str().unwrap().contains("from 1 to 5000"), "{body}");
     instance.post(CSV, rows(&[(9, 5000)])).await.expect(201);
     assert_eq!(count_prices(&pool).await, 1);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn sheets_are_read_as_spreadsheets_write_them(pool: PgPool) {
+    let settings = [("RATES__BATCHES__COLUMN_NAMES", "pol=orig_code, Port of Discharge=dest_code, note=-")];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
+    for text in [
+        "\u{feff}orig_code;dest_code;day;price\r\nCNSGH;NLRTM;2021-01-01;100,00\r\n",
+        "Orig Code\tDEST-CODE\tday\tprice\nCNSGH\tNLRTM\t2021-01-01\t100\n",
+        ",price,day,pol,Note,port_of_discharge\n0,100.0,2021-01-01,CNSGH,\"a, b\nc\",NLRTM\n",
+        "orig_code,dest_code,day,price,,\n,,,,,\nCNSGH,NLRTM,2021-01-01,100,,\n\n",
+        "orig_code,dest_code,valid_from,valid_to,price\nCNSGH,NLRTM,2021-01-01,2021-01-01,100\n",
+    ] {
+        sqlx::raw_sql("delete from prices").execute(&pool).await.unwrap();
+        let batch = instance.post(CSV, text).await.expect(201).json();
+        assert_eq!((&batch["rows"], &batch["prices"]), (&json!(1), &json!(1)), "{text:?}");
+        let right = "select count(*) from prices
+                     where (orig_code, dest_code, day, price) = ('CNSGH', 'NLRTM', '2021-01-01', 100)";
+        assert_eq!(count(&pool, right).await, 1, "{text:?}");
+    }
+    let quoted =
+        "orig_code,dest_code,day,price,note\nCNSGH,NLRTM,2021-01-01,1,\"two\nlines\"\n\nCNSGH,NLRTM,x,1,\n";
+    instance.post(CSV, quoted).await.expect_faults(&[(Some(4), "day", "malformed")]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_window_is_a_price_for_each_of_its_days_and_windows_are_bounded(pool: PgPool) {
+    let settings = [("RATES__BATCHES__MOST_PRICES", "40"), ("RATES__BATCHES__WINDOW_DAYS", "31")];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
+    let header = "orig_code,dest_code,valid_from,valid_to,price\n";
+    let january = "CNSGH,NLRTM,2021-01-01,2021-01-31,100\n";
+    let batch = instance.post(CSV, format!("{header}{january}")).await.expect(201).json();
+    let counts = (&batch["rows"], &batch["prices"], &batch["days"], &batch["lanes"]);
+    assert_eq!(counts, (&json!(1), &json!(31), &json!(31), &json!(1)));
+    let object = r#"[{"orig_code":"CNSGH","dest_code":"NLRTM","valid_from":"2021-02-01","valid_to":"2021-02-03","price":1}]"#;
+    assert_eq!(instance.post(JSON, object).await.expect(201).json()["prices"], 3);
+    assert_eq!(count_prices(&pool).await, 34);
+    for mode in [&[][..], &[("prefer", "respond-async")]] {
+        let answer = instance.post_with(CSV, format!("{header}{january}{january}"), mode).await;
+        if mode.is_empty() {
+            answer.expect_faults(&[(Some(3), "content", "too_many_prices")]);
+        } else {
+            let path = answer.expect(202).header("location").to_owned();
+            work_off(&instance, &pool).await;
+            let failed = instance.ask("GET", &path, "rates_1_one").await.expect(200).json();
+            assert_eq!(failed["problem"]["errors"][0]["code"], "too_many_prices");
+        }
+    }
+    assert_eq!(count_prices(&pool).await, 34);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_dry_run_checks_all_and_stores_nothing(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let dry = async |text: &str, query: &str, headers: &[(&str, &str)]| {
+        instance.post_to(&format!("/prices?dry_run=true{query}"), CSV, text.to_owned(), headers).await
+    };
+    let checked = dry(ROWS, "", &[("prefer", "respond-async")]).await.expect(200).json();
+    let counts = (&checked["id"], &checked["rows"], &checked["prices"], &checked["days"], &checked["lanes"]);
+    assert_eq!(counts, (&json!(0), &json!(3), &json!(3), &json!(2), &json!(2)));
+    assert_eq!(checked["state"], "checked");
+    let faults = dry(&ROWS.replace("GBFXT", "XXXXX"), "", &[]).await;
+    faults.expect_faults(&[(Some(4), "dest_code", "unknown")]);
+    dry(ROWS, "&replaces=1", &[]).await.expect(404);
+    for table in ["prices", "batches", "jobs", "batch_pieces"] {
+        assert_eq!(count(&pool, &format!("select count(*) from {table}")).await, 0, "{table}");
+    }
+    let stored = instance.post(CSV, ROWS).await.expect(201).json();
+    for name in ["rows", "prices", "days", "lanes", "content_sha256", "content_bytes", "warnings"] {
+        assert_eq!(stored[name], checked[name], "{name}");
+    }
+    assert_eq!(dry(ROWS, "", &[]).await.expect(200).json()["id"], stored["id"], "it would be a repetition");
+    instance
+        .post_to("/prices?dry_run=yes", CSV, ROWS, &[])
+        .await
+        .expect_problem(400, &[("dry_run", "malformed")]);
+    instance
+        .post_to("/prices?replace=1", CSV, ROWS, &[])
+        .await
+        .expect_problem(400, &[("replace", "unknown_parameter")]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn prices_far_from_the_lanes_mean_are_stored_with_a_warning(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let csv = |rows: &str| format!("orig_code,dest_code,day,price\n{rows}");
+    let first =
+        instance.post(CSV, csv("CNSGH,NLRTM,2021-01-01,100\nCNSGH,NLRTM,2021-01-02,2\n")).await.expect(201);
+    assert_eq!(first.json()["total_warnings"], 0, "nothing is known of the lane: {}", first.json());
+    // The mean is 51; that of the other lane is unknown, and so is that of a year later.
+    let rows = "CNSGH,NLRTM,2021-01-03,509\nCNSGH,NLRTM,2021-01-03,510\nCNSGH,NLRTM,2021-01-03,6\n\
+                CNSGH,NLRTM,2021-01-03,5\nCNSGH,GBFXT,2021-01-03,9999\n";
+    for (path, status) in [("/prices?dry_run=true", 200), ("/prices", 201)] {
+        let batch = instance.post_to(path, CSV, csv(rows), &[]).await.expect(status).json();
+        let warnings = batch["warnings"].as_array().unwrap();
+        let rows: Vec<_> = warnings.iter().map(|warning| warning["row"].as_u64().unwrap()).collect();
+        assert_eq!((rows, &batch["total_warnings"]), (vec![3, 5], &json!(2)), "{batch}");
+        assert_eq!(warnings[0]["code"], "unusual");
+        assert!(warnings[0]["detail"].as_str().unwrap().contains("which is 51"), "{batch}");
+    }
+    let later = instance.post(CSV, csv("CNSGH,NLRTM,2022-01-03,9999\n")).await.expect(201).json();
+    assert_eq!(later["total_warnings"], 0);
+    assert_eq!(count_prices(&pool).await, 8);
 }

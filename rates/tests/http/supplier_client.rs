@@ -31,7 +31,17 @@ impl Instance {
         body: impl Into<Body>,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = Request::post("/prices")
+        self.post_to("/prices", content_type, body, headers).await
+    }
+
+    pub async fn post_to(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::post(path)
             .header("content-type", content_type)
             .header("authorization", "Bearer rates_1_one");
         for (name, value) in headers {

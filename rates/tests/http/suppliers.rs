@@ -1,9 +1,11 @@
 //! Keys of suppliers, and what the role of the server may do for them.
 
 use axum::{body::Body, extract::ConnectInfo};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::edge::ClientAddress;
 use http::Request;
 use rates::database::Database;
+use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
@@ -26,7 +28,8 @@ async fn only_valid_keys_are_accepted(pool: PgPool) {
         "rates_+1_one",
     ] {
         let refused = instance.ask("GET", &path, key).await.expect(401);
-        assert_eq!(refused.header("www-authenticate"), "Bearer", "{key}");
+        let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
+        assert_eq!(challenges, ["Bearer", "Basic realm=\"rates\", charset=\"UTF-8\""], "{key}");
     }
     let bare = Request::post("/prices").header("content-type", CSV).body(Body::from(ROWS)).unwrap();
     instance.send(bare).await.expect(401);
@@ -46,7 +49,71 @@ async fn only_valid_keys_are_accepted(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_key_may_do_what_its_scope_says_and_nothing_else(pool: PgPool) {
+    sqlx::raw_sql(
+        "insert into api_keys (supplier, scope, secret_hash)
+         values ('acme', 'read', sha256('three')), ('other', 'admin', sha256('four'))",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let instance = Instance::with(Database::of(pool.clone()), &[("RATES__API__READS_NEED_KEY", "true")]);
+    let batch = instance.post(CSV, ROWS).await.expect(201).json();
+    let path = format!("/batches/{}", batch["id"]);
+    let (write, read, admin) = ("rates_1_one", "rates_3_three", "rates_4_four");
+    for (method, path, statuses) in [
+        ("GET", "/ports", [403, 200, 200]),
+        ("GET", "/batches", [200, 403, 200]),
+        ("GET", &path, [200, 403, 200]),
+        ("POST", "/prices", [415, 403, 415]),
+        ("DELETE", &path, [200, 403, 200]),
+    ] {
+        for (key, status) in [write, read, admin].into_iter().zip(statuses) {
+            instance.ask(method, path, key).await.expect(status);
+        }
+    }
+    let refused = instance.ask("GET", "/ports", write).await.expect_problem(403, &[]);
+    let detail = "This key has the scope write; a key with the scope read is needed.";
+    assert_eq!(refused["detail"], detail);
+    let listed = instance.ask("GET", "/batches", admin).await.expect(200).json();
+    assert_eq!(listed["batches"][0]["supplier"], "acme", "an admin sees the batches of all suppliers");
+    assert_eq!(instance.ask("GET", "/batches", "rates_2_two").await.expect(200).json()["batches"], json!([]));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_key_is_also_the_password_of_basic_authentication(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let get = async |login: &str| {
+        let header = format!("Basic {}", STANDARD.encode(login));
+        let request = Request::get("/batches").header("authorization", header).body(Body::empty()).unwrap();
+        instance.send(request).await
+    };
+    get("anybody:rates_1_one").await.expect(200);
+    get(":rates_1_one").await.expect(200);
+    get("rates_1_one").await.expect(401);
+    get("rates_1_one:").await.expect(401);
+    get("anybody:rates_1_two").await.expect(401);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn reads_with_a_key_are_counted_and_limited(pool: PgPool) {
+    sqlx::raw_sql("update api_keys set scope = 'read'").execute(&pool).await.unwrap();
+    let settings = [("RATES__API__READS_NEED_KEY", "true"), ("RATES__API__READS_PER_MINUTE_BY_KEY", "3")];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
+    for _ in 0..3 {
+        instance.ask("GET", "/ports", "rates_1_one").await.expect(200);
+    }
+    assert_ne!(instance.ask("GET", "/ports", "rates_1_one").await.expect(429).header("retry-after"), "");
+    instance.ask("GET", "/ports", "rates_2_two").await.expect(200);
+    let metrics = instance.metrics().await;
+    for line in ["rates_reads_by_key_total{key=\"1\"} 3", "rates_reads_by_key_total{key=\"2\"} 1"] {
+        assert!(metrics.lines().any(|one| one == line), "{line} is missing in {metrics}");
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn guesses_of_keys_are_limited_by_address_whatever_the_method(pool: PgPool) {
+    sqlx::raw_sql("update api_keys set scope = 'admin'").execute(&pool).await.unwrap();
     for (reads_need_key, path) in [("false", "/batches"), ("true", "/ports"), ("true", "/")] {
         let settings =
             [("RATES__API__WRONG_KEYS_PER_MINUTE", "3"), ("RATES__API__READS_NEED_KEY", reads_need_key)];
@@ -97,6 +164,7 @@ async fn a_key_revoked_during_the_upload_stores_nothing(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn reads_are_open_unless_configured_otherwise(pool: PgPool) {
+    sqlx::raw_sql("update api_keys set scope = 'read'").execute(&pool).await.unwrap();
     let instance = Instance::with(Database::of(pool.clone()), &[("RATES__API__READS_NEED_KEY", "true")]);
     let rates = "/rates?date_from=2021-01-01&date_to=2021-01-01&origin=asia&destination=europe";
     instance.ask("GET", rates, "").await.expect(401);

@@ -108,7 +108,7 @@ async fn faults_behind_the_first_piece_are_found_and_nothing_is_left(pool: PgPoo
     let instance = Instance::new(&pool);
     let good = rows(100_000);
     let unknown = instance.post(CSV, format!("{HEADER}{good}CNSGH,XXXXX,2021-01-01,1\n")).await.expect(422);
-    assert_eq!(unknown.json()["errors"][0]["row"], 100_001);
+    assert_eq!(unknown.json()["errors"][0]["row"], 100_002);
     let malformed = instance.post(CSV, format!("{HEADER}{good}CNSGH,NLRTM,x,1\n")).await.expect(422);
     assert_eq!(malformed.json()["total"], 1);
     // A client that leaves.

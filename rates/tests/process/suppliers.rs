@@ -52,7 +52,7 @@ async fn a_file_is_pushed_with_a_key_until_the_key_is_revoked(pool: PgPool) {
     let pushed = push(&key, &[file]).await;
     assert_eq!(pushed.status.code(), Some(0), "{}", text(&pushed.stderr));
     assert_eq!(prices().await, 2);
-    let again = push(&key, &[file, "--async"]).await;
+    let again = push(&key, &[file]).await;
     assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
     assert_eq!(prices().await, 2, "the same file is the same batch");
     let used = text(&run(&database, &["key", "list"]).await.stdout);
@@ -113,7 +113,8 @@ async fn a_supplier_is_told_what_was_stored_and_how_to_undo_it(pool: PgPool) {
     let file = folder.path().join("prices.csv");
     std::fs::write(
         &file,
-        "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-02-01,100\nCNGGZ,SESTO,2021-02-01,200\n",
+        "orig_code;dest_code;day;price\nCNGGZ;EETLL;2021-01-09;100\nCNGGZ;SESTO;2021-01-09;200\n\
+         CNGGZ;EETLL;2021-01-09;9900\n",
     )
     .unwrap();
     let file = file.to_str().unwrap();
@@ -123,20 +124,47 @@ async fn a_supplier_is_told_what_was_stored_and_how_to_undo_it(pool: PgPool) {
         run(&[("RATES_KEY", &key)], &[&["push", "--url", &address, file], arguments].concat()).await
     };
 
+    let checked = text(&push(&["--dry-run"]).await.stdout);
+    assert!(
+        checked.contains("has no fault (3 rows, 3 prices, 1 day, 2 lanes); nothing was stored"),
+        "{checked}"
+    );
+    let stored = async || {
+        let count = "select count(*) from prices where batch_id is not null";
+        sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await.unwrap()
+    };
+    assert_eq!(stored().await, 0);
     let first = text(&push(&[]).await.stdout);
-    assert!(first.contains("is stored (2 prices, 1 day, 2 lanes)"), "{first}");
+    assert!(first.contains("is stored (3 rows, 3 prices, 1 day, 2 lanes)"), "{first}");
+    assert!(first.contains("1 warning:\n  row 4, price: 9900 is far from the mean"), "{first}");
     let undo = first.split_once("To withdraw it: ").unwrap().1;
     assert!(undo.contains("-X DELETE") && undo.contains(&format!("{address}/batches/")), "{first}");
     let again = text(&push(&[]).await.stdout);
     assert!(again.contains("nothing was stored twice"), "{again}");
 
-    sqlx::raw_sql("delete from prices; update batches set state = 'withdrawn'").execute(&pool).await.unwrap();
+    let taken = run(&database, &["batches", "withdraw", "1"]).await;
+    assert_eq!(text(&taken.stdout), "Batch 1 is withdrawn; its 3 prices are deleted.\n", "{taken:?}");
+    assert_eq!(run(&database, &["batches", "withdraw", "1"]).await.status.code(), Some(65));
+    assert_eq!(run(&database, &["batches", "show", "2"]).await.status.code(), Some(65));
     let withdrawn = push(&[]).await;
     assert_eq!(withdrawn.status.code(), Some(65), "{}", text(&withdrawn.stderr));
-    assert!(text(&withdrawn.stderr).contains("--idempotency-key NAME"), "{}", text(&withdrawn.stderr));
-    let anew = push(&["--idempotency-key", "anew", "--async"]).await;
+    let again = format!("rates push {file} --url {address}/ --idempotency-key again-after-1");
+    assert!(text(&withdrawn.stderr).contains(&again), "{}", text(&withdrawn.stderr));
+    let anew = push(&["--idempotency-key", "again-after-1"]).await;
     assert_eq!(anew.status.code(), Some(0), "{}", text(&anew.stderr));
-    assert!(text(&anew.stdout).contains("2 prices"), "{}", text(&anew.stdout));
+
+    let replaced = push(&["--idempotency-key", "better", "--replace", "2"]).await;
+    let message = text(&replaced.stdout);
+    assert!(message.contains("Batch 3 is stored in place of batch 2 (3 rows"), "{}", text(&replaced.stderr));
+    assert_eq!(stored().await, 3);
+    let missing = push(&["--idempotency-key", "best", "--replace", "9"]).await;
+    assert_eq!(missing.status.code(), Some(65), "{}", text(&missing.stderr));
+    assert!(text(&missing.stderr).contains("There is no batch 9 to replace"), "{}", text(&missing.stderr));
+    let listed = text(&run(&database, &["batches", "list"]).await.stdout);
+    let states: Vec<_> = listed.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+    assert_eq!(states, ["done", "withdrawn", "withdrawn"], "{listed}");
+    let shown = text(&run(&database, &["batches", "show", "3"]).await.stdout);
+    assert!(shown.contains("replaces   2\n") && shown.contains("row 4, price: 9900"), "{shown}");
 }
 
 #[tokio::test]
@@ -193,13 +221,36 @@ async fn a_wrong_key_is_not_created_and_keys_are_listed_under_a_header(pool: PgP
         assert!(message.contains(part) && !message.contains("constraint"), "{message}");
     }
     let list = async || text(&run(&database, &["key", "list"]).await.stdout);
-    let header = ["NUMBER", "SUPPLIER", "CREATED", "EXPIRES", "LAST", "USED", "STATE"];
+    let header = ["NUMBER", "SUPPLIER", "SCOPE", "CREATED", "EXPIRES", "LAST", "USED", "STATE"];
     assert_eq!(list().await.split_whitespace().collect::<Vec<_>>(), header);
     run(&database, &["key", "create", "acme"]).await;
     let listed = list().await;
     let line: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((line[0], line[1], line[5]), ("1", "acme", "valid"), "{listed}");
+    assert_eq!((line[0], line[1], line[2], line[6]), ("1", "acme", "write", "valid"), "{listed}");
     assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn a_key_is_rotated_while_the_old_one_is_still_valid(pool: PgPool) {
+    let database = url(&pool);
+    let database = [("DATABASE_URL", database.as_str())];
+    run(&database, &["key", "create", "desk", "--scope", "read"]).await;
+    let created = run(&database, &["key", "rotate", "1", "--expires", "2031-01-31"]).await;
+    assert!(text(&created.stdout).starts_with("rates_2_"), "{}", text(&created.stderr));
+    let ends = "select count(*) from api_keys
+                where id = 1 and expires_at between now() + interval '6 days' and now() + interval '7 days'";
+    let count = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap();
+    assert_eq!(count(ends).await, 1);
+    let same = "select count(*) from api_keys where id = 2 and supplier = 'desk' and scope = 'read'
+                and expires_at = '2031-01-31Z'";
+    assert_eq!(count(same).await, 1);
+    run(&database, &["key", "rotate", "1", "--overlap", "30"]).await;
+    assert_eq!(count(ends).await, 1, "it never lives longer by being rotated");
+    run(&database, &["key", "rotate", "2", "--overlap", "0"]).await;
+    let refused = run(&database, &["key", "rotate", "2"]).await;
+    assert_eq!(refused.status.code(), Some(65), "{refused:?}");
+    assert!(text(&refused.stderr).contains("key 2 is not valid"), "{}", text(&refused.stderr));
+    assert_eq!(count("select count(*) from api_keys").await, 4);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -223,7 +274,7 @@ async fn a_row_has_the_same_number_whether_a_file_is_pushed_or_loaded(pool: PgPo
     for output in [pushed, loaded] {
         assert_eq!(output.status.code(), Some(65), "{}", text(&output.stderr));
         let message = text(&output.stderr);
-        assert!(message.contains("row 2, day:"), "{message}");
-        assert!(message.contains("row 2, dest_code: there is no port XXXXX"), "{message}");
+        assert!(message.contains("row 3, day:"), "{message}");
+        assert!(message.contains("row 3, dest_code: there is no port XXXXX"), "{message}");
     }
 }

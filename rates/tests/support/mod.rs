@@ -7,7 +7,7 @@ pub use chassis::testing::Answer;
 use chassis::testing::Client;
 use http::Request;
 use prometheus_client::registry::Registry;
-use rates::{Rates, app::App, database::Database, settings::Settings};
+use rates::{Rates, app::App, batches::parse::Rules, database::Database, settings::Settings};
 use sqlx::PgPool;
 use tokio::{task::JoinHandle, time::Duration};
 
@@ -36,6 +36,11 @@ macro_rules! with_lane_prices {
 #[track_caller]
 pub fn settings(variables: &[(&str, &str)]) -> Settings {
     chassis::testing::settings::<Rates>(variables).service
+}
+
+/// The rules of content as they are by default.
+pub fn rules() -> Rules {
+    settings(&[]).batches.rules()
 }
 
 /// An instance of the service over a database, without a socket.

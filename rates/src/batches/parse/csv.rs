@@ -1,42 +1,57 @@
-//! CSV: a header row with the four fields in any order, then a row per price.
+//! CSV as spreadsheets write it: separated by commas, semicolons or tabs, with a header row that names the columns.
 
 use std::{
     borrow::Cow,
-    io::{self, BufRead, Read},
+    io::{self, BufRead},
 };
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::{
-    meter::BUFFER,
-    rows::{FIELDS, Numbers, RawValue, Rows},
+    columns::{Columns, known_columns},
+    rows::{Numbers, RawValue, Rows},
 };
-use crate::http::parameters::quoted;
 
-/// Other separators, in files that are not valid CSV.
-const WRONG_SEPARATORS: [(char, &str); 3] = [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")];
+/// The first wins where a header has none of them.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
 pub(super) fn read(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
-    let start = skip_byte_order_marks(input)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .has_headers(false)
-        .buffer_capacity(BUFFER)
-        .from_reader(start.as_slice().chain(input));
-    let mut record = csv::ByteRecord::new();
-    if !reader.read_byte_record(&mut record).map_err(io_error)? {
+    let mut records = Records::new(input);
+    let names = rows.rules().column_names.clone();
+    if !records.read_first_line(rows)? {
         return Ok(());
     }
-    let Some(columns) = read_header(&record, rows) else {
-        // Without a valid header the meaning of the columns is unknown.
+    let separator = SEPARATORS
+        .into_iter()
+        .rev()
+        .max_by_key(|separator| known_columns(fields_of_line(&records.line, *separator), &names))
+        .unwrap_or(SEPARATORS[0]);
+    records.reader = reader(separator);
+    if !records.next(rows)? {
+        return Ok(());
+    }
+    let header: Vec<_> = records.fields().map(String::from_utf8_lossy).collect();
+    // Without a valid header the meaning of the columns is unknown.
+    let Some(columns) = Columns::read(&header, &names, rows) else {
         return Ok(());
     };
-    while reader.read_byte_record(&mut record).map_err(io_error)? {
-        if record.len() != FIELDS.len() {
-            let detail = format!("the row has {} columns; it must have {}", record.len(), FIELDS.len());
+    drop(header);
+    rows.skip_row();
+    while records.next(rows)? {
+        let fields: Vec<&[u8]> = records.fields().collect();
+        let filled = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
+        if filled == 0 {
+            // What spreadsheets write for an empty row.
+            rows.skip_row();
+            continue;
+        }
+        if fields.len() < columns.count || filled > columns.count {
+            let count = if filled > columns.count { filled } else { fields.len() };
+            let detail = format!("the row has {count} columns; the header has {}", columns.count);
             rows.push_broken("wrong_column_count", detail)?;
             continue;
         }
-        let fields = columns.map(|column| match std::str::from_utf8(&record[column]) {
+        let fields = columns.of_field.map(|column| match std::str::from_utf8(fields[column?]) {
             Ok("") => None,
             Ok(text) => Some(RawValue::Text(Cow::Borrowed(text))),
             Err(_) => Some(RawValue::Other("text that is not UTF-8".into())),
@@ -46,62 +61,114 @@ pub(super) fn read(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<(
     Ok(())
 }
 
-/// The column of each field. Everything that is wrong with a header is one fault, because one edit corrects it.
-fn read_header(record: &csv::ByteRecord, rows: &mut Rows<'_>) -> Option<[usize; 4]> {
-    let header: Vec<Cow<'_, str>> = record.iter().map(String::from_utf8_lossy).collect();
-    let columns = FIELDS.map(|field| header.iter().position(|name| *name == field));
-    if let ([Some(origin), Some(destination), Some(day), Some(price)], 4) = (columns, header.len()) {
-        return Some([origin, destination, day, price]);
-    }
-    let line = header.join(",");
-    let separator = WRONG_SEPARATORS.iter().find(|(separator, _)| line.contains(*separator));
-    let wrong = match separator {
-        Some((_, name)) => format!("its columns are separated by {name}"),
-        None if columns.iter().all(Option::is_none) => "it names no column of prices".to_owned(),
-        None => wrong_columns(&header),
-    };
-    let detail = format!(
-        "the first row is {}: {wrong}; the file must be comma-separated and its first row {} in any order",
-        quoted(&line),
-        FIELDS.join(","),
-    );
-    rows.content_fault("header", "malformed", detail);
-    None
+fn reader(separator: u8) -> Reader {
+    ReaderBuilder::new().delimiter(separator).build()
 }
 
-/// Names the unexpected columns and the missing ones.
-fn wrong_columns(header: &[Cow<'_, str>]) -> String {
-    let missing = FIELDS.iter().filter(|field| !header.iter().any(|name| name == *field));
-    let mut wrong: Vec<String> = missing.map(|field| format!("{field} is missing")).collect();
-    for (position, name) in header.iter().enumerate() {
-        if !FIELDS.contains(&&**name) {
-            wrong.push(format!("{} is not a column of prices", quoted(name)));
-        } else if header[..position].contains(name) {
-            wrong.push(format!("{name} appears twice"));
+/// The fields of a line, for finding the separator.
+fn fields_of_line(line: &[u8], separator: u8) -> impl Iterator<Item = Cow<'_, str>> {
+    line.split(move |byte| *byte == separator).map(|field| String::from_utf8_lossy(field.trim_ascii())).map(
+        |field| match field {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches('"')),
+            Cow::Owned(text) => Cow::Owned(text.trim_matches('"').to_owned()),
+        },
+    )
+}
+
+/// Splits the input into records, line by line, so that empty lines count as rows, as a spreadsheet shows them.
+struct Records<'a> {
+    input: &'a mut dyn BufRead,
+    reader: Reader,
+    line: Vec<u8>,
+    /// How much of the line was read.
+    position: usize,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    /// The number of fields of the record.
+    count: usize,
+}
+
+impl<'a> Records<'a> {
+    fn new(input: &'a mut dyn BufRead) -> Self {
+        Self {
+            input,
+            reader: reader(SEPARATORS[0]),
+            line: Vec::new(),
+            position: 0,
+            text: vec![0; 1024],
+            ends: vec![0; 32],
+            count: 0,
         }
     }
-    // Rows may have any number of columns.
-    wrong.truncate(8);
-    wrong.join(", ")
-}
 
-/// Returns the first bytes after the byte order marks that spreadsheets put at the start. The csv crate skips a mark
-/// only if all of it is in the first piece that it reads.
-fn skip_byte_order_marks(input: &mut dyn BufRead) -> io::Result<Vec<u8>> {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
-    loop {
-        let mut start = Vec::with_capacity(MARK.len());
-        input.take(MARK.len() as u64).read_to_end(&mut start)?;
-        if start != MARK {
-            return Ok(start);
+    /// Reads the first line that is not empty, without the byte order marks that spreadsheets put at the start; false at
+    /// the end of the input.
+    fn read_first_line(&mut self, rows: &mut Rows<'_>) -> io::Result<bool> {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        while self.read_line()? {
+            while self.line.starts_with(MARK) {
+                self.line.drain(..MARK.len());
+            }
+            if !is_line_end(&self.line) {
+                return Ok(true);
+            }
+            rows.skip_row();
+        }
+        Ok(false)
+    }
+
+    /// False at the end of the input.
+    fn read_line(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        self.position = 0;
+        Ok(self.input.read_until(b'\n', &mut self.line)? > 0)
+    }
+
+    /// Reads the next record; false at the end of the input.
+    fn next(&mut self, rows: &mut Rows<'_>) -> io::Result<bool> {
+        let (mut length, mut count, mut has_started) = (0, 0, false);
+        loop {
+            if self.position == self.line.len() {
+                self.read_line()?;
+            }
+            let rest = &self.line[self.position..];
+            if !has_started && !rest.is_empty() && is_line_end(rest) {
+                self.position = self.line.len();
+                rows.skip_row();
+                continue;
+            }
+            has_started = true;
+            let (result, read, written, ended) =
+                self.reader.read_record(rest, &mut self.text[length..], &mut self.ends[count..]);
+            self.position += read;
+            length += written;
+            count += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::Record => {
+                    // The second byte of the line end is no empty line.
+                    if self.line[self.position..] == *b"\n" {
+                        self.position = self.line.len();
+                    }
+                    self.count = count;
+                    return Ok(true);
+                }
+                ReadRecordResult::End => return Ok(false),
+            }
         }
     }
+
+    /// The fields of the record, trimmed.
+    fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = &self.ends[..self.count];
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        starts.zip(ends).map(|(start, end)| self.text[start..*end].trim_ascii())
+    }
 }
 
-/// The error of the reader below, which the csv crate wraps.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
+/// Whether a rest of a line has nothing but its end.
+fn is_line_end(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }

@@ -28,6 +28,8 @@ pub enum ReadError {
     Damaged(io::Error),
     /// A row is too long.
     RowTooLong,
+    /// There are more prices than this.
+    TooManyPrices(u64),
     /// There are so many faults that the rest need not be read.
     TooManyFaults,
     /// The receiver of the rows is gone.
@@ -43,6 +45,10 @@ impl fmt::Display for ReadError {
             Self::Interrupted(_) => f.write_str("the content ended before it was complete"),
             Self::Damaged(_) => f.write_str("the content cannot be decompressed"),
             Self::RowTooLong => write!(f, "a row is longer than {LONGEST_ROW} bytes"),
+            Self::TooManyPrices(limit) => write!(
+                f,
+                "the content has more than {limit} prices, each day of a window counted; split it into several batches"
+            ),
             Self::TooManyFaults => f.write_str("the content has too many faults"),
             Self::Closed => f.write_str("the receiver of the rows is gone"),
             Self::Panicked(_) => f.write_str("the reader panicked"),
@@ -78,7 +84,7 @@ impl TryFrom<io::Error> for ReadError {
 }
 
 /// The size of content in bytes, without compression, and its SHA-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Digest {
     /// The number of bytes.
     pub bytes: u64,
@@ -97,6 +103,10 @@ impl Position {
     /// Notes that a new row starts here.
     pub(super) fn start_row(&self) {
         self.row_start.set(self.bytes.get());
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
     }
 }
 

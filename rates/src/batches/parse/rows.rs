@@ -3,19 +3,16 @@
 use std::{borrow::Cow, rc::Rc};
 
 use chassis::problem::FieldError;
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{Datelike, Days, NaiveDate, Utc};
 
 use super::{
-    LISTED_FAULTS, MOST_FAULTS,
-    meter::{BUFFER, Position, ReadError},
+    Content, LISTED_FAULTS, MOST_FAULTS, Progress, Rules,
+    meter::{BUFFER, Digest, Position, ReadError},
 };
-use crate::{
-    http::parameters::{Fault, is_code, parse_day, quoted},
-    settings::BatchSettings,
-};
+use crate::http::parameters::{Fault, is_code, parse_day, quoted};
 
-/// The fields of a row, in the order in which they are written for COPY.
-pub(super) const FIELDS: [&str; 4] = ["orig_code", "dest_code", "day", "price"];
+/// The fields of a row. The last two stand in place of the day.
+pub(super) const FIELDS: [&str; 6] = ["orig_code", "dest_code", "day", "price", "valid_from", "valid_to"];
 
 /// The value of a field before it is checked.
 pub(super) enum RawValue<'a> {
@@ -40,7 +37,7 @@ fn shown(text: &str) -> String {
     quoted(text).trim_matches('"').to_owned()
 }
 
-pub(super) type RawFields<'a> = [Option<RawValue<'a>>; 4];
+pub(super) type RawFields<'a> = [Option<RawValue<'a>>; FIELDS.len()];
 
 /// Whether a format has numbers, or only texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,65 +46,52 @@ pub(super) enum Numbers {
     Text,
 }
 
-/// What a price and its day may be at most, so that a slip of the pen does not move every chart.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// The last day.
-    pub last_day: NaiveDate,
-    /// The highest price in US dollars.
-    pub max_price: i32,
-}
-
-impl Bounds {
-    /// What the tables can hold.
-    pub const WIDEST: Self =
-        Self { last_day: NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day"), max_price: i32::MAX };
-
-    /// Those of batches that come in today.
-    #[must_use]
-    pub fn of_batches(settings: &BatchSettings) -> Self {
-        let last_day = Utc::now().date_naive() + Days::new(settings.max_days_ahead.into());
-        Self { last_day, max_price: settings.max_price }
-    }
-
-    fn check_day(self, day: NaiveDate) -> Result<(), Fault> {
-        if day <= self.last_day {
-            return Ok(());
-        }
-        Err(("out_of_range", format!("{day} is too far in the future; the last day is {}", self.last_day)))
-    }
-
-    fn check_price(self, price: i64) -> Result<(), Fault> {
-        if (1..=i64::from(self.max_price)).contains(&price) {
-            return Ok(());
-        }
-        Err(("out_of_range", format!("a price is from 1 to {}", self.max_price)))
-    }
-}
-
-/// Receives rows in COPY's text format, with the number of rows so far.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<u8>, u64) -> Result<(), ReadError>;
+/// Receives prices in COPY's text format, and how much was read so far.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(Vec<u8>, Progress) -> Result<(), ReadError>;
 
 /// Checks rows, writes them in COPY's text format and collects their faults.
 pub(super) struct Rows<'a> {
     sink: Sink<'a>,
     position: Rc<Position>,
-    bounds: Bounds,
+    rules: &'a Rules,
+    last_day: NaiveDate,
     text: Vec<u8>,
     count: u64,
+    /// The number of the row that is being read.
+    number: u64,
+    prices: u64,
     faults: Vec<FieldError>,
     total_faults: u64,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(sink: Sink<'a>, position: Rc<Position>, bounds: Bounds) -> Self {
+    pub(super) fn new(sink: Sink<'a>, position: Rc<Position>, rules: &'a Rules) -> Self {
         let text = Vec::with_capacity(BUFFER + 1024);
-        Self { sink, position, bounds, text, count: 0, faults: Vec::new(), total_faults: 0 }
+        let faults = Vec::new();
+        let last_day = Utc::now().date_naive().checked_add_days(Days::new(rules.days_ahead.into()));
+        let last_day = last_day.unwrap_or(NaiveDate::MAX);
+        Self {
+            sink,
+            position,
+            rules,
+            last_day,
+            text,
+            count: 0,
+            number: 1,
+            prices: 0,
+            faults,
+            total_faults: 0,
+        }
     }
 
-    /// The number of the row that is being read.
-    pub(super) fn next_number(&self) -> u64 {
-        self.count + 1
+    pub(super) fn rules(&self) -> &'a Rules {
+        self.rules
+    }
+
+    /// Counts a row without a price: a header or an empty row.
+    pub(super) fn skip_row(&mut self) {
+        self.number += 1;
+        self.position.start_row();
     }
 
     /// Adds a fault of the content as a whole.
@@ -117,7 +101,7 @@ impl<'a> Rows<'a> {
 
     /// Adds a fault of the row that is being read.
     pub(super) fn row_fault(&mut self, field: &str, code: &'static str, detail: impl Into<String>) {
-        let number = self.next_number();
+        let number = self.number;
         self.add_fault(|| FieldError::new(shown(field), code, detail).at(number, None));
     }
 
@@ -145,28 +129,111 @@ impl<'a> Rows<'a> {
 
     /// Ends a row with these fields. A faulty value becomes null, so that the staged row can be checked further.
     pub(super) fn push(&mut self, fields: &RawFields<'_>, numbers: Numbers) -> Result<(), ReadError> {
-        let number = self.next_number();
-        self.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        for (name, value) in FIELDS.into_iter().zip(fields) {
-            self.text.push(b'\t');
-            let start = self.text.len();
-            let checked = match value {
-                Some(value) => write_value(&mut self.text, name, value, numbers, self.bounds),
-                None => Err(("missing", format!("{name} is missing"))),
-            };
-            if let Err((code, detail)) = checked {
-                self.text.truncate(start);
-                self.text.extend_from_slice(b"\\N");
-                let value = value.as_ref().map(RawValue::shown);
-                self.add_fault(|| FieldError::new(name, code, detail).at(number, value));
-            }
+        let [origin, destination, day, price, from, to] = fields;
+        let origin = self.check("orig_code", origin.as_ref(), parse_port);
+        let destination = self.check("dest_code", destination.as_ref(), parse_port);
+        let days = self.check_days(day.as_ref(), from.as_ref(), to.as_ref());
+        let max_price = self.rules.max_price;
+        let price = self.check("price", price.as_ref(), |value| parse_price(value, numbers, max_price));
+        let count = days.map_or(1, |(first, last)| (last - first).num_days().unsigned_abs() + 1);
+        self.prices += count;
+        if self.prices > self.rules.prices {
+            return Err(ReadError::TooManyPrices(self.rules.prices));
         }
-        self.text.push(b'\n');
+        let mut days = days.map(|(first, last)| first.iter_days().take_while(move |day| *day <= last));
+        for _ in 0..count {
+            let day = days.as_mut().and_then(Iterator::next);
+            self.write(origin, destination, day, price);
+        }
         self.end_row()
+    }
+
+    /// Checks a value that a row must have; at a fault there is none.
+    fn check<'v, T>(
+        &mut self,
+        field: &'static str,
+        value: Option<&'v RawValue<'_>>,
+        parse: impl FnOnce(&'v RawValue<'_>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let parsed = value.ok_or_else(|| ("missing", format!("{field} is missing"))).and_then(parse);
+        parsed.map_err(|(code, detail)| self.value_fault(field, value, code, detail)).ok()
+    }
+
+    /// The first and the last day of a row.
+    fn check_days(
+        &mut self,
+        day: Option<&RawValue<'_>>,
+        from: Option<&RawValue<'_>>,
+        to: Option<&RawValue<'_>>,
+    ) -> Option<(NaiveDate, NaiveDate)> {
+        let last_day = self.last_day;
+        let parse = |value: &RawValue<'_>| parse_day_value(value, last_day);
+        if from.is_none() && to.is_none() {
+            return self.check("day", day, parse).map(|day| (day, day));
+        }
+        if day.is_some() {
+            let detail = "a row has day, or valid_from and valid_to, not all of them".to_owned();
+            self.value_fault("day", day, "conflicting", detail);
+            return None;
+        }
+        let first = self.check("valid_from", from, parse);
+        let last = self.check("valid_to", to, parse);
+        let (first, last) = (first?, last?);
+        let most = self.rules.window_days;
+        let fault = if last < first {
+            ("out_of_order", format!("valid_to is before valid_from ({first})"))
+        } else if (last - first).num_days() >= i64::from(most) {
+            ("out_of_range", format!("there are more than {most} days from valid_from to valid_to"))
+        } else {
+            return Some((first, last));
+        };
+        self.value_fault("valid_to", to, fault.0, fault.1);
+        None
+    }
+
+    fn value_fault(
+        &mut self,
+        field: &'static str,
+        value: Option<&RawValue<'_>>,
+        code: &'static str,
+        detail: String,
+    ) {
+        let number = self.number;
+        let value = value.map(RawValue::shown);
+        self.add_fault(|| FieldError::new(field, code, detail).at(number, value));
+    }
+
+    /// Writes a price for COPY. Valid values have no character that is special to it.
+    fn write(
+        &mut self,
+        origin: Option<&str>,
+        destination: Option<&str>,
+        day: Option<NaiveDate>,
+        price: Option<i64>,
+    ) {
+        const NULL: &[u8] = b"\\N";
+        let text = &mut self.text;
+        text.extend_from_slice(itoa::Buffer::new().format(self.number).as_bytes());
+        for code in [origin, destination] {
+            text.push(b'\t');
+            text.extend_from_slice(code.map_or(NULL, str::as_bytes));
+        }
+        text.push(b'\t');
+        match day {
+            Some(day) => write_day(text, day),
+            None => text.extend_from_slice(NULL),
+        }
+        text.push(b'\t');
+        match price {
+            Some(price) => text.extend_from_slice(itoa::Buffer::new().format(price).as_bytes()),
+            None => text.extend_from_slice(NULL),
+        }
+        text.push(b'\n');
     }
 
     fn end_row(&mut self) -> Result<(), ReadError> {
         self.count += 1;
+        self.number += 1;
         self.position.start_row();
         if self.stopped() {
             return Err(ReadError::TooManyFaults);
@@ -176,64 +243,79 @@ impl<'a> Rows<'a> {
 
     fn flush(&mut self) -> Result<(), ReadError> {
         let text = std::mem::replace(&mut self.text, Vec::with_capacity(BUFFER + 1024));
-        (self.sink)(text, self.count)
+        (self.sink)(text, Progress { rows: self.count, bytes: self.position.bytes() })
     }
 
-    /// Passes on the last rows.
-    pub(super) fn finish(mut self) -> Result<(u64, Vec<FieldError>, u64, bool), ReadError> {
+    /// Passes on the last rows. The digest of the result is not known here.
+    pub(super) fn finish(mut self) -> Result<Content, ReadError> {
         self.flush()?;
         if self.count == 0 && self.total_faults == 0 {
             self.content_fault("content", "missing", "the content has no prices");
         }
         let stopped = self.stopped();
-        Ok((self.count, self.faults, self.total_faults, stopped))
+        Ok(Content {
+            rows: self.count,
+            last_row: self.number - 1,
+            prices: self.prices,
+            digest: Digest::default(),
+            faults: self.faults,
+            total_faults: self.total_faults,
+            stopped,
+        })
     }
 }
 
-/// Checks a value and writes it. Valid values have no character that is special to COPY.
-fn write_value(
-    text: &mut Vec<u8>,
-    name: &str,
-    value: &RawValue<'_>,
-    numbers: Numbers,
-    bounds: Bounds,
-) -> Result<(), Fault> {
-    match name {
-        "price" => {
-            let price = parse_price(value, numbers)?;
-            bounds.check_price(price)?;
-            text.extend_from_slice(itoa::Buffer::new().format(price).as_bytes());
-        }
-        "day" => {
-            let RawValue::Text(day) = value else {
-                return Err(malformed(value, "a day like 2021-01-31"));
-            };
-            bounds.check_day(parse_day(day)?)?;
-            text.extend_from_slice(day.as_bytes());
-        }
-        _ => match value {
-            RawValue::Text(code) if is_code(code) => {
-                text.extend_from_slice(code.as_bytes());
-            }
-            _ => return Err(malformed(value, "a port code like CNGGZ")),
-        },
-    }
-    Ok(())
-}
-
-fn parse_price(value: &RawValue<'_>, numbers: Numbers) -> Result<i64, Fault> {
+fn parse_port<'v>(value: &'v RawValue<'_>) -> Result<&'v str, Fault> {
     match value {
-        RawValue::Integer(price) => Ok(*price),
-        RawValue::Text(digits)
-            if numbers == Numbers::Text
-                && !digits.is_empty()
-                && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            // More digits than fit are out of range, like a number that is too large.
-            Ok(digits.parse().unwrap_or(i64::MAX))
-        }
-        _ => Err(malformed(value, "a whole number of dollars")),
+        RawValue::Text(code) if is_code(code) => Ok(code),
+        _ => Err(malformed(value, "a port code like CNGGZ")),
     }
+}
+
+fn parse_day_value(value: &RawValue<'_>, last_day: NaiveDate) -> Result<NaiveDate, Fault> {
+    let RawValue::Text(day) = value else {
+        return Err(malformed(value, "a day like 2021-01-31"));
+    };
+    let day = parse_day(day)?;
+    if day > last_day {
+        return Err(("out_of_range", format!("{day} is too far in the future; the last day is {last_day}")));
+    }
+    Ok(day)
+}
+
+/// `YYYY-MM-DD`. By hand, because a batch has millions of them.
+fn write_day(text: &mut Vec<u8>, day: NaiveDate) {
+    let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or_default();
+    let (year, month, day) = (day.year().unsigned_abs(), day.month(), day.day());
+    text.extend([year / 1000, year / 100, year / 10, year].map(digit));
+    text.push(b'-');
+    text.extend([month / 10, month].map(digit));
+    text.push(b'-');
+    text.extend([day / 10, day].map(digit));
+}
+
+fn parse_price(value: &RawValue<'_>, numbers: Numbers, most: i32) -> Result<i64, Fault> {
+    let price = match value {
+        RawValue::Integer(price) => *price,
+        RawValue::Text(text) if numbers == Numbers::Text => {
+            parse_dollars(text).ok_or_else(|| malformed(value, "a whole number of dollars"))?
+        }
+        _ => return Err(malformed(value, "a whole number of dollars")),
+    };
+    if (1..=i64::from(most)).contains(&price) {
+        Ok(price)
+    } else {
+        Err(("out_of_range", format!("a price is from 1 to {most}")))
+    }
+}
+
+/// A number in a sheet: digits, and cents only if they are zero, after a point or comma. Three digits after it might be
+/// thousands, so they are refused.
+fn parse_dollars(text: &str) -> Option<i64> {
+    let (dollars, cents) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+    let is_number = !dollars.is_empty() && dollars.bytes().all(|byte| byte.is_ascii_digit());
+    // More digits than fit are out of range, like a number that is too large.
+    (is_number && matches!(cents, "0" | "00")).then(|| dollars.parse().unwrap_or(i64::MAX))
 }
 
 fn malformed(value: &RawValue<'_>, right: &str) -> Fault {

@@ -25,8 +25,8 @@ pub(super) enum PushError {
     Rejected(Box<ProblemBody>),
     /// The batch failed for a reason that the server does not report.
     Failed(i64),
-    /// A batch of this name was stored and withdrawn.
-    Withdrawn(i64),
+    /// A batch of this name was stored and withdrawn; with the command that stores the file again.
+    Withdrawn(i64, String),
 }
 
 impl PushError {
@@ -44,7 +44,7 @@ impl PushError {
             Self::NoKey | Self::UnknownFormat(_) | Self::OtherServer(..) | Self::KeyRejected(_) => {
                 Exit::Usage
             }
-            Self::Rejected(_) | Self::Failed(_) | Self::Withdrawn(_) => Exit::Data,
+            Self::Rejected(_) | Self::Failed(_) | Self::Withdrawn(..) => Exit::Data,
             Self::File(..) => Exit::NoInput,
             Self::Unreachable(..) => Exit::Unavailable,
             Self::Lost(_) | Self::Busy(..) => Exit::Temporary,
@@ -86,10 +86,12 @@ impl fmt::Display for PushError {
             Self::KeyRejected(problem) => write!(f, "key rejected: {}", detail(problem)),
             Self::Rejected(problem) => f.write_str(detail(problem)),
             Self::Failed(id) => write!(f, "batch {id} failed, and the server does not say why"),
-            Self::Withdrawn(id) => write!(
-                f,
-                "batch {id} of this name was withdrawn; to store the file again, give it a new name: --idempotency-key NAME"
-            ),
+            Self::Withdrawn(id, again) => {
+                write!(
+                    f,
+                    "batch {id} of this name was withdrawn; to store the file again as a new batch:\n  {again}"
+                )
+            }
         }
     }
 }

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Exit, Failure, print, problem::ProblemBody, progress};
+use chassis::{
+    Exit, Failure, print,
+    problem::{FieldError, ProblemBody},
+    progress,
+};
 use clap::Args;
 use http::{StatusCode, header};
 use indicatif::ProgressBar;
@@ -21,12 +25,13 @@ use tokio::{fs::File, time};
 
 use crate::{
     batches::{parse::Format, sql::BatchState},
+    commands::faults,
     settings::Settings,
 };
 use error::PushError;
 
-/// How often to poll the progress of a queued batch.
-const POLL: Duration = Duration::from_secs(1);
+/// How often to poll the progress of a batch.
+const POLL: Duration = Duration::from_millis(500);
 
 /// The arguments of `rates push`.
 #[derive(Args)]
@@ -39,9 +44,12 @@ pub struct Options {
     /// The name of this batch, under which it is stored once [default: the SHA-256 of the file]
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// Queue the file on the server, which processes it in the background, and wait for the result: for large files
-    #[arg(long = "async")]
-    respond_async: bool,
+    /// The number of a batch that this file corrects: its prices go when the new ones come, in one step
+    #[arg(long, value_name = "BATCH")]
+    replace: Option<i64>,
+    /// Only check the file; nothing is stored
+    #[arg(long)]
+    dry_run: bool,
     /// How often to try while the server cannot be reached or is busy
     #[arg(long, default_value_t = 5)]
     attempts: u32,
@@ -78,14 +86,55 @@ struct Push<'a> {
     client: Client,
 }
 
+/// Shows which phase a batch is in; erased when it is dropped.
+struct Phase {
+    bar: ProgressBar,
+    state: Option<BatchState>,
+}
+
+impl Phase {
+    fn new() -> Self {
+        Self { bar: ProgressBar::hidden(), state: None }
+    }
+
+    /// Shows the phase of this batch; false if it has ended.
+    fn show(&mut self, batch: &BatchReport) -> bool {
+        if self.state != Some(batch.state) {
+            self.bar.finish_and_clear();
+            self.state = Some(batch.state);
+            self.bar = match batch.state {
+                BatchState::Queued => progress::spinner("sent and queued"),
+                BatchState::Checking => progress::bytes(batch.content_bytes, "checking"),
+                BatchState::Storing => progress::spinner("storing"),
+                _ => return false,
+            };
+        }
+        if batch.state == BatchState::Checking {
+            self.bar.set_position(batch.checked_bytes);
+        }
+        true
+    }
+}
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A batch in the server's answer.
 #[derive(Deserialize)]
 struct BatchReport {
     id: i64,
     state: BatchState,
     rows: u64,
+    prices: Option<u64>,
     days: Option<u64>,
     lanes: Option<u64>,
+    content_bytes: u64,
+    checked_bytes: u64,
+    warnings: Vec<FieldError>,
+    total_warnings: usize,
     problem: Option<Box<ProblemBody>>,
 }
 
@@ -112,22 +161,26 @@ impl<'a> Push<'a> {
         let response = self.send().await?;
         let is_repeated = response.status() == StatusCode::OK;
         let mut batch = self.read_batch(response).await?;
-        let spinner = progress::spinner("the batch is queued on the server");
-        while matches!(batch.state, BatchState::Queued | BatchState::Processing) {
-            if batch.state == BatchState::Processing {
-                spinner.set_message(format!("the server has read {} rows", batch.rows));
-            }
+        let mut phase = Phase::new();
+        while phase.show(&batch) {
             time::sleep(POLL).await;
             let request = self.client.get(self.url(&format!("/batches/{}", batch.id)));
             let response = request.bearer_auth(self.key.expose_secret()).send().await;
             batch = self.read_batch(response.map_err(PushError::Lost)?).await?;
         }
-        spinner.finish_and_clear();
+        drop(phase);
         match batch.state {
             BatchState::Failed => Err(batch.problem.map_or(PushError::Failed(batch.id), PushError::Rejected)),
-            BatchState::Withdrawn => Err(PushError::Withdrawn(batch.id)),
+            BatchState::Withdrawn => Err(PushError::Withdrawn(batch.id, self.command_again(batch.id))),
             _ => Ok((batch, is_repeated)),
         }
+    }
+
+    /// The command that stores the file once more after this batch was withdrawn.
+    fn command_again(&self, batch: i64) -> String {
+        let Options { file, url, replace, .. } = self.options;
+        let replace = replace.map(|batch| format!(" --replace {batch}")).unwrap_or_default();
+        format!("rates push {} --url {url}{replace} --idempotency-key again-after-{batch}", file.display())
     }
 
     async fn send(&self) -> Result<Response, PushError> {
@@ -145,10 +198,18 @@ impl<'a> Push<'a> {
     }
 
     fn request(&self, file: File, length: u64, bar: &ProgressBar) -> reqwest::RequestBuilder {
-        let pieces = progress::file_pieces(file, bar, "sent; the server is checking and storing");
+        let next = if self.options.dry_run { "checking" } else { "sent" };
+        let pieces = progress::file_pieces(file, bar, next);
+        let mut url = self.url("/prices");
+        if let Some(batch) = self.options.replace {
+            url.query_pairs_mut().append_pair("replaces", &batch.to_string());
+        }
+        if self.options.dry_run {
+            url.query_pairs_mut().append_pair("dry_run", "true");
+        }
         let mut request = self
             .client
-            .post(self.url("/prices"))
+            .post(url)
             .bearer_auth(self.key.expose_secret())
             .header(header::CONTENT_TYPE, self.format.media_type())
             .header(header::CONTENT_LENGTH, length)
@@ -157,10 +218,8 @@ impl<'a> Push<'a> {
         if self.gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
-        if self.options.respond_async {
-            request = request.header("prefer", "respond-async");
-        }
-        request
+        // The server tells how far a batch is only while it processes it in the background.
+        request.header("prefer", "respond-async")
     }
 
     /// The batch in an answer; any other answer is an error.
@@ -183,7 +242,10 @@ impl<'a> Push<'a> {
                 Err(PushError::KeyRejected(problem))
             }
             // Every rates server takes POST /prices.
-            Ok(problem) if !matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+            Ok(problem)
+                if self.options.replace.is_some()
+                    || !matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) =>
+            {
                 Err(PushError::Rejected(problem))
             }
             _ => Err(PushError::OtherServer(self.options.url.clone(), status)),
@@ -197,21 +259,34 @@ impl<'a> Push<'a> {
     }
 
     fn report(&self, batch: &BatchReport, is_repeated: bool) -> Exit {
-        let BatchReport { id, rows, days, lanes, .. } = batch;
+        let BatchReport { id, state, rows, prices, days, lanes, warnings, total_warnings, .. } = batch;
         let extent = format!(
-            "{}, {}, {}",
-            counted(*rows, "price"),
+            "{}, {}, {}, {}",
+            counted(*rows, "row"),
+            counted(prices.unwrap_or_default(), "price"),
             counted(days.unwrap_or_default(), "day"),
             counted(lanes.unwrap_or_default(), "lane")
         );
+        let warned = match total_warnings {
+            0 => String::new(),
+            total if *total > warnings.len() => {
+                format!("\n{total} warnings, of which these are the first:{}", faults::lines(warnings))
+            }
+            total => format!("\n{}:{}", counted(*total as u64, "warning"), faults::lines(warnings)),
+        };
+        if *state == BatchState::Checked {
+            return print(&format!("The file has no fault ({extent}); nothing was stored.{warned}\n"));
+        }
+        let replaced =
+            self.options.replace.map(|old| format!(" in place of batch {old}")).unwrap_or_default();
         let result = if is_repeated {
             format!("Batch {id} was sent before and is stored ({extent}); nothing was stored twice.")
         } else {
-            format!("Batch {id} is stored ({extent}).")
+            format!("Batch {id} is stored{replaced} ({extent}).")
         };
         let url = self.url(&format!("/batches/{id}"));
         print(&format!(
-            "{result}\nTo withdraw it: curl -X DELETE -H \"Authorization: Bearer $RATES_KEY\" {url}\n"
+            "{result}{warned}\nTo withdraw it: curl -X DELETE -H \"Authorization: Bearer $RATES_KEY\" {url}\n"
         ))
     }
 }

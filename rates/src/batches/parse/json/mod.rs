@@ -28,6 +28,7 @@ pub(super) fn read_lines(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Re
             return Ok(());
         }
         if line.trim_ascii().is_empty() {
+            rows.skip_row();
             continue;
         }
         match serde_json::from_slice::<Row>(&line) {

@@ -10,6 +10,7 @@ use crate::batches::parse::rows::{FIELDS, RawFields, RawValue};
 const NAMED_UNKNOWN_FIELDS: usize = 4;
 
 /// A row before it is checked.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time; a box would be allocated for each row")]
 pub(super) enum Row {
     Object { fields: RawFields<'static>, unknown: Vec<String>, repeated: Vec<&'static str> },
     Other(Cow<'static, str>),
@@ -53,7 +54,8 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
-        let (mut fields, mut unknown, mut repeated) = ([const { None }; 4], Vec::new(), Vec::new());
+        let (mut fields, mut unknown, mut repeated) =
+            ([const { None }; FIELDS.len()], Vec::new(), Vec::new());
         while let Some(Name(name)) = map.next_key()? {
             let Some(index) = FIELDS.iter().position(|field| *field == name) else {
                 map.next_value::<IgnoredAny>()?;
