@@ -12,8 +12,9 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{batches, explorer, places, prices, rates};
+use super::{batches, explorer, lanes, places, prices, rates};
 use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
+use crate::summaries::Sort;
 
 /// What the API is.
 #[derive(OpenApi)]
@@ -29,6 +30,7 @@ use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
         rates::get_rates,
         rates::get_csv,
         rates::get_svg,
+        lanes::list_lanes,
         places::find_places,
         places::list_ports,
         places::get_port,
@@ -40,7 +42,7 @@ use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
-    components(schemas(Interval, Order, Statistics, Theme, Widen)),
+    components(schemas(Interval, lanes::Kind, Order, Sort, Statistics, Theme, Widen)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),
