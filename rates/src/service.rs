@@ -104,5 +104,9 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
             async move { app.ready().await }
         }
     });
-    Parts::new(router::routes(app), readiness).edge(edge)
+    let note = match settings.api.unit.as_str() {
+        "" => String::new(),
+        unit => format!("A container is here: {unit}."),
+    };
+    Parts::new(router::routes(app), readiness).edge(edge).note(note)
 }

@@ -35,6 +35,8 @@ pub struct ApiSettings {
     pub page_limit: usize,
     /// The fewest prices for a mean.
     pub min_count: i64,
+    /// What a price is for, in words; empty: not told.
+    pub unit: String,
     /// Whether reads need a key.
     pub reads_need_key: bool,
     /// Wrong keys in a minute from one address.

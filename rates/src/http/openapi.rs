@@ -21,7 +21,7 @@ use crate::summaries::Sort;
 #[openapi(
     info(
         title = "Freight rates",
-        description = "What does it cost to ship a container from A to B, day by day? Prices are US dollars. Places are \
+        description = "What does it cost to ship a container from A to B, day by day? Prices are US dollars for a container. Places are \
                        ports (UN/LOCODE) and regions; a region stands for every port below it. Every error is a problem \
                        (RFC 9457) with media type application/problem+json."
     ),
