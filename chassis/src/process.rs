@@ -198,7 +198,13 @@ pub(crate) fn assemble<S: Service>(
 ) -> Edged {
     let traces = !shell.telemetry.otlp_endpoint.is_empty();
     let edge = Edge::new(&shell.server, parts.edge, request_metrics, traces, access_log);
-    let routes = parts.routes.merge(openapi::router(&describe::<S>()));
+    let mut description = describe::<S>();
+    if let Some(text) = &mut description.info.description
+        && !parts.note.is_empty()
+    {
+        *text = format!("{text} {}", parts.note);
+    }
+    let routes = parts.routes.merge(openapi::router(&description));
     edge.around(routes, health::router(parts.readiness.until(stop.clone())))
 }
 

@@ -78,6 +78,7 @@ pub struct Parts {
     pub(crate) tasks: Vec<(&'static str, BoxFuture<'static, ()>)>,
     pub(crate) closing: Vec<BoxFuture<'static, ()>>,
     pub(crate) tls_files: Option<(PathBuf, PathBuf)>,
+    pub(crate) note: String,
 }
 
 impl Parts {
@@ -91,7 +92,15 @@ impl Parts {
             tasks: Vec::new(),
             closing: Vec::new(),
             tls_files: None,
+            note: String::new(),
         }
+    }
+
+    /// The same with a sentence that `/openapi.json` adds to the description of the API: what the configuration makes of it.
+    #[must_use]
+    pub fn note(mut self, note: String) -> Self {
+        self.note = note;
+        self
     }
 
     /// The same with these options of the edge.

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import unittest
 import urllib.request
 from http import HTTPStatus
@@ -16,9 +17,9 @@ from http import HTTPStatus
 from rates_client import AuthenticatedClient, Client
 from rates_client.api.batches import get_batch, list_batches, post_prices, withdraw_batch
 from rates_client.api.places import find_places, get_port, get_region, list_ports, list_regions
-from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg
+from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg, list_lanes
 from rates_client.api.service import greet
-from rates_client.models import BatchState, Interval, Order, PlaceKind, Price, Prices, Problem, Statistics, Theme, Widen
+from rates_client.models import BatchState, Interval, Kind, Order, PlaceKind, Price, Prices, Problem, Sort, Statistics, Theme, Widen
 from rates_client.models import UnacceptablePrices, UnknownPlace
 from rates_client.types import File
 
@@ -99,6 +100,14 @@ class Reads(unittest.TestCase):
     def test_places(self):
         best = find_places.sync(client=anonymous, q="guangz").places[0]
         self.assertEqual((best.code, best.kind), ("CNGGZ", PlaceKind.PORT))
+
+    def test_lanes(self):
+        for _ in range(100):
+            lanes = list_lanes.sync(client=anonymous, origin="CNGGZ", kind=Kind.PORTS, sort=Sort.CHANGE_30).lanes
+            if lanes:
+                break
+            time.sleep(0.1)
+        self.assertEqual({lane.orig_code for lane in lanes}, {"CNGGZ"})
 
     def test_ports_page_by_page(self):
         page = list_ports.sync(client=anonymous, limit=2)

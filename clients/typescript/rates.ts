@@ -47,9 +47,13 @@ export const noDay: Upload["application/json"] = { prices: [{ orig_code: "CNGGZ"
 export const csv: Upload["text/csv"] = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-01-31,1150\n";
 export const ndjson: Upload["application/x-ndjson"] = '{"orig_code":"CNGGZ"}\n';
 
+// A parameter may be given several times: lane=A:B&lane=C:D.
+const parameters = (query: Query): URLSearchParams =>
+  new URLSearchParams(Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)])));
+
 export async function getRates(url: string): Promise<(number | null)[]> {
   const path: keyof paths = "/rates";
-  const response = await fetch(`${url}${path}?${new URLSearchParams({ ...query })}`);
+  const response = await fetch(`${url}${path}?${parameters(query)}`);
   if (!response.ok) {
     throw new Error(explain((await response.json()) as Schemas["Problem"]));
   }

@@ -18,6 +18,7 @@ use crate::{
     lanes::Lanes,
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, Settings},
+    summaries::LaneLists,
     suppliers::limits::{Reads, WriteLimits, WrongKeyLimit},
 };
 
@@ -53,6 +54,8 @@ pub struct AppState {
     pub uploads: UploadSlots,
     /// Where uploads are kept until they have ended.
     pub pieces: PieceStore,
+    /// The lanes that have prices.
+    pub summaries: LaneLists,
     /// The queue of batches.
     pub queue: Queue,
 }
@@ -79,6 +82,7 @@ impl App {
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
             lanes,
+            summaries: LaneLists::default(),
             queue: Queue::new(QUEUE, database.primary.clone()),
             uploads: UploadSlots::new(batches),
             pieces: PieceStore::new(database.primary.clone()),

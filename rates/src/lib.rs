@@ -17,6 +17,7 @@ pub mod places;
 mod rollup;
 mod service;
 pub mod settings;
+pub mod summaries;
 pub mod suppliers;
 
 pub use service::{Rates, parts};

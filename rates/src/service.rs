@@ -48,6 +48,7 @@ impl Service for Rates {
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         let cleaning = app.clone().clean_uploads(stop.clone());
         let percentiles = app.clone().fill_in_percentiles(stop.clone());
+        let summaries = app.clone().keep_summaries(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
                 let stop = stop.clone();
@@ -61,10 +62,15 @@ impl Service for Rates {
             })
             .task("cleaning of uploads", cleaning)
             .task("batch workers", workers.run(count, stop))
+            // `serve` leaves both to `rates work` where it leaves batches to it.
             .task("percentiles", async move {
-                // `serve` leaves them to `rates work` where it leaves batches to it.
                 if count > 0 {
                     percentiles.await;
+                }
+            })
+            .task("summaries of lanes", async move {
+                if count > 0 {
+                    summaries.await;
                 }
             })
             .closing(async move { closing.database.close().await }))
@@ -99,5 +105,9 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
             async move { app.ready().await }
         }
     });
-    Parts::new(router::routes(app), readiness).edge(edge)
+    let note = match settings.api.unit.as_str() {
+        "" => String::new(),
+        unit => format!("A container is here: {unit}."),
+    };
+    Parts::new(router::routes(app), readiness).edge(edge).note(note)
 }

@@ -37,6 +37,8 @@ pub struct ApiSettings {
     pub page_limit: usize,
     /// The fewest prices for a mean.
     pub min_count: i64,
+    /// What a price is for, in words; empty: not told.
+    pub unit: String,
     /// Whether reads need a key.
     pub reads_need_key: bool,
     /// Reads in a minute with one key.

@@ -5,6 +5,7 @@ mod answer;
 mod batch_csv;
 pub(crate) mod batches;
 pub(crate) mod explorer;
+pub(crate) mod lanes;
 pub(crate) mod list_query;
 pub(crate) mod openapi;
 pub(crate) mod parameters;

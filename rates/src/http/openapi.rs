@@ -12,15 +12,16 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{batches, explorer, places, prices, rates};
+use super::{batches, explorer, lanes, places, prices, rates};
 use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
+use crate::summaries::Sort;
 
 /// What the API is.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Freight rates",
-        description = "What does it cost to ship a container from A to B, day by day? Prices are US dollars. Places are \
+        description = "What does it cost to ship a container from A to B, day by day? Prices are US dollars for a container. Places are \
                        ports (UN/LOCODE) and regions; a region stands for every port below it. Every error is a problem \
                        (RFC 9457) with media type application/problem+json."
     ),
@@ -29,6 +30,7 @@ use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
         rates::get_rates,
         rates::get_csv,
         rates::get_svg,
+        lanes::list_lanes,
         places::find_places,
         places::list_ports,
         places::get_port,
@@ -41,7 +43,7 @@ use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
-    components(schemas(Interval, Order, Statistics, Theme, Widen)),
+    components(schemas(Interval, lanes::Kind, Order, Sort, Statistics, Theme, Widen)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),

@@ -1,6 +1,6 @@
 //! Parses query strings and their values, and reports all faults at once.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use chassis::problem::FieldError;
 use chrono::NaiveDate;
@@ -92,6 +92,33 @@ pub(crate) fn parse_lanes<'a>(
         faults.push(FieldError::new(parameter, "too_many", detail));
     }
     lanes
+}
+
+/// The value of a parameter that has few.
+macro_rules! parse_choice {
+    ($choice:ident: $($name:literal => $value:ident),+) => {
+        impl $choice {
+            pub(crate) fn parse(text: Cow<'_, str>) -> Result<Self, Fault> {
+                match &*text {
+                    $($name => Ok(Self::$value),)+
+                    _ => Err(("malformed", format!("{} is not one of {}", quoted(&text), [$($name),+].join(", ")))),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use parse_choice;
+
+/// A number from `least` to `most`.
+pub(crate) fn number_in<T: FromStr + PartialOrd + Display>(
+    least: T,
+    most: T,
+) -> impl FnOnce(Cow<'_, str>) -> Result<T, Fault> {
+    move |text| match text.parse() {
+        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
+        _ => Err(("out_of_range", format!("{} is not a number from {least} to {most}", quoted(&text)))),
+    }
 }
 
 /// The client's text for a message, truncated if it is long.

@@ -267,7 +267,7 @@ fn read_problem(error: NoLanes, text: &str) -> Problem {
     }
 }
 
-fn unknown_place(parameter: &'static str, place: UnknownPlace) -> FieldError {
+pub(super) fn unknown_place(parameter: &'static str, place: UnknownPlace) -> FieldError {
     let UnknownPlace { name, meanings, nearest, .. } = place;
     if !meanings.is_empty() {
         let detail = format!("{name} may be {}; give one of these codes", meanings.join(" or "));

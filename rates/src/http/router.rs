@@ -5,7 +5,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{batches, explorer, openapi, places, prices, rates};
+use super::{batches, explorer, lanes, openapi, places, prices, rates};
 use crate::{app::App, suppliers};
 
 /// The routes of the API; the edge goes around them.
@@ -14,6 +14,7 @@ pub fn routes(app: App) -> Router {
         .route("/rates", get(rates::get_rates))
         .route("/rates.csv", get(rates::get_csv))
         .route("/rates.svg", get(rates::get_svg))
+        .route("/lanes", get(lanes::list_lanes))
         .route("/places", get(places::find_places))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))

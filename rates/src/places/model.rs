@@ -145,6 +145,12 @@ impl Catalogue {
         self.ids.names.get(&id).map_or("", String::as_str)
     }
 
+    /// Whether this is the number of a port.
+    #[must_use]
+    pub fn is_port(&self, id: PlaceId) -> bool {
+        self.ids.above.contains_key(&id)
+    }
+
     /// The number of the one place that a text can mean.
     #[must_use]
     pub fn find_id(&self, text: &str) -> Option<PlaceId> {

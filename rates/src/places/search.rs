@@ -1,6 +1,8 @@
 //! Finds places by what people type. All searches compare text that went through [`normalize`].
 
-use super::{Catalogue, Place, Port};
+use std::collections::HashSet;
+
+use super::{Catalogue, Place, PlaceId, Port};
 
 /// From this similarity on (Jaro-Winkler, 1 is equal) a word counts as a misspelling of another in a search.
 const MISSPELLING: f64 = 0.86;
@@ -110,6 +112,17 @@ impl Catalogue {
         keys.filter(|(_, key)| key.code == query || key.name == query)
             .map(|(position, _)| self.code_at(position))
             .collect()
+    }
+
+    /// For each of these words the places whose code or name contains it.
+    #[must_use]
+    pub fn find_words(&self, words: &str) -> Vec<HashSet<PlaceId>> {
+        let places = |word: &str| {
+            let keys = self.search_keys.iter().enumerate();
+            let found = keys.filter(|(_, key)| key.code.contains(word) || key.name.contains(word));
+            found.filter_map(|(position, _)| self.id(self.code_at(position))).collect()
+        };
+        normalize(words).split_whitespace().map(places).collect()
     }
 
     /// Ports whose code or name contains all words of `q`, in `region` at any depth, after the code `after`; by code.

@@ -13,3 +13,4 @@ mod percentiles;
 mod reader;
 mod replica;
 mod rollup;
+mod summaries;

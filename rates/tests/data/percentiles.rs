@@ -54,7 +54,7 @@ async fn fill_all(pool: &PgPool) {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     Insert { lane: usize, day: u8, prices: Vec<u16> },
     DeleteDay(u8),
     Raise { lane: usize },
@@ -68,7 +68,7 @@ const PORTS: [(&str, &str); 4] =
     [("CNGGZ", "EETLL"), ("CNSZX", "SESTO"), ("CNGGZ", "NLRTM"), ("CNSGH", "EETLL")];
 const REGIONS: [&str; 3] = ["china_south", "baltic", "empty"];
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     use Step as S;
     let prices = prop::collection::vec(1_u16.., 1..7);
     prop_oneof![
@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    fn sql(&self) -> Option<String> {
+    pub fn sql(&self) -> Option<String> {
         Some(match self {
             Self::Insert { lane, day, prices } => {
                 let (origin, destination) = PORTS[*lane];

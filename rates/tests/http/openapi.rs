@@ -14,6 +14,19 @@ async fn the_description_is_served_as_it_is_committed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn the_description_says_what_a_price_is_for(pool: PgPool) {
+    let text = async |variables: &[(&str, &str)]| {
+        let instance = Instance::with(rates::database::Database::of(pool.clone()), variables);
+        let description = instance.get("/openapi.json").await.expect(200).json();
+        description["info"]["description"].as_str().unwrap().to_owned()
+    };
+    let plain = text(&[]).await;
+    assert!(plain.contains("Prices are US dollars for a container."), "{plain}");
+    let told = text(&[("RATES__API__UNIT", "40 ft dry container")]).await;
+    assert_eq!(told, format!("{plain} A container is here: 40 ft dry container."));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn every_operation_has_an_id_and_every_response_a_description(pool: PgPool) {
     let description = Instance::new(&pool).get("/openapi.json").await.expect(200).json();
     for (path, operations) in description["paths"].as_object().unwrap() {

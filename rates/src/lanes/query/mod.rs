@@ -9,7 +9,7 @@ mod picture;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+use std::borrow::Cow;
 
 use chassis::problem::FieldError;
 use chrono::NaiveDate;
@@ -23,7 +23,7 @@ pub use self::{
 use super::day::Day;
 pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{
-    Fault, Parameter, Reading, pairs, parse_day, parse_lanes, parse_place, quoted,
+    Fault, Parameter, Reading, number_in, pairs, parse_choice, parse_day, parse_lanes, parse_place, quoted,
 };
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
@@ -398,34 +398,10 @@ impl<'a> RatesQuery<'a> {
     }
 }
 
-/// The value of a parameter that has few.
-macro_rules! parse_choice {
-    ($choice:ident: $($name:literal => $value:ident),+) => {
-        impl $choice {
-            fn parse(text: Cow<'_, str>) -> Result<Self, Fault> {
-                match &*text {
-                    $($name => Ok(Self::$value),)+
-                    _ => Err(("malformed", format!("{} is not one of {}", quoted(&text), [$($name),+].join(", ")))),
-                }
-            }
-        }
-    };
-}
-
 parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
 parse_choice!(Statistics: "mean" => Mean, "full" => Full);
 parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
 parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
-
-fn number_in<T: FromStr + PartialOrd + Display>(
-    least: T,
-    most: T,
-) -> impl FnOnce(Cow<'_, str>) -> Result<T, Fault> {
-    move |text| match text.parse() {
-        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
-        _ => Err(("out_of_range", format!("{} is not a number from {least} to {most}", quoted(&text)))),
-    }
-}
 
 fn range_fault(from: NaiveDate, to: NaiveDate, max_days: u32) -> Option<FieldError> {
     let days = (to - from).num_days() + 1;

@@ -1,0 +1,2 @@
+drop table public.lane_summaries_state;
+drop table public.lane_summaries;

@@ -1,0 +1,298 @@
+//! `GET /lanes`: which lanes have prices.
+
+use std::borrow::Cow;
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use chassis::{Problem, compression::CompressibleBody, problem::FieldError};
+use chrono::NaiveDate;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    answer,
+    parameters::{Fault, Parameter, PlaceName, Reading, number_in, parse_choice, parse_place, quoted},
+    rates::unknown_place,
+};
+use crate::{
+    app::App,
+    lanes::{
+        answers::Tag,
+        places::UnknownPlace,
+        query::{Fingerprint, Order, Role},
+        store::Source,
+    },
+    places::{Catalogue, PlaceId},
+    summaries::{Sort, Summary},
+};
+
+/// A page of lanes.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LanePage {
+    /// In the order that was asked for; lanes without the value that they are sorted by are last.
+    lanes: Vec<LaneSummary>,
+    /// The path of the next page; null on the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// A lane that has prices.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LaneSummary {
+    /// Where it begins: a port code or a region slug.
+    #[schema(examples("CNGGZ"))]
+    orig_code: String,
+    /// Where it ends.
+    #[schema(examples("EETLL"))]
+    dest_code: String,
+    /// The name of the place where it begins.
+    #[schema(examples("Guangzhou"))]
+    orig_name: String,
+    /// The name of the place where it ends.
+    #[schema(examples("Tallinn"))]
+    dest_name: String,
+    /// The first day with prices.
+    #[schema(examples("2016-01-01"))]
+    first_day: NaiveDate,
+    /// The last day with prices.
+    #[schema(examples("2021-12-31"))]
+    last_day: NaiveDate,
+    /// The number of days with prices.
+    #[schema(minimum = 1, examples(1800))]
+    priced_days: i32,
+    /// The number of days with a mean.
+    #[schema(minimum = 0, examples(1700))]
+    mean_days: i32,
+    /// The number of prices.
+    #[schema(minimum = 1, examples(7000))]
+    prices: i64,
+    /// The newest day with a mean that is not in the future; null if there is none.
+    #[schema(required, examples("2021-12-31"))]
+    latest_day: Option<NaiveDate>,
+    /// The mean of that day in US dollars.
+    #[schema(required, minimum = 0, examples(1154.5))]
+    latest_price: Option<f64>,
+    /// The change of the mean up to that day, from the newest mean that is at least 7 and at most 14 days older, as a
+    /// fraction: 0.1 is a tenth more. Null if there is no such mean.
+    #[schema(required, examples(0.1))]
+    change_7: Option<f64>,
+    /// The same over 30 to 60 days.
+    #[schema(required, examples(-0.05))]
+    change_30: Option<f64>,
+    /// The same over 365 to 730 days.
+    #[schema(required, examples(0.4))]
+    change_365: Option<f64>,
+}
+
+/// The query of `GET /lanes`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LanesQuery<'a> {
+    /// Only lanes that begin in exactly this place: a code, slug or name.
+    #[param(value_type = Option<String>, example = "CNGGZ", max_length = 200)]
+    origin: Option<PlaceName<'a>>,
+    /// Only lanes that end in exactly this place.
+    #[param(value_type = Option<String>, example = "EETLL", max_length = 200)]
+    destination: Option<PlaceName<'a>>,
+    /// Words, each of which the code or the name of one of the two places contains.
+    #[param(required = false, value_type = String, example = "shang", max_length = 200)]
+    q: Cow<'a, str>,
+    /// Which kind of places the lanes are between; `all` is the default.
+    #[param(required = false, example = "ports")]
+    kind: Kind,
+    /// What lanes are sorted by; `prices` is the default.
+    #[param(required = false, example = "prices")]
+    sort: Sort,
+    /// `desc` (the default) or `asc`.
+    #[param(required = false, example = "desc")]
+    order: Order,
+    /// The most lanes on a page; 100 if not given.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// How many lanes to leave out; `next` of a page sets it.
+    #[param(required = false, minimum = 0)]
+    offset: usize,
+}
+
+/// Which kind of places lanes are between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Every lane, also those between a port and a region.
+    All,
+    /// Both ends are ports.
+    Ports,
+    /// Both ends are regions.
+    Regions,
+}
+
+parse_choice!(Kind: "all" => All, "ports" => Ports, "regions" => Regions);
+parse_choice!(
+    Sort: "prices" => Prices, "priced_days" => PricedDays, "mean_days" => MeanDays, "last_day" => LastDay,
+    "latest_price" => LatestPrice, "change_7" => Change7, "change_30" => Change30, "change_365" => Change365
+);
+
+impl<'a> LanesQuery<'a> {
+    fn parse(query: &'a str, page_limit: usize) -> Result<Self, Vec<FieldError>> {
+        let mut origin = Parameter::new(&["origin", "orig_code"]);
+        let mut destination = Parameter::new(&["destination", "dest_code"]);
+        let mut q = Parameter::new(&["q"]);
+        let mut kind = Parameter::new(&["kind"]);
+        let mut sort = Parameter::new(&["sort"]);
+        let mut order = Parameter::new(&["order"]);
+        let mut limit = Parameter::new(&["limit"]);
+        let mut offset = Parameter::new(&["offset"]);
+        let all = [
+            &mut origin,
+            &mut destination,
+            &mut q,
+            &mut kind,
+            &mut sort,
+            &mut order,
+            &mut limit,
+            &mut offset,
+        ];
+        let mut reading = Reading::new(query, all);
+        let origin = reading.optional(origin, None, |text| parse_place(text).map(Some));
+        let destination = reading.optional(destination, None, |text| parse_place(text).map(Some));
+        let q = reading.optional(q, Cow::default(), |text| {
+            let is_short = text.chars().count() <= 200;
+            if is_short { Ok(text) } else { Err(("too_long", "q is longer than 200 characters".to_owned())) }
+        });
+        let kind = reading.optional(kind, Kind::All, Kind::parse);
+        let sort = reading.optional(sort, Sort::Prices, Sort::parse);
+        let order = reading.optional(order, Order::NewestFirst, Order::parse);
+        let limit = reading.optional(limit, page_limit.min(100), number_in(1, page_limit));
+        let offset = reading.optional(offset, 0, number_in(0, 1_000_000_000));
+        let faults = reading.finish();
+        match (origin.zip(destination), q.zip(kind), sort.zip(order), limit.zip(offset)) {
+            (Some((origin, destination)), Some((q, kind)), Some((sort, order)), Some((limit, offset)))
+                if faults.is_empty() =>
+            {
+                Ok(Self { origin, destination, q, kind, sort, order, limit, offset })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// The path of the next page.
+    fn next(&self, text: &str) -> String {
+        let others = form_urlencoded::parse(text.as_bytes()).filter(|(name, _)| name != "offset");
+        let mut query = form_urlencoded::Serializer::for_suffix("/lanes?".to_owned(), "/lanes?".len());
+        query.extend_pairs(others).append_pair("offset", &(self.offset + self.limit).to_string());
+        query.finish()
+    }
+}
+
+/// List the lanes that have prices.
+///
+/// They are kept up to date within seconds of a change.
+#[utoipa::path(
+    get, path = "/lanes", tag = "rates",
+    params(
+        LanesQuery,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that you have"),
+    ),
+    responses(
+        (status = 200, description = "A page of lanes", body = LanePage, headers(
+            ("ETag" = String, description = "Changes when the data does"),
+            ("Cache-Status" = String, description = "RFC 9211: hit, or detail=stale while the database is unreachable"),
+        )),
+        (status = 304, description = "Your copy is still current"),
+        (status = 400, description = "Parameters are wrong; `errors` lists each"),
+        (status = 503, description = "The database is unreachable"),
+    ),
+)]
+pub(crate) async fn list_lanes(
+    State(app): State<App>,
+    RawQuery(text): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let text = text.unwrap_or_default();
+    let query = LanesQuery::parse(&text, app.api.page_limit).map_err(Problem::invalid_parameters)?;
+    let catalogue = app.lanes.places.known_or_read().await?;
+    let (list, stale) =
+        app.summaries.get(&app.database.primary).await.map_err(|error| app.database.health.problem(error))?;
+    let places = find_places(&query, &catalogue)?;
+
+    let mut fingerprint = Fingerprint::default();
+    // The text, because the path of the next page repeats it.
+    fingerprint.add_text("lanes");
+    fingerprint.add_text(&text);
+    fingerprint.add(query.limit as u64);
+    fingerprint.add(catalogue.places_version.cast_unsigned());
+    list.state.add_to(&mut fingerprint);
+    let tag = Tag::from(fingerprint);
+    let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
+    let etag = tag.etag();
+    let cache_control = &app.lanes.cache_control;
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|tags| answer::names_tag(tags, &etag)) {
+        return Ok(answer::not_modified(etag, source, cache_control));
+    }
+    let body = app.lanes.answers.get_or_make(tag, || {
+        let words = catalogue.find_words(&query.q);
+        let is_wanted = |summary: &&Summary| {
+            let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
+            let is_port = ends.map(|end| catalogue.is_port(end));
+            places.iter().zip(ends).all(|(place, end)| place.is_none_or(|place| place == end))
+                && words.iter().all(|places| ends.iter().any(|end| places.contains(end)))
+                && match query.kind {
+                    Kind::All => true,
+                    Kind::Ports => is_port == [true, true],
+                    Kind::Regions => is_port == [false, false],
+                }
+                // A place that went since the list was read.
+                && ends.iter().all(|end| !catalogue.code(*end).is_empty())
+        };
+        let sorted = list.sorted(query.sort, query.order == Order::OldestFirst);
+        let mut wanted = sorted.filter(is_wanted).skip(query.offset);
+        let lanes: Vec<LaneSummary> =
+            wanted.by_ref().take(query.limit).map(|summary| LaneSummary::new(summary, &catalogue)).collect();
+        let next = wanted.next().map(|_| query.next(&text));
+        serde_json::to_vec(&LanePage { lanes, next })
+    });
+    let body: CompressibleBody = body.map_err(Problem::internal)?;
+    let mut response = answer::cached(body, Some(etag), source, cache_control);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer::JSON));
+    Ok(response)
+}
+
+/// The places that the lanes must begin and end in.
+fn find_places(query: &LanesQuery<'_>, catalogue: &Catalogue) -> Result<[Option<PlaceId>; 2], Problem> {
+    let mut faults = Vec::new();
+    let ends =
+        [("origin", Role::Origin, &query.origin), ("destination", Role::Destination, &query.destination)];
+    let places = ends.map(|(name, role, place)| {
+        let place = place.as_ref()?;
+        let unknown = UnknownPlace::check(catalogue, 0, role, place);
+        faults.extend(unknown.map(|unknown| unknown_place(name, unknown)));
+        catalogue.find_id(place.as_ref())
+    });
+    if faults.is_empty() { Ok(places) } else { Err(Problem::invalid_parameters(faults)) }
+}
+
+impl LaneSummary {
+    fn new(summary: &Summary, catalogue: &Catalogue) -> Self {
+        let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
+        let [orig_code, dest_code] = ends.map(|end| catalogue.code(end).to_owned());
+        Self {
+            orig_name: catalogue.place_name(&orig_code),
+            dest_name: catalogue.place_name(&dest_code),
+            orig_code,
+            dest_code,
+            first_day: summary.first_day,
+            last_day: summary.last_day,
+            priced_days: summary.priced_days,
+            mean_days: summary.mean_days,
+            prices: summary.prices,
+            latest_day: summary.latest_day,
+            latest_price: summary.latest_mean,
+            change_7: summary.change_7,
+            change_30: summary.change_30,
+            change_365: summary.change_365,
+        }
+    }
+}

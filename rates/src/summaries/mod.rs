@@ -1,0 +1,107 @@
+//! Summaries of lanes: which have prices, since when, and how their means have changed.
+//!
+//! A worker keeps them in `lane_summaries`, from the rollup, a second or so after a change; instances keep the table in
+//! memory (`list.rs`). So `GET /lanes` scans nothing, and writers of prices do nothing for it.
+
+mod list;
+mod sql;
+
+use std::time::{Duration, Instant};
+
+use chassis::Stop;
+use chrono::{NaiveDate, Utc};
+use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
+
+pub use self::list::{LaneList, LaneLists, Sort};
+use self::sql::State;
+use crate::app::App;
+
+/// How often the worker looks for changes.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What is known of the lane between two places.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    pub(crate) origin: i32,
+    pub(crate) destination: i32,
+    pub(crate) first_day: NaiveDate,
+    pub(crate) last_day: NaiveDate,
+    pub(crate) priced_days: i32,
+    /// Days with enough prices for a mean.
+    pub(crate) mean_days: i32,
+    pub(crate) prices: i64,
+    /// The newest day with a mean that is not in the future.
+    pub(crate) latest_day: Option<NaiveDate>,
+    pub(crate) latest_mean: Option<f64>,
+    /// The change from the newest mean that is at least 7 and at most 14 days older; 0.1 is a tenth more.
+    pub(crate) change_7: Option<f64>,
+    /// The same for 30 to 60 days.
+    pub(crate) change_30: Option<f64>,
+    /// The same for 365 to 730 days.
+    pub(crate) change_365: Option<f64>,
+}
+
+impl App {
+    /// Keeps the summaries up to date until a stop begins.
+    pub(crate) async fn keep_summaries(self, stop: Stop) {
+        let keeping = async {
+            loop {
+                let begun = Instant::now();
+                let pause = match self.summarize_once().await {
+                    // As long as it has worked, so that it takes half a processor of the database at most.
+                    Ok(true) => begun.elapsed().max(POLL),
+                    Ok(false) => POLL,
+                    Err(error) => {
+                        tracing::debug!(error = %error, "cannot summarize lanes; trying again");
+                        POLL
+                    }
+                };
+                sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = keeping => {}
+            () = stop.begun() => {}
+        }
+    }
+
+    async fn summarize_once(&self) -> Result<bool, sqlx::Error> {
+        let (today, min_count) = (Utc::now().date_naive(), self.api.min_count);
+        let mut connection = self.database.batches.acquire().await?;
+        connection.limited(async |connection| summarize(connection, today, min_count).await).await
+    }
+}
+
+/// Brings the summaries up to date with the data; false if they were.
+pub async fn summarize(
+    connection: &mut PgConnection,
+    today: NaiveDate,
+    min_count: i64,
+) -> Result<bool, sqlx::Error> {
+    let begin = "begin isolation level repeatable read; set local max_parallel_workers_per_gather = 0; set local jit = off";
+    let mut transaction = connection.begin_with(begin).await?;
+    if !sql::try_lock(&mut transaction).await? {
+        return Ok(false);
+    }
+    let done = sql::state(&mut *transaction).await?;
+    let (version, since) = sql::versions(&mut *transaction).await?;
+    let now = State { version, today, min_count };
+    if now == done {
+        return Ok(false);
+    }
+    let known = State { version: done.version, ..now };
+    let pairs = if done == known && done.version >= since {
+        let changed = sql::changed_pairs(&mut *transaction, done.version).await?;
+        sql::delete(&mut *transaction, &changed).await?;
+        changed
+    } else {
+        sql::delete_all(&mut *transaction).await?;
+        sql::all_pairs(&mut *transaction).await?
+    };
+    sql::insert(&mut *transaction, &pairs, now).await?;
+    sql::set_state(&mut *transaction, now).await?;
+    transaction.commit().await?;
+    tracing::debug!(pairs = pairs.0.len(), version, "summarized lanes");
+    Ok(true)
+}
