@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     batches::{QUEUE, outcomes::Outcomes, parse::Rules, slots::UploadSlots, spool::PieceStore},
@@ -48,6 +48,8 @@ pub struct AppState {
     pub reads: Reads,
     /// How many wrong keys an address may send.
     pub wrong_keys: WrongKeyLimit,
+    /// The turn to read a workbook: one at a time, because it must be in memory.
+    pub sheets: Semaphore,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
     /// The uploads that run.
@@ -85,6 +87,7 @@ impl App {
             summaries: LaneLists::default(),
             queue: Queue::new(QUEUE, database.primary.clone()),
             uploads: UploadSlots::new(batches),
+            sheets: Semaphore::new(1),
             pieces: PieceStore::new(database.primary.clone()),
             database,
             api: api.clone(),

@@ -85,6 +85,8 @@ pub struct BatchSettings {
     pub max_days_ahead: u32,
     /// The highest price in US dollars.
     pub max_price: i32,
+    /// The largest workbook, unzipped.
+    pub sheet_limit_bytes: u64,
     /// The most prices of a batch.
     pub most_prices: u64,
     /// The most days of a row with a window.
@@ -113,6 +115,7 @@ impl BatchSettings {
         let column_names = ColumnNames::parse(self.column_names.0.iter().map(String::as_str));
         Rules {
             bytes: self.body_limit_bytes as u64,
+            sheet_bytes: self.sheet_limit_bytes,
             prices: self.most_prices,
             window_days: self.window_days,
             days_ahead: self.max_days_ahead,
@@ -180,6 +183,8 @@ impl ServiceSettings for Settings {
             "must be from 1 to 1000000000",
         );
         check((1..=36_600).contains(&batches.window_days), "batches.window_days", "must be from 1 to 36600");
+        let size_is_right = (1..=1 << 30).contains(&batches.sheet_limit_bytes);
+        check(size_is_right, "batches.sheet_limit_bytes", "must be from 1 to 1 GiB");
         if let Err(item) = ColumnNames::parse(batches.column_names.0.iter().map(String::as_str)) {
             let fault =
                 format!("must be names like pol=orig_code or note=-, separated by commas; {item:?} is none");
@@ -262,6 +267,7 @@ mod tests {
             ("RATES__BATCHES__MAX_DAYS_AHEAD", "100001", "batches.max_days_ahead"),
             ("RATES__BATCHES__MAX_PRICE", "0", "batches.max_price"),
             ("RATES__BATCHES__MAX_ATTEMPTS", "0", "batches.max_attempts"),
+            ("RATES__BATCHES__SHEET_LIMIT_BYTES", "0", "batches.sheet_limit_bytes"),
             ("RATES__BATCHES__MOST_PRICES", "0", "batches.most_prices"),
             ("RATES__BATCHES__WINDOW_DAYS", "0", "batches.window_days"),
             ("RATES__BATCHES__COLUMN_NAMES", "pol=port", "batches.column_names"),

@@ -1,6 +1,12 @@
 //! The parsers against a corpus and what mutation makes of it.
 
-use std::{fmt::Write as _, fs, io::Read, path::Path, sync::Arc};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Cursor, Read, Write as _},
+    path::Path,
+    sync::Arc,
+};
 
 use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
@@ -8,10 +14,12 @@ use proptest::prelude::*;
 use rates::batches::parse::{
     Content, Digest, Format, LISTED_FAULTS, Progress, ReadError, Rules, decompress, read,
 };
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 fn rules() -> Rules {
     Rules {
         bytes: 1 << 24,
+        sheet_bytes: 1 << 20,
         prices: 1 << 16,
         window_days: 400,
         days_ahead: u32::MAX,
@@ -44,6 +52,9 @@ impl Read for Dripping<'_> {
         Read::read(&mut self.0, &mut buffer[..count])
     }
 }
+
+/// The formats that are texts.
+const TEXTS: [Format; 3] = [Format::Json, Format::Ndjson, Format::Csv];
 
 fn corpus(format: Format) -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(format.name());
@@ -111,7 +122,7 @@ fn the_corpus_is_read_as_its_names_say() {
         "bom",
         "",
     ];
-    for format in Format::ALL {
+    for format in TEXTS {
         let files = corpus(format);
         assert!(files.len() > 8, "{format:?} has a corpus");
         for (name, bytes) in files {
@@ -165,14 +176,93 @@ fn progress_is_told_in_bytes_and_rows_while_content_is_read() {
     for Progress { rows, bytes } in told {
         // A parser is at most a buffer ahead of its rows.
         assert!(
-            (0..=1 << 18).contains(&(bytes as i64 - 30 - 25 * rows as i64)),
+            (0..=1 << 18).contains(&(bytes.cast_signed() - 30 - 25 * rows.cast_signed())),
             "{rows} rows in {bytes} bytes"
         );
     }
 }
 
+const PACKAGE: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>
+</Relationships>"#;
+const RELATIONSHIPS: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>
+<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings" Target="sharedStrings.xml"/>
+<Relationship Id="rId3" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/>
+</Relationships>"#;
+const WORKBOOK: &str = r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">
+<sheets><sheet name="Prices" sheetId="1" r:id="rId1"/></sheets></workbook>"#;
+/// The second format of cells is a day.
+const STYLES: &str = r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">
+<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>"#;
+
+/// A workbook with this sheet and these texts of cells.
+fn workbook(sheet: &[u8], strings: &[u8]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [
+        ("_rels/.rels", PACKAGE.as_bytes()),
+        ("xl/workbook.xml", WORKBOOK.as_bytes()),
+        ("xl/_rels/workbook.xml.rels", RELATIONSHIPS.as_bytes()),
+        ("xl/styles.xml", STYLES.as_bytes()),
+        ("xl/sharedStrings.xml", strings),
+        ("xl/worksheets/sheet1.xml", sheet),
+    ] {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+const STRINGS: &[u8] = b"<sst><si><t>orig_code</t></si><si><t>CNSGH</t></si></sst>";
+
+/// A sheet: a header in row 2, an empty row, a window, and a price on a day with a time.
+const SHEET: &[u8] = br#"<worksheet><dimension ref="A2:E5"/><sheetData>
+<row r="2"><c r="B2" t="s"><v>0</v></c><c r="C2" t="inlineStr"><is><t>Dest code</t></is></c>
+<c r="D2" t="str"><v>valid_from</v></c><c r="E2" t="str"><v>valid_to</v></c><c r="F2" t="str"><v>price</v></c></row>
+<row r="4"><c r="A4"><v>7</v></c><c r="B4" t="s"><v>1</v></c><c r="C4" t="str"><v> NLRTM </v></c>
+<c r="D4" s="1"><v>44227</v></c><c r="E4" t="str"><v>2021-02-01</v></c><c r="F4"><v>1150</v></c></row>
+<row r="5"><c r="B5" t="s"><v>1</v></c><c r="C5" t="str"><v>NLRTM</v></c>
+<c r="D5" s="1"><v>44227.5</v></c><c r="E5" s="1"><v>44228</v></c><c r="F5"><v>11.5</v></c></row>
+</sheetData></worksheet>"#;
+
+#[test]
+fn the_cells_of_a_workbook_are_read_and_its_faults_named_by_row() {
+    let (content, text) = parse(Format::Xlsx, workbook(SHEET, STRINGS).as_slice());
+    let faults: Vec<_> =
+        content.faults.iter().map(|fault| (fault.row, &*fault.field, fault.value.as_deref())).collect();
+    let wanted = [(Some(5), "valid_from", Some("2021-01-31 12:00:00")), (Some(5), "price", Some("11.5"))];
+    assert_eq!(faults, wanted, "{content:?}");
+    assert_eq!((content.rows, content.last_row), (2, 5));
+    assert!(
+        text.starts_with("4\tCNSGH\tNLRTM\t2021-01-31\t1150\n4\tCNSGH\tNLRTM\t2021-02-01\t1150\n5\t"),
+        "{text}"
+    );
+}
+
+#[test]
+fn workbooks_of_pandas_and_openpyxl_are_read() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/xlsx");
+    for name in ["pandas", "openpyxl"] {
+        let bytes = fs::read(directory.join(format!("{name}.xlsx"))).unwrap();
+        check(Format::Xlsx, &bytes);
+        let (content, text) = parse(Format::Xlsx, bytes.as_slice());
+        assert_eq!(content.total_faults, 0, "{name}: {content:?}");
+        assert_eq!(text, "2\tCNSGH\tNLRTM\t2021-01-31\t1150\n3\tCNSGH\tGBFXT\t2021-02-01\t1\n", "{name}");
+    }
+}
+
+#[test]
+fn a_workbook_may_not_unzip_to_more_than_the_limit() {
+    let spaces = b" ".repeat(2 << 20);
+    let sheet = [b"<worksheet>", spaces.as_slice(), b"</worksheet>"].concat();
+    let bomb = workbook(&sheet, STRINGS);
+    assert!(bomb.len() < 10_000);
+    let read = read(Format::Xlsx, bomb.as_slice(), &rules(), &mut |_, _| Ok(()));
+    assert!(matches!(read, Err(ReadError::TooLarge(limit)) if limit == 1 << 20), "{read:?}");
+}
+
 fn any_format() -> impl Strategy<Value = Format> {
-    prop::sample::select(Format::ALL.to_vec())
+    prop::sample::select(TEXTS.to_vec())
 }
 
 /// A file of the corpus, cut, with bytes changed and with a part of another file put in.
@@ -211,7 +301,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_have_faults(
-        format in any_format(),
+        format in prop::sample::select(Format::ALL.to_vec()),
         bytes in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         check(format, &bytes);
@@ -294,5 +384,39 @@ proptest! {
         prop_assert_eq!(content.total_faults, 0, "{:?}\n{}", content, text);
         prop_assert_eq!((content.last_row, content.prices), (number, prices));
         prop_assert_eq!(read, wanted);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_mutated_workbook_is_read_or_has_faults(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        moved in any::<[prop::sample::Index; 3]>(),
+        in_strings in any::<bool>(),
+    ) {
+        let (mut sheet, mut strings) = (SHEET.to_vec(), STRINGS.to_vec());
+        let changed = if in_strings { &mut strings } else { &mut sheet };
+        let [from, to, at] = moved.map(|index| index.index(changed.len()));
+        let part = changed[from.min(to)..from.max(to)].to_vec();
+        changed.splice(at..at, part);
+        for (at, byte) in changes {
+            let at = at.index(changed.len());
+            changed[at] = byte;
+        }
+        check(Format::Xlsx, &workbook(&sheet, &strings));
+    }
+
+    #[test]
+    fn a_workbook_with_mutated_bytes_is_read_or_has_faults(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = workbook(SHEET, STRINGS);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        check(Format::Xlsx, &bytes);
     }
 }

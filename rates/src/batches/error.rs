@@ -46,6 +46,13 @@ impl From<BatchError> for Problem {
                     .kind("upload-too-slow", "Upload too slow")
                     .detail(source.to_string())
             }
+            // The pieces of a workbook come from the database.
+            BatchError::Read(ReadError::Interrupted(source)) if source.is::<sqlx::Error>() => {
+                match source.downcast::<sqlx::Error>() {
+                    Ok(error) => Self::from(*error),
+                    Err(source) => Self::internal(source),
+                }
+            }
             BatchError::Read(ReadError::Interrupted(source)) => {
                 Self::new(StatusCode::BAD_REQUEST).detail("The upload ended before it was complete.").cause(source)
             }

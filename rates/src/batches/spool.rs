@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use chassis::postgres::Pool;
+use sqlx::PgExecutor;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::content;
@@ -69,9 +70,9 @@ impl<'a> Spool<'a> {
     }
 
     /// The pieces from the first to the last; each is a whole number of the texts that it was filled with.
-    pub(super) async fn piece(
+    pub(crate) async fn piece(
         &self,
-        executor: &mut sqlx::PgConnection,
+        executor: impl PgExecutor<'_>,
         index: i32,
     ) -> Result<Option<Bytes>, sqlx::Error> {
         match self.content {

@@ -80,6 +80,11 @@ impl BatchHandler {
             let piece = content::piece(primary, queued.content, number).await?;
             Ok::<_, sqlx::Error>(piece.map(|piece| (Bytes::from(piece), number + 1)))
         });
+        // The semaphore is never closed.
+        let _turn = match queued.format {
+            Format::Xlsx => self.app.sheets.acquire().await.ok(),
+            _ => None,
+        };
         let rules = self.app.rules.clone().of_any_size();
         let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
         let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;

@@ -27,7 +27,7 @@ pub enum Command {
     /// Load a dump, or prices alone
     ///
     /// FILE is a plain pg_dump with COPY blocks of regions, ports and prices (everything else in it is skipped), or
-    /// prices as `rates push` takes them: CSV with a header row, .json or .ndjson. Any of them may be gzipped. All rows are stored, or none.
+    /// prices as `rates push` takes them: .csv or .xlsx with a header row, .json or .ndjson. Any of them may be gzipped. All rows are stored, or none.
     Load(load::Options),
     /// Check that the rollup equals the raw prices
     ///

@@ -1,15 +1,16 @@
 //! `POST /prices`.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::{
     Json,
-    body::Body,
+    body::{Body, Bytes},
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use chassis::{Problem, problem::ProblemBody};
 use chrono::{NaiveDate, Utc};
+use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use sqlx::{Connection, PgConnection};
@@ -24,7 +25,7 @@ use crate::{
     app::App,
     batches::{
         BatchError, Summary, Upload, not_replaceable, pace,
-        parse::{Content, Digest},
+        parse::{Content, Digest, Format},
         spool::Spool,
         sql::{self, Batch, BatchState, Identity},
         stage_spooled, store_staged,
@@ -62,7 +63,8 @@ pub(crate) struct Price {
 }
 
 /// A file of prices: CSV (separated by commas, semicolons or tabs) whose first row names the columns `orig_code`,
-/// `dest_code`, `price` and `day` (or `valid_from` and `valid_to`) in any order, or NDJSON with a `Price` per line.
+/// `dest_code`, `price` and `day` (or `valid_from` and `valid_to`) in any order; a workbook (XLSX) whose first sheet is such
+/// a table; or NDJSON with a `Price` per line.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "describes the body that `batches::parse` reads")]
@@ -87,7 +89,7 @@ pub(crate) struct UnacceptablePrices {
 
 /// Store a batch of prices: all of them, or none.
 ///
-/// The content is JSON, NDJSON (an object per line) or CSV with a header row, plain or gzip. A repeated
+/// The content is JSON, NDJSON (an object per line), or CSV or XLSX with a header row, plain or gzip. A repeated
 /// batch is answered with the first result and stored once: the same `Idempotency-Key`, or, without one, the same
 /// content.
 #[utoipa::path(
@@ -95,6 +97,7 @@ pub(crate) struct UnacceptablePrices {
     request_body(content(
         (Prices = "application/json"),
         (PriceFile = "application/x-ndjson"),
+        (PriceFile = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         (PriceFile = "text/csv", example = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-01-31,1150\n"),
     )),
     responses(
@@ -162,6 +165,10 @@ async fn take_batch(
     let received = if request.headers.respond_async && !request.query.dry_run {
         let digest = upload.spool_content(&mut spool).await?;
         Received::Content { digest, number: spool.store_all().await? }
+    } else if request.headers.format == Format::Xlsx {
+        let (content, rows) = read_workbook(app, upload, &mut spool).await?;
+        spool = rows;
+        Received::Rows(content)
     } else {
         Received::Rows(upload.spool_rows(request.headers.format, &mut spool).await?)
     };
@@ -189,6 +196,29 @@ async fn take_batch(
         _ => {}
     }
     Ok(outcome.into_response())
+}
+
+/// Receives a workbook into a spool and, when all of it is there and no other is being read, its rows into another.
+async fn read_workbook<'a, S, E>(
+    app: &'a App,
+    upload: Upload<S>,
+    file: &mut Spool<'a>,
+) -> Result<(Content, Spool<'a>), BatchError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    upload.spool_content(file).await?;
+    let (file, primary) = (&*file, &app.database.primary);
+    let pieces = stream::try_unfold(0, |index| async move {
+        let piece = file.piece(primary, index).await?;
+        Ok::<_, sqlx::Error>(piece.map(|piece| (piece, index + 1)))
+    });
+    // The semaphore is never closed.
+    let _turn = app.sheets.acquire().await;
+    let mut rows = Spool::new(&app.pieces);
+    let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules: app.rules.clone() };
+    Ok((upload.spool_rows(Format::Xlsx, &mut rows).await?, rows))
 }
 
 /// What a client has sent, in a spool.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    supplier_client::{CSV, ExpectFaults, JSON, NDJSON, ROWS, count, count_prices, gzip, work_off},
+    supplier_client::{CSV, ExpectFaults, JSON, NDJSON, ROWS, XLSX, count, count_prices, gzip, work_off},
     support::Instance,
 };
 
@@ -443,4 +443,28 @@ async fn prices_far_from_the_lanes_mean_are_stored_with_a_warning(pool: PgPool) 
     let later = instance.post(CSV, csv("CNSGH,NLRTM,2022-01-03,9999\n")).await.expect(201).json();
     assert_eq!(later["total_warnings"], 0);
     assert_eq!(count_prices(&pool).await, 8);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_workbook_is_stored_like_any_other_sheet(pool: PgPool) {
+    let workbooks = [
+        include_bytes!("../corpus/xlsx/pandas.xlsx").as_slice(),
+        include_bytes!("../corpus/xlsx/openpyxl.xlsx").as_slice(),
+    ];
+    let instance = Instance::new(&pool);
+    for (workbook, headers) in workbooks.into_iter().zip([&[][..], &[("prefer", "respond-async")]]) {
+        let answer = instance.post_with(XLSX, workbook, headers).await;
+        assert_eq!(answer.status, if headers.is_empty() { 201 } else { 202 }, "{answer}");
+        work_off(&instance, &pool).await;
+        let batch = instance.ask("GET", answer.header("location"), "rates_1_one").await.expect(200).json();
+        assert_eq!((&batch["state"], &batch["prices"]), (&json!("done"), &json!(2)));
+        assert_eq!(batch["content_bytes"], workbook.len());
+        assert_eq!(instance.post_with(XLSX, workbook, headers).await.expect(200).json()["id"], batch["id"]);
+    }
+    assert_eq!(count(&pool, "select sum(price)::bigint from prices where batch_id > 0").await, 2 * 1151);
+    assert_eq!(count(&pool, "select count(*) from batch_pieces").await, 0);
+    instance.post(XLSX, ROWS).await.expect_faults(&[(Some(1), "content", "malformed")]);
+    let settings = [("RATES__BATCHES__SHEET_LIMIT_BYTES", "10000")];
+    let small = Instance::with(Database::of(pool.clone()), &settings);
+    small.post_to("/prices?dry_run=true", XLSX, workbooks[0], &[]).await.expect(413);
 }

@@ -13,6 +13,7 @@ use crate::support::{Answer, Instance};
 
 pub const CSV: &str = "text/csv";
 pub const JSON: &str = "application/json";
+pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// Three prices on two days and two lanes, of the ports in suppliers.sql.

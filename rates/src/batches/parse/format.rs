@@ -12,13 +12,15 @@ pub enum Format {
     Json,
     /// An object per line.
     Ndjson,
-    /// Comma-separated, with a header row.
+    /// Separated by commas, semicolons or tabs, with a header row.
     Csv,
+    /// A workbook of Excel or another spreadsheet.
+    Xlsx,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Csv, Self::Xlsx];
 
     /// Its name in the database and the extension of its files.
     #[must_use]
@@ -27,6 +29,7 @@ impl Format {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
         }
     }
 
@@ -37,6 +40,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 

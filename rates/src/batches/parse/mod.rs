@@ -1,4 +1,4 @@
-//! Reads prices as JSON, NDJSON and CSV, row by row. A bad row does not hide later ones: reading stops only where the
+//! Reads prices as JSON, NDJSON, CSV and XLSX, row by row. A bad row does not hide later ones: reading stops only where the
 //! format itself breaks, as in JSON that is cut off or a damaged gzip, or after very many faults.
 
 mod columns;
@@ -7,6 +7,7 @@ mod format;
 mod json;
 mod meter;
 mod rows;
+mod xlsx;
 
 use std::{
     io::{BufReader, Read},
@@ -32,6 +33,8 @@ pub const MOST_FAULTS: u64 = 1000;
 pub struct Rules {
     /// The most bytes, without compression.
     pub bytes: u64,
+    /// The most bytes of a workbook, unzipped.
+    pub sheet_bytes: u64,
     /// The most prices; each day of a window is one.
     pub prices: u64,
     /// The most days from `valid_from` to `valid_to`, both included.
@@ -104,6 +107,7 @@ pub fn read(
         Format::Json => json::read_document(&mut buffered, &mut rows),
         Format::Ndjson => json::read_lines(&mut buffered, &mut rows),
         Format::Csv => csv::read(&mut buffered, &mut rows),
+        Format::Xlsx => xlsx::read(&mut buffered, &mut rows),
     };
     if let Err(error) = outcome
         && !rows.stopped()

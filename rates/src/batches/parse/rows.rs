@@ -23,7 +23,7 @@ pub(super) enum RawValue<'a> {
 }
 
 impl RawValue<'_> {
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => shown(text),
             Self::Integer(number) => number.to_string(),
@@ -86,6 +86,16 @@ impl<'a> Rows<'a> {
 
     pub(super) fn rules(&self) -> &'a Rules {
         self.rules
+    }
+
+    /// Notes that what follows belongs to another row than what was read.
+    pub(super) fn start_row(&self) {
+        self.position.start_row();
+    }
+
+    /// Sets the number of the row that is being read.
+    pub(super) fn move_to(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// Counts a row without a price: a header or an empty row.

@@ -72,7 +72,7 @@ impl fmt::Display for PushError {
             Self::NoKey => f.write_str("no key: set RATES_KEY to the key that you were given"),
             Self::UnknownFormat(file) => write!(
                 f,
-                "the format of {} is unknown: its name must end with .csv, .json or .ndjson, or one of these and .gz",
+                "the format of {} is unknown: its name must end with .csv, .xlsx, .json or .ndjson, or one of these and .gz",
                 file.display()
             ),
             Self::File(file, error) => write!(f, "cannot read {}: {error}", file.display()),

@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// The arguments of `rates push`.
 #[derive(Args)]
 pub struct Options {
-    /// The file: .csv, .json or .ndjson, plain or with .gz at its end
+    /// The file: .csv, .xlsx, .json or .ndjson, plain or with .gz at its end
     file: PathBuf,
     /// The server, such as `https://rates.example.com`
     #[arg(long, value_parser = parse_server)]
