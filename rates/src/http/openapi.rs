@@ -13,7 +13,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{batches, explorer, places, prices, rates};
-use crate::lanes::query::{Order, Statistics, Theme};
+use crate::lanes::query::{Order, Statistics, Theme, Values};
 
 /// What the API is.
 #[derive(OpenApi)]
@@ -40,7 +40,7 @@ use crate::lanes::query::{Order, Statistics, Theme};
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
-    components(schemas(Order, Statistics, Theme)),
+    components(schemas(Order, Statistics, Theme, Values)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),

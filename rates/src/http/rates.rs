@@ -105,8 +105,8 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
 
 /// A picture of the rates of a lane, or of up to four.
 ///
-/// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
-/// of prices per day. Errors are problems as everywhere.
+/// The daily mean, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number of prices per
+/// day. Lighter lines bridge short gaps. Errors are problems as everywhere.
 #[utoipa::path(
     get, path = "/rates.svg", operation_id = "get_rates_svg", tag = "rates",
     params(RatesQuery, Picture),
@@ -190,7 +190,7 @@ fn respond(
     let write = || match form {
         Form::Json => Ok(found.lanes[0].to_json(query)),
         Form::Csv => Ok(csv::write(query, &found.lanes[0])),
-        Form::Svg(picture) => chart::draw(picture, &query.lanes(picture), &found.lanes, &found.catalogue),
+        Form::Svg(picture) => chart::draw(picture, query, found),
     };
     // JSON is put together faster than it is kept, but compressing it costs more.
     let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {

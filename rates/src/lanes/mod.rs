@@ -179,6 +179,12 @@ impl Lanes {
         }
     }
 
+    /// The first day with prices of any of these pairs.
+    pub(crate) async fn first_day(&self, pairs: &[Pair]) -> Result<Option<NaiveDate>, Problem> {
+        let read = self.primary.retry(|| sql::first_day(&self.primary, pairs)).await;
+        read.map_err(|error| self.health.problem(error))
+    }
+
     /// The newest day with prices of each of these pairs; none if it has no prices.
     pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
         let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(pair)).collect();

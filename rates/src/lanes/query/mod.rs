@@ -10,13 +10,13 @@ mod picture;
 mod tests;
 
 use chassis::problem::FieldError;
-use chrono::NaiveDate;
+use chrono::{Days, Months, NaiveDate};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use self::fingerprint::Hash;
 pub use self::{
     fingerprint::Fingerprint,
-    picture::{Picture, Theme},
+    picture::{Picture, Theme, Values},
 };
 pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{Parameter, Reading, pairs, parse_day, parse_place, quoted};
@@ -155,7 +155,7 @@ impl<'a> RatesQuery<'a> {
     }
 
     /// What the answer in this form is made from, apart from the content of its lanes. Whatever the answer depends on must
-    /// go in, or two answers share a tag: so every field is named here, those of a picture too, and there is no `..`.
+    /// go in, or two answers share a tag: so every field is named here and in [`Picture::add_to`], and there is no `..`.
     #[must_use]
     pub fn fingerprint(&self, form: &Form<'_>) -> Fingerprint {
         let Self { from, to, origin, destination, order, statistics } = self;
@@ -170,32 +170,37 @@ impl<'a> RatesQuery<'a> {
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),
-            Form::Svg(Picture { width, height, theme, compare }) => {
+            Form::Svg(picture) => {
                 print.add(2);
-                print.add(u64::from(*theme == Theme::Dark));
-                print.add(u64::from(*width));
-                print.add(u64::from(*height));
-                for (origin, destination) in compare {
-                    print.add_text(origin.as_ref());
-                    print.add_text(destination.as_ref());
-                }
+                picture.add_to(&mut print);
             }
         }
         print
     }
 
-    /// The lanes that this picture shows, oldest day first: that of the query, and those it is compared with.
+    /// The lanes to read for this picture, oldest day first: that of the query, those it is compared with, and the
+    /// first a year before. Each begins with the days that a moving average needs.
     #[must_use]
     pub fn lanes(&self, picture: &Picture<'a>) -> Vec<Self> {
-        // The percentile bands of several lanes would cover each other.
-        let statistics = if picture.compare.is_empty() { Statistics::Full } else { Statistics::Mean };
-        let first = Self { order: Order::OldestFirst, statistics, ..self.clone() };
+        // The percentile bands of several lanes would cover each other, and an index has none.
+        let with_bands = picture.compare.is_empty() && picture.values() == Values::Price;
+        let statistics = if with_bands { Statistics::Full } else { Statistics::Mean };
+        let from = self.from - Days::new(u64::from(picture.days_before()));
+        let first = Self { order: Order::OldestFirst, statistics, from, ..self.clone() };
         let compared = picture.compare.iter().map(|(origin, destination)| Self {
             origin: origin.clone(),
             destination: destination.clone(),
             ..first.clone()
         });
-        std::iter::once(first.clone()).chain(compared).collect()
+        let before = picture.previous_year.then(|| first.a_year_before());
+        std::iter::once(first.clone()).chain(compared).chain(before).collect()
+    }
+
+    /// As many days, beginning a year before.
+    fn a_year_before(&self) -> Self {
+        let from = self.from - Months::new(12);
+        let to = from + (self.to - self.from);
+        Self { from, to, statistics: Statistics::Mean, ..self.clone() }
     }
 
     /// How many days, both ends included.
