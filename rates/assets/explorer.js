@@ -140,9 +140,9 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const NUMBERS = new Intl.NumberFormat("en");
 
 /** The value of a measure on a day, in the words of the server (src/explorer/shown.rs). */
-function valueText({ label, unit, days }, day) {
+function valueText({ unit, days }, day) {
   const values = days[day];
-  if (!values) return label === "average" ? "no" : null;
+  if (!values) return null;
   const sign = { dollars: "$", difference: values[0] > 0 ? "+" : "", number: "" }[unit];
   return values.map((value) => sign + NUMBERS.format(value)).join(" to ");
 }
@@ -218,16 +218,15 @@ class Reader {
     return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
   }
 
-  /** The label and the value of everything that is known of a line on the day. */
-  #values(measures) {
-    const values = measures.map((measure) => [measure.label, valueText(measure, this.day)]);
-    return values.filter(([, value]) => value !== null);
+  /** The label and the value of everything that is read of a line on the day. */
+  #values(measures, unknown) {
+    return measures.map((measure) => [measure.label, valueText(measure, this.day) ?? unknown]);
   }
 
   #inWords() {
     const lines = this.lines.map((measures, at) => {
       const name = this.rows[at].querySelector(".line-name")?.textContent;
-      const words = this.#values(measures).map((pair) => pair.join(" ")).join(", ");
+      const words = this.#values(measures, "unknown").map((pair) => pair.join(" ")).join(", ");
       return name ? `${name}: ${words}` : words;
     });
     return `${this.#dateText(this.day)}: ${lines.join("; ")}`;
@@ -238,11 +237,11 @@ class Reader {
     this.slider.classList.add("reads");
     this.heading.textContent = this.#dateText(day);
     this.lines.forEach((measures, at) => {
-      const spans = this.#values(measures).map(([label, value]) => element("span", "", `${label} `, element("b", "", value)));
+      const spans = this.#values(measures, "–").map(([label, value]) => element("span", "", `${label} `, element("b", "", value)));
       this.rows[at].querySelector(".values").replaceChildren(...spans.flatMap((span) => [span, " "]));
     });
     const lines = this.lines.map((measures, at) => {
-      const [label, value] = this.#values(measures)[0];
+      const [label, value] = this.#values(measures, "–")[0];
       return element("div", this.rows[at].className, `${label} `, element("b", "", value));
     });
     this.tip.replaceChildren(element("strong", "", this.#dateText(day)), ...lines);

@@ -19,9 +19,6 @@ use crate::lanes::{
 /// The maximum number of rows in the table, a year. The CSV has all days.
 const TABLE_DAYS: usize = 366;
 
-/// The label of the mean of a day.
-const AVERAGE: &str = "average";
-
 /// What the page shows of the lanes.
 pub(super) struct Shown {
     pub(super) title: String,
@@ -106,7 +103,11 @@ pub(super) fn show(query: &RatesQuery<'_>, picture: &Picture<'_>, view: &View, f
     let reading = |(index, (series, measures)): (usize, (&Series, &Vec<Measure>))| Reading {
         name: series.name.clone(),
         is_past: series.is_past,
-        values: measures.iter().filter_map(|measure| Some((measure.reading(day)?, measure.label))).collect(),
+        // Unknown values keep their room, so that what is below never moves.
+        values: measures
+            .iter()
+            .map(|measure| (measure.text(day).unwrap_or_else(|| "–".to_owned()), measure.label))
+            .collect(),
         without: (view.lanes.len() > 1 && !series.is_past).then(|| view.without(index).href()),
     };
     let lanes = view
@@ -170,7 +171,7 @@ fn measures(picture: &Picture<'_>, series: &Series) -> Vec<Measure> {
     if picture.moving_average.is_some() && picture.values() == Values::Price {
         measures.push(Measure::new("moving average", Unit::Dollars, &series.line));
     }
-    measures.push(Measure::new(AVERAGE, Unit::Dollars, &series.means));
+    measures.push(Measure::new("average", Unit::Dollars, &series.means));
     if series.percentiles.iter().any(Option::is_some) {
         for (label, low, high) in [("median", 2, 2), ("25 to 75 %", 1, 3), ("2.5 to 97.5 %", 0, 4)] {
             measures.push(Measure::of_percentiles(label, series, low, high));
@@ -195,11 +196,6 @@ impl Measure {
         };
         let days = series.percentiles.iter().map(|values| values.map(ends)).collect();
         Self { label, unit: Unit::Dollars, days }
-    }
-
-    /// The same, and that there is no average.
-    fn reading(&self, day: usize) -> Option<String> {
-        self.text(day).or_else(|| (self.label == AVERAGE).then(|| "no".to_owned()))
     }
 
     /// The value of this day as people read it.

@@ -48,8 +48,9 @@ const dollars = (value) => `$${new Intl.NumberFormat("en", { maximumFractionDigi
 function said({ day, price, count, low, midlow, median, midhigh, high }) {
   const band = (name, from, to) => `${name} ${dollars(from)} to ${dollars(to)}`;
   const spread = [`median ${dollars(median)}`, band("25 to 75 %", midlow, midhigh), band("2.5 to 97.5 %", low, high)];
-  const average = price === null ? ["average no"] : [`average ${dollars(price)}`, ...spread];
-  return [dated(day), ...average, `prices ${count ?? 0}`].join(" ");
+  const unknown = ["average", "median", "25 to 75 %", "2.5 to 97.5 %"].map((label) => `${label} –`);
+  const known = price === null ? unknown : [`average ${dollars(price)}`, ...spread];
+  return [dated(day), ...known, `prices ${count ?? 0}`].join(" ");
 }
 
 /** What is read above the chart. */
@@ -104,7 +105,7 @@ test("a day is read by the mouse, above the chart and at the pointer, as the API
       assert.equal(await reading(page), said(answers[index]));
       const tip = (await page.locator(".tip").innerText()).replace(/\s+/g, " ");
       const { day, price } = answers[index];
-      assert.equal(tip, `${dated(day)} average ${price === null ? "no" : dollars(price)}`);
+      assert.equal(tip, `${dated(day)} average ${price === null ? "–" : dollars(price)}`);
     }
     await page.mouse.move(0, 0);
     assert.equal(await page.locator(".tip").isVisible(), false);
@@ -124,6 +125,28 @@ test("the whole chart and its reading are in sight on a laptop", async () => {
       },
       { viewport: { width: 1366, height: 768 } },
     );
+  }
+});
+
+test("nothing moves while days are read", async () => {
+  const compared = `${month}&orig_code=CNSGH&dest_code=NLRTM&values=index&previous_year=true`;
+  for (const viewport of [{ width: 360, height: 740 }, { width: 1366, height: 768 }]) {
+    for (const path of [`/?${month}`, `/?${compared}`]) {
+      await withPage(
+        path,
+        async (page) => {
+          await slider(page).focus();
+          await page.keyboard.press("Home");
+          const places = new Set();
+          for (let day = 0; day < 31; day += 1) {
+            places.add((await page.locator(".picture").boundingBox()).y);
+            await page.keyboard.press("ArrowRight");
+          }
+          assert.equal(places.size, 1, `${path} at ${viewport.width} px: ${[...places]}`);
+        },
+        { viewport },
+      );
+    }
   }
 });
 
@@ -282,12 +305,13 @@ test("without JavaScript it is a form and a picture", () =>
     { javaScriptEnabled: false },
   ));
 
-for (const [name, options] of Object.entries({
+const screens = {
   light: {},
   dark: { colorScheme: "dark" },
   "360 px": { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true },
   "4K": { viewport: { width: 3840, height: 2160 } },
-})) {
+};
+for (const [name, options] of Object.entries(screens)) {
   test(`nobody is shut out: ${name}`, async () => {
     const compared = `${month}&orig_code=CNSGH&dest_code=NLRTM`;
     for (const path of ["/", `/?${month}`, `/?${compared}&previous_year=true`]) {
@@ -360,6 +384,59 @@ test("a link and a request are copied", () =>
     assert.equal(await copied("Copy as curl"), `curl '${base}/rates?${days}&${lane}'`);
     assert.equal(await copied("Copy link"), `${base}/?${lane}&${days}`);
   }));
+
+test("the description of the API runs its examples", () =>
+  withPage("/docs/", async (page, _, complaints) => {
+    assert.equal(await page.title(), "API · Freight rates");
+    const run = async (id) => {
+      await page.locator(`#${id}`).getByRole("button", { name: "Run" }).click();
+      await page.locator(`#${id} .answer p`).waitFor();
+      return page.locator(`#${id} .answer`).innerText();
+    };
+    const answer = await run("get_rates");
+    assert.match(answer, /200 OK, application\/json/);
+    assert.ok(answer.includes(`curl '${base}/rates?${"date_from=2021-01-01&date_to=2021-01-31"}&${lane}'`), answer);
+    assert.deepEqual(JSON.parse(await page.locator("#get_rates .answer pre").last().innerText()), { rates: await rates(month) });
+    await run("get_rates_svg");
+    await page.waitForFunction(() => document.querySelector("#get_rates_svg .answer img").naturalWidth === 960);
+    await page.fill("#get_port-code", "CNSGH");
+    assert.match(await run("get_port"), /"name": "Shanghai"/);
+    await page.selectOption("#post_prices-type", "text/csv");
+    assert.match(await page.inputValue("#post_prices-body"), /^orig_code,dest_code,day,price\n/);
+    assert.match(await run("post_prices"), /401 Unauthorized/);
+    await page.fill("#key", "rates_1_wrong");
+    const refused = await run("list_batches");
+    assert.match(refused, /-H 'authorization: Bearer \$RATES_KEY'/);
+    assert.ok(!refused.includes("rates_1_wrong"));
+    assert.ok(complaints.splice(0).every((line) => line.includes("401")));
+  }));
+
+for (const [name, options] of Object.entries(screens)) {
+  test(`nobody is shut out of the description of the API: ${name}`, () =>
+    withPage(
+      "/docs/",
+      async (page) => {
+        await page.locator("#get_rates").getByRole("button", { name: "Run" }).click();
+        await page.locator("#get_rates .answer pre").last().waitFor();
+        for (const summary of await page.locator("summary").all()) await summary.click();
+        const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(needed <= there, `${needed} px wide of ${there}`);
+        await accessible(page);
+      },
+      options,
+    ));
+}
+
+test("without JavaScript the description of the API links to examples", () =>
+  withPage(
+    "/docs/",
+    async (page) => {
+      assert.equal(await page.getByRole("button", { name: "Run" }).count(), 0);
+      await page.locator("#get_port").getByRole("link", { name: "An example" }).click();
+      await page.waitForURL(`${base}/ports/CNGGZ`);
+    },
+    { javaScriptEnabled: false },
+  ));
 
 /** How a phone on a slow network loads the page: what went over the wire, and when the chart was on the screen. */
 async function loadSlowly(path) {
