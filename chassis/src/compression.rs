@@ -5,29 +5,22 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     io::Write,
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::available_parallelism,
 };
 
 use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    middleware::{self, Next},
+    body::{Body, Bytes},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode};
 use tokio::{
     sync::{OnceCell, Semaphore},
     task::spawn_blocking,
 };
-
-use crate::{Problem, body::is_whole};
 
 /// In bytes. A smaller body fits into one packet with its head, so compression gains nothing.
 pub(crate) const SMALL: usize = 1024;
@@ -224,43 +217,8 @@ impl IntoResponse for CompressibleBody {
     }
 }
 
-/// Keeps each answer of these routes with its compressed forms, for files that are compiled in: the answer to a GET must
-/// depend on nothing but its path, and only as many paths as there are files may be answered 200.
-pub fn keep_answers(routes: Router) -> Router {
-    let kept = KeptAnswers::default();
-    routes.layer(middleware::from_fn_with_state(kept, keep_answer))
-}
-
-type KeptAnswers = Arc<Mutex<HashMap<String, (HeaderMap, CompressibleBody)>>>;
-
-async fn keep_answer(State(kept): State<KeptAnswers>, request: Request, next: Next) -> Response {
-    if request.method() != Method::GET {
-        return next.run(request).await;
-    }
-    let path = request.uri().path().to_owned();
-    let found = kept.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
-    if let Some(answer) = found {
-        return answer.into_response();
-    }
-    let response = next.run(request).await;
-    if response.status() != StatusCode::OK || !is_whole(response.body()) {
-        return response;
-    }
-    let (head, body) = response.into_parts();
-    let plain = match to_bytes(body, usize::MAX).await {
-        Ok(plain) => plain,
-        Err(error) => return Problem::internal(error).into_response(),
-    };
-    let answer = (head.headers, CompressibleBody::from(plain));
-    kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer.clone());
-    answer.into_response()
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
-    use tower::ServiceExt;
-
     use super::*;
 
     #[test]
@@ -313,37 +271,6 @@ mod tests {
         for coding in Coding::ALL {
             assert_eq!(body.make(coding).await, None, "{coding:?}: it would need more than its room");
             assert_eq!(body.made(coding), Some(&None), "it is not tried again");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_is_asked_for_once_and_what_is_no_file_each_time() {
-        static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let file = async |method: Method| {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            ([("x-name", "file")], format!("{method} {}", "of a file ".repeat(1000)))
-        };
-        let missing = async || {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            StatusCode::NOT_FOUND
-        };
-        let routes = Router::new().route("/file", get(file).post(file)).route("/missing", get(missing));
-        let routes = keep_answers(routes);
-        let asked = async |method: Method, path: &str| {
-            let before = ASKED.load(Ordering::Relaxed);
-            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-            let response = routes.clone().oneshot(request).await.unwrap();
-            (ASKED.load(Ordering::Relaxed) - before, response)
-        };
-        let (first, one) = asked(Method::GET, "/file").await;
-        let (second, other) = asked(Method::GET, "/file?again").await;
-        assert_eq!((first, second), (1, 0));
-        assert_eq!(one.headers(), other.headers());
-        let body = |response: &Response| response.extensions().get::<CompressibleBody>().unwrap().clone();
-        assert!(Arc::ptr_eq(&body(&one).0, &body(&other).0), "each answer has compressed forms of its own");
-        assert_eq!(asked(Method::POST, "/file").await.0, 1);
-        for _ in 0..2 {
-            assert_eq!(asked(Method::GET, "/missing").await.0, 1);
         }
     }
 }

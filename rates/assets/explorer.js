@@ -1,228 +1,378 @@
-// The page works without this script. It adds autocomplete, the values of a day in the chart, and copying.
+// The page works without this script. It adds autocomplete, reading and zooming the chart, and copying.
 "use strict";
 
-/** Adds autocomplete for ports and regions to a text field: a WAI-ARIA combobox. */
-function complete(input) {
-  const list = document.createElement("ul");
-  list.id = `${input.id}-choices`;
-  list.className = "choices";
-  list.role = "listbox";
-  list.hidden = true;
-  list.setAttribute("aria-label", "Ports and regions");
-  input.parentElement.append(list);
-  for (const [name, value] of [
-    ["role", "combobox"],
-    ["aria-autocomplete", "list"],
-    ["aria-controls", list.id],
-    ["aria-expanded", "false"],
-  ]) {
-    input.setAttribute(name, value);
+/** Autocomplete for ports and regions in a text field: a WAI-ARIA combobox. */
+class Completion {
+  constructor(input) {
+    this.input = input;
+    this.name = document.getElementById(`${input.id}-name`);
+    this.list = this.#createList();
+    this.places = [];
+    this.active = -1;
+    this.timer = 0;
+    this.request = null;
+    input.addEventListener("input", () => this.#typed());
+    input.addEventListener("blur", () => this.close());
+    input.addEventListener("keydown", (event) => this.#pressed(event));
   }
-  const name = document.getElementById(`${input.id}-name`);
-  let places = [];
-  let active = -1;
-  let asked = null;
-  let timer = 0;
 
-  const close = () => {
-    clearTimeout(timer);
-    asked?.abort();
+  #createList() {
+    const list = document.createElement("ul");
+    list.id = `${this.input.id}-choices`;
+    list.className = "choices";
+    list.role = "listbox";
     list.hidden = true;
-    active = -1;
-    input.setAttribute("aria-expanded", "false");
-    input.removeAttribute("aria-activedescendant");
-  };
-  const mark = (index) => {
-    active = index;
-    [...list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
+    list.setAttribute("aria-label", "Ports and regions");
+    this.input.parentElement.append(list);
+    this.input.role = "combobox";
+    this.input.setAttribute("aria-autocomplete", "list");
+    this.input.setAttribute("aria-controls", list.id);
+    this.input.setAttribute("aria-expanded", "false");
+    return list;
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.request?.abort();
+    this.request = null;
+    this.list.hidden = true;
+    this.active = -1;
+    this.input.setAttribute("aria-expanded", "false");
+    this.input.removeAttribute("aria-activedescendant");
+  }
+
+  #mark(index) {
+    this.active = index;
+    [...this.list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
     if (index < 0) {
-      input.removeAttribute("aria-activedescendant");
+      this.input.removeAttribute("aria-activedescendant");
     } else {
-      input.setAttribute("aria-activedescendant", list.children[index].id);
-      list.children[index].scrollIntoView({ block: "nearest" });
+      this.input.setAttribute("aria-activedescendant", this.list.children[index].id);
+      this.list.children[index].scrollIntoView({ block: "nearest" });
     }
-  };
-  const choose = (index) => {
-    input.value = places[index].code;
-    name.textContent = places[index].name;
-    input.removeAttribute("aria-invalid");
-    close();
-  };
-  const show = () => {
-    const options = places.map((place, at) => {
-      const option = document.createElement("li");
-      option.id = `${list.id}-${at}`;
-      option.role = "option";
-      const more = document.createElement("small");
-      more.textContent = [place.code, place.within].filter(Boolean).join(" · ");
-      option.append(place.name, more);
-      // On pointerdown, because the list closes when the field loses focus.
-      option.addEventListener("pointerdown", (event) => {
-        event.preventDefault();
-        choose(at);
-      });
-      return option;
+  }
+
+  #choose(index) {
+    this.input.value = this.places[index].code;
+    this.name.textContent = this.places[index].name;
+    this.input.removeAttribute("aria-invalid");
+    this.close();
+  }
+
+  #option(place, at) {
+    const option = document.createElement("li");
+    option.id = `${this.list.id}-${at}`;
+    option.role = "option";
+    const more = document.createElement("small");
+    more.textContent = [place.code, place.within].filter(Boolean).join(" · ");
+    option.append(place.name, more);
+    // On pointerdown, because the list closes when the field loses focus.
+    option.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      this.#choose(at);
     });
-    list.replaceChildren(...options);
-    list.hidden = places.length === 0;
-    input.setAttribute("aria-expanded", String(!list.hidden));
-    mark(-1);
-  };
-  const find = async () => {
-    asked?.abort();
-    asked = new AbortController();
+    return option;
+  }
+
+  #show() {
+    this.list.replaceChildren(...this.places.map((place, at) => this.#option(place, at)));
+    this.list.hidden = this.places.length === 0;
+    this.input.setAttribute("aria-expanded", String(!this.list.hidden));
+    this.#mark(-1);
+  }
+
+  /** Finds what is typed; shows it if the field still has the focus. */
+  async #find() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.request?.abort();
+    const request = new AbortController();
+    this.request = request;
     try {
-      const query = new URLSearchParams({ q: input.value, limit: "8" });
-      const response = await fetch(`/places?${query}`, { signal: asked.signal });
+      const query = new URLSearchParams({ q: this.input.value, limit: "8" });
+      const response = await fetch(`/places?${query}`, { signal: request.signal });
       if (!response.ok) return;
-      ({ places } = await response.json());
-      if (document.activeElement === input) show();
+      ({ places: this.places } = await response.json());
+      if (document.activeElement === this.input) this.#show();
     } catch (error) {
       // AbortError: a newer request replaced this one. On a network error, close the list.
-      if (error.name !== "AbortError") close();
+      if (error.name !== "AbortError") this.close();
+    } finally {
+      if (this.request === request) this.request = null;
     }
-  };
-  input.addEventListener("input", () => {
-    name.textContent = "";
-    clearTimeout(timer);
-    timer = setTimeout(find, 80);
-  });
-  input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    const count = list.hidden ? 0 : list.children.length;
+  }
+
+  #typed() {
+    this.name.textContent = "";
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#find(), 80);
+  }
+
+  #pressed(event) {
+    const count = this.list.hidden ? 0 : this.list.children.length;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       if (count === 0) {
-        find();
+        this.#find();
       } else {
         // One more position than options: the field itself.
         const step = event.key === "ArrowDown" ? 1 : -1;
-        mark(((active + 1 + step + count + 1) % (count + 1)) - 1);
+        this.#mark(((this.active + 1 + step + count + 1) % (count + 1)) - 1);
       }
-    } else if (event.key === "Enter" && active >= 0) {
+    } else if (event.key === "Enter" && (count > 0 || this.timer || this.request)) {
       event.preventDefault();
-      choose(active);
+      this.#take();
     } else if (event.key === "Escape" && count > 0) {
       event.preventDefault();
-      close();
-    }
-  });
-}
-
-/** Shows the values of a day, selected by the pointer over the chart or by the slider below it. */
-function read(chart) {
-  const picture = chart.querySelector(".picture");
-  const image = chart.querySelector("img");
-  const rule = chart.querySelector(".rule");
-  const slider = chart.querySelector("input");
-  const output = chart.querySelector("output");
-  const days = Number(chart.dataset.days);
-  const lanes = [...document.querySelectorAll("[data-lane]")];
-  const dollars = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-  let answers = null;
-
-  /** The plot's left edge and width in page pixels; its margins are constant in picture pixels. */
-  const plot = () => {
-    const scale = image.clientWidth / (image.naturalWidth || image.clientWidth);
-    const left = Number(chart.dataset.left) * scale;
-    return { left, width: image.clientWidth - left - Number(chart.dataset.right) * scale };
-  };
-  const load = () => {
-    answers ??= Promise.all(
-      lanes.map(async (link) => {
-        const response = await fetch(`${link.getAttribute("href")}&order=asc`);
-        if (!response.ok) throw new Error(`HTTP ${response.status}`);
-        return (await response.json()).rates;
-      }),
-    );
-    return answers;
-  };
-  /** The names and values of a day. */
-  const describe = (day) => {
-    const prices = [day.count === 1 ? "price" : "prices", String(day.count ?? 0)];
-    if (day.price === null) return [["average", "no"], prices];
-    const band = (low, high) => `${dollars.format(low)} to ${dollars.format(high)}`;
-    return [
-      ["average", `$${dollars.format(day.price)}`],
-      ["median", dollars.format(day.median)],
-      ["25 to 75 %", band(day.midlow, day.midhigh)],
-      ["2.5 to 97.5 %", band(day.low, day.high)],
-      prices,
-    ];
-  };
-  const tell = async () => {
-    const index = Number(slider.value);
-    const { left, width } = plot();
-    rule.style.left = `${left + (width * (index + 0.5)) / days}px`;
-    rule.hidden = false;
-    let rates;
-    try {
-      rates = await load();
-    } catch (error) {
-      answers = null;
-      output.textContent = `Cannot load prices (${error.message}); move again to retry.`;
-      return;
-    }
-    if (Number(slider.value) !== index) return;
-    const element = (name, text, ...children) => {
-      const created = document.createElement(name);
-      created.append(text, ...children);
-      return created;
-    };
-    const { day } = rates[0][index];
-    const known = rates.map((lane) => describe(lane[index]));
-    const lines = known.map((values, at) => {
-      const line = element("div", "", ...values.map(([name, value]) => element("span", element("b", value), ` ${name}`)));
-      if (lanes.length > 1) line.prepend(element("em", lanes[at].dataset.lane));
-      return line;
-    });
-    output.replaceChildren(element("strong", day), ...lines);
-    const words = known.map((values, at) => {
-      const text = values.map(([name, value]) => `${name} ${value}`).join(", ");
-      return lanes.length > 1 ? `${lanes[at].dataset.lane}: ${text}` : text;
-    });
-    slider.setAttribute("aria-valuetext", `${day}: ${words.join("; ")}`);
-  };
-  picture.addEventListener("pointermove", (event) => {
-    const { left, width } = plot();
-    const x = event.clientX - picture.getBoundingClientRect().left - left;
-    slider.value = String(Math.min(days - 1, Math.max(0, Math.floor((x / width) * days))));
-    tell();
-  });
-  slider.addEventListener("input", tell);
-  slider.addEventListener("focus", tell);
-  addEventListener("resize", () => rule.hidden || tell());
-}
-
-for (const input of document.querySelectorAll("fieldset.lane input")) complete(input);
-
-// Keep empty fields out of the URL.
-document.querySelector("form").addEventListener("submit", (event) => {
-  for (const row of event.target.querySelectorAll("fieldset.lane, fieldset.days")) {
-    const inputs = [...row.querySelectorAll("input")];
-    if (inputs.every((input) => input.value === "")) {
-      for (const input of inputs) input.disabled = true;
+      this.close();
     }
   }
-});
-// The back button may restore the page with its fields still disabled.
-addEventListener("pageshow", () => {
-  for (const input of document.querySelectorAll("form input")) input.disabled = false;
-});
 
-const chart = document.getElementById("chart");
-if (chart) read(chart);
+  /** Takes the marked suggestion or the first, which may not have arrived yet. */
+  async #take() {
+    if (this.timer || this.request) await this.#find();
+    if (!this.list.hidden) this.#choose(Math.max(this.active, 0));
+  }
+}
 
-for (const button of document.querySelectorAll("[data-curl]")) {
-  button.addEventListener("click", async () => {
-    const command = `curl '${location.origin}${button.dataset.curl}'`;
-    const note = document.querySelector(".copied");
-    try {
-      await navigator.clipboard.writeText(command);
-      note.textContent = "Copied.";
-    } catch {
-      // Browsers offer no clipboard without HTTPS; show the command to be copied by hand.
-      note.textContent = command;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const NUMBERS = new Intl.NumberFormat("en");
+
+/** The value of a measure on a day, in the words of the server (src/explorer/shown.rs). */
+function valueText({ unit, days }, day) {
+  const values = days[day];
+  if (!values) return null;
+  const sign = { dollars: "$", difference: values[0] > 0 ? "+" : "", number: "" }[unit];
+  return values.map((value) => sign + NUMBERS.format(value)).join(" to ");
+}
+
+function element(name, className, ...children) {
+  const created = document.createElement(name);
+  created.className = className;
+  created.append(...children);
+  return created;
+}
+
+/** Reads a day of the chart by pointer, finger or keyboard, and zooms to days that are dragged over. */
+class Reader {
+  constructor(chart) {
+    this.image = chart.querySelector("img");
+    this.data = chart.dataset;
+    this.days = Number(this.data.days);
+    this.lines = JSON.parse(document.getElementById("readings").textContent);
+    this.rows = [...chart.querySelectorAll(".reading li")];
+    this.heading = document.getElementById("day");
+    this.start = new URL(this.data.link, location.href).searchParams.get("date_from");
+    this.rule = element("span", "rule");
+    this.zone = element("span", "zone");
+    this.tip = element("div", "tip");
+    this.tip.setAttribute("aria-hidden", "true");
+    this.slider = element("div", "slider", this.zone, this.rule, this.tip);
+    this.day = this.days - 1;
+    this.anchor = null;
+    this.#prepareSlider();
+    chart.querySelector(".picture").append(this.slider);
+    addEventListener("resize", () => this.slider.classList.contains("reads") && this.#place());
+  }
+
+  #prepareSlider() {
+    const { slider } = this;
+    slider.role = "slider";
+    slider.tabIndex = 0;
+    slider.setAttribute("aria-label", "Day of the chart");
+    slider.setAttribute("aria-valuemin", "0");
+    slider.setAttribute("aria-valuemax", String(this.days - 1));
+    slider.setAttribute("aria-valuenow", String(this.day));
+    slider.setAttribute("aria-valuetext", this.#inWords());
+    slider.addEventListener("keydown", (event) => this.#pressed(event));
+    slider.addEventListener("focus", () => slider.matches(":focus-visible") && this.#show(this.day));
+    slider.addEventListener("pointerdown", (event) => this.#down(event));
+    slider.addEventListener("pointermove", (event) => this.#show(this.#dayAt(event)));
+    slider.addEventListener("pointerup", (event) => this.#up(event));
+    slider.addEventListener("pointercancel", () => this.#select(null));
+    slider.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#hide());
+  }
+
+  /** The plot's left edge and width in page pixels; its margins are constant in picture pixels. */
+  #plot() {
+    const scale = this.image.clientWidth / (this.image.naturalWidth || this.image.clientWidth);
+    const left = Number(this.data.left) * scale;
+    return { left, width: this.image.clientWidth - left - Number(this.data.right) * scale };
+  }
+
+  #dayAt(event) {
+    const { left, width } = this.#plot();
+    const x = event.clientX - this.slider.getBoundingClientRect().left - left;
+    return Math.min(this.days - 1, Math.max(0, Math.floor((x / width) * this.days)));
+  }
+
+  #date(day) {
+    const date = new Date(`${this.start}T00:00Z`);
+    date.setUTCDate(date.getUTCDate() + day);
+    return date;
+  }
+
+  #dateText(day) {
+    const date = this.#date(day);
+    return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+  }
+
+  /** The label and the value of everything that is read of a line on the day. */
+  #values(measures, unknown) {
+    return measures.map((measure) => [measure.label, valueText(measure, this.day) ?? unknown]);
+  }
+
+  #inWords() {
+    const lines = this.lines.map((measures, at) => {
+      const name = this.rows[at].querySelector(".line-name")?.textContent;
+      const words = this.#values(measures, "unknown").map((pair) => pair.join(" ")).join(", ");
+      return name ? `${name}: ${words}` : words;
+    });
+    return `${this.#dateText(this.day)}: ${lines.join("; ")}`;
+  }
+
+  #show(day) {
+    this.day = day;
+    this.slider.classList.add("reads");
+    this.heading.textContent = this.#dateText(day);
+    this.lines.forEach((measures, at) => {
+      const spans = this.#values(measures, "–").map(([label, value]) => element("span", "", `${label} `, element("b", "", value)));
+      this.rows[at].querySelector(".values").replaceChildren(...spans.flatMap((span) => [span, " "]));
+    });
+    const lines = this.lines.map((measures, at) => {
+      const [label, value] = this.#values(measures, "–")[0];
+      return element("div", this.rows[at].className, `${label} `, element("b", "", value));
+    });
+    this.tip.replaceChildren(element("strong", "", this.#dateText(day)), ...lines);
+    this.slider.setAttribute("aria-valuenow", String(day));
+    this.slider.setAttribute("aria-valuetext", this.#inWords());
+    this.#place();
+  }
+
+  /** Moves rule, tip and selected days to where they belong. */
+  #place() {
+    const { left, width } = this.#plot();
+    const x = (day) => left + (width * day) / this.days;
+    this.rule.style.left = `${x(this.day + 0.5)}px`;
+    const isRight = this.day > this.days / 2;
+    this.tip.style.left = isRight ? "" : `${x(this.day + 0.5) + 12}px`;
+    this.tip.style.right = isRight ? `${this.slider.clientWidth - x(this.day + 0.5) + 12}px` : "";
+    this.zone.hidden = this.anchor === null;
+    if (this.anchor === null) return;
+    const [first, last] = this.#selected();
+    this.zone.style.left = `${x(first)}px`;
+    this.zone.style.width = `${x(last + 1) - x(first)}px`;
+  }
+
+  #hide() {
+    this.slider.classList.remove("reads");
+    this.#select(null);
+  }
+
+  #select(anchor) {
+    this.anchor = anchor;
+    this.#place();
+  }
+
+  /** The first and the last of the selected days. */
+  #selected() {
+    return [Math.min(this.anchor, this.day), Math.max(this.anchor, this.day)];
+  }
+
+  #down(event) {
+    // A finger scrolls the page and reads; only a mouse drags.
+    if (event.pointerType === "mouse" && event.button === 0) {
+      event.preventDefault();
+      this.slider.setPointerCapture(event.pointerId);
+      this.anchor = this.#dayAt(event);
     }
+    this.#show(this.#dayAt(event));
+  }
+
+  #up(event) {
+    this.slider.releasePointerCapture(event.pointerId);
+    this.#zoom();
+  }
+
+  /** Opens the page of the selected days; of one day alone there is nothing to zoom to. */
+  #zoom() {
+    if (this.anchor === null) return;
+    const selected = this.#selected();
+    this.#select(null);
+    if (selected[0] === selected[1]) return;
+    const url = new URL(this.data.link, location.href);
+    ["date_from", "date_to"].forEach((name, at) => {
+      url.searchParams.set(name, this.#date(selected[at]).toISOString().slice(0, 10));
+    });
+    location.assign(url);
+  }
+
+  #pressed(event) {
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -30, PageUp: 30, Home: -Infinity, End: Infinity };
+    if (event.key in steps) {
+      event.preventDefault();
+      if (!event.shiftKey) this.anchor = null;
+      else this.anchor ??= this.day;
+      this.#show(Math.min(this.days - 1, Math.max(0, this.day + steps[event.key])));
+    } else if (event.key === "Enter") {
+      this.#zoom();
+    } else if (event.key === "Escape") {
+      this.#hide();
+    }
+  }
+}
+
+/** Shows the button back where a page of this explorer came before. */
+function prepareBack(button) {
+  button.hidden = !document.referrer.startsWith(`${location.origin}/`);
+  button.addEventListener("click", () => history.back());
+}
+
+async function copy(button) {
+  const { copy, before = "", after = "" } = button.dataset;
+  const text = `${before}${location.origin}${copy}${after}`;
+  const note = document.querySelector(".copied");
+  try {
+    await navigator.clipboard.writeText(text);
+    note.textContent = "Copied.";
+  } catch {
+    // Browsers offer no clipboard without HTTPS; show the text to be copied by hand.
+    note.textContent = text;
+  }
+}
+
+/** Keeps fields of further lanes and days that are empty, and choices that are the default, out of the URL. */
+function leaveOut(form) {
+  const isFirst = (input) => input.id === "origin-1" || input.id === "destination-1";
+  for (const input of form.querySelectorAll("input")) {
+    if (input.value === "" && !isFirst(input) && !isHalfTyped(input)) input.disabled = true;
+  }
+  for (const select of form.querySelectorAll("select")) select.disabled = select.selectedIndex === 0;
+}
+
+/** Whether the other end of the lane of this field is given. */
+function isHalfTyped(input) {
+  const [end, number] = input.id.split("-");
+  const other = document.getElementById(`${end === "origin" ? "destination" : "origin"}-${number}`);
+  return Boolean(other?.value);
+}
+
+function prepareForm(form) {
+  for (const input of form.querySelectorAll("input[placeholder]")) new Completion(input);
+  form.addEventListener("submit", () => leaveOut(form));
+  for (const choice of form.querySelectorAll("select, [type=checkbox]")) {
+    choice.addEventListener("change", () => form.requestSubmit());
+  }
+  // The back button may restore the page with its fields still disabled.
+  addEventListener("pageshow", () => {
+    for (const field of form.querySelectorAll("input, select")) field.disabled = false;
   });
 }
+
+prepareForm(document.querySelector("form.query"));
+const chart = document.getElementById("chart");
+if (chart) new Reader(chart);
+const back = document.getElementById("back");
+if (back) prepareBack(back);
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));

@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod load;
 pub mod percentiles;
 pub mod places;
+mod reference;
 mod rollup;
 mod service;
 pub mod settings;

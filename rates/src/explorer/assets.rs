@@ -1,4 +1,4 @@
-//! Script, style and icon of the page, compiled into the binary. Names contain a hash of the content, so a new version
+//! Scripts, style and icon of the pages, compiled into the binary. Names contain a hash of the content, so a new version
 //! of a file has a new name.
 
 use std::sync::LazyLock;
@@ -17,12 +17,19 @@ pub(crate) struct Asset {
 /// The files of the page.
 pub(crate) struct Assets {
     script: Asset,
+    reference_script: Asset,
     style: Asset,
     icon: Asset,
 }
 
 pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     script: Asset::new("explorer", "js", "text/javascript", include_bytes!("../../assets/explorer.js")),
+    reference_script: Asset::new(
+        "reference",
+        "js",
+        "text/javascript",
+        include_bytes!("../../assets/reference.js"),
+    ),
     style: Asset::new("explorer", "css", "text/css", include_bytes!("../../assets/explorer.css")),
     icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../../assets/icon.svg")),
 });
@@ -47,11 +54,17 @@ impl Asset {
 impl Assets {
     /// The file of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Asset> {
-        [&self.script, &self.style, &self.icon].into_iter().find(|asset| asset.name == name)
+        [&self.script, &self.reference_script, &self.style, &self.icon]
+            .into_iter()
+            .find(|asset| asset.name == name)
     }
 
     pub(crate) fn script(&self) -> String {
         self.script.path()
+    }
+
+    pub(crate) fn reference_script(&self) -> String {
+        self.reference_script.path()
     }
 
     pub(crate) fn style(&self) -> String {

@@ -1,6 +1,9 @@
 //! The page for people, and its files.
 
 pub(crate) mod assets;
+mod form;
+mod home;
 pub(crate) mod page;
 mod query;
 mod shown;
+mod view;

@@ -2,19 +2,22 @@
 //! links, bookmarks and the back button work, and the page works without its script.
 
 use askama::Template;
-use chassis::{Problem, compression::CompressibleBody, problem::FieldError};
-use chrono::{Months, NaiveDate};
+use chassis::{Problem, compression::CompressibleBody};
+use chrono::NaiveDate;
 
 use super::{
     assets::{ASSETS, Assets},
+    form::{DayField, Fault, Form, Link},
+    home::{self, Home},
     query::PageQuery,
-    shown::{self, Shown},
+    shown::{self, Shown, months_up_to},
+    view::{Names, View},
 };
 use crate::{
     http::parameters::parse_day,
     lanes::{
-        Lanes, NoLanes, chart,
-        query::{Fingerprint, Picture},
+        FoundLanes, Lanes, NoLanes, chart,
+        query::{Fingerprint, Picture, RatesQuery, Values},
         store::Source,
     },
     places::{Catalogue, Pair},
@@ -23,49 +26,32 @@ use crate::{
 /// The days shown by default: a quarter, up to the newest day with a price.
 const DEFAULT_MONTHS: u32 = 3;
 
-#[derive(Template, Default)]
+#[derive(Template)]
 #[template(path = "explorer.html")]
 struct Page<'a> {
-    assets: Option<&'a Assets>,
-    faults: Vec<FieldError>,
-    rows: Vec<Row>,
-    from: String,
-    to: String,
-    presets: Vec<Link>,
-    examples: Vec<Link>,
+    assets: &'a Assets,
+    form: Form,
+    options: Options,
+    ranges: Vec<Link>,
     shown: Option<Shown>,
+    home: Option<Home>,
+    /// Whether there are no prices at all.
+    is_empty: bool,
     left: u16,
     right: u16,
 }
 
-/// The two fields of a lane in the form.
-#[derive(Default)]
-struct Row {
-    number: usize,
-    origin: Field,
-    destination: Field,
-    /// The same page without this lane.
-    without: Option<String>,
+/// The choices of how lanes are drawn.
+struct Options {
+    values: Vec<Choice>,
+    averages: Vec<Choice>,
+    previous_year: bool,
 }
 
-impl Row {
-    fn is_blank(&self) -> bool {
-        self.origin.value.is_empty() && self.destination.value.is_empty()
-    }
-}
-
-/// A field of the form: its value and the name of that place.
-#[derive(Default)]
-struct Field {
+struct Choice {
     value: String,
-    name: String,
-    wrong: bool,
-}
-
-struct Link {
     text: String,
-    href: String,
-    current: bool,
+    chosen: bool,
 }
 
 /// Why the page cannot show the lanes of the query.
@@ -86,107 +72,148 @@ impl From<Problem> for NoPage {
 pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
     let query = PageQuery::parse(text);
     let catalogue = service.places.known_or_read().await?;
-    let mut page = Page { assets: Some(&ASSETS), left: chart::LEFT, right: chart::RIGHT, ..Page::default() };
-    let lanes = resolve_lanes(&query, &catalogue, &mut page);
-    page.faults.extend(query.faults.iter().cloned());
-    page.from = query.from.to_string();
-    page.to = query.to.to_string();
-
-    let mut days = None;
-    if page.faults.is_empty() {
-        if lanes.is_empty() {
-            page.examples = find_examples(service, &catalogue).await?;
-        } else {
-            days = days_of(service, &catalogue, &query, &lanes, &mut page.faults).await?;
-        }
-    }
-    let Some((from, to)) = days else {
-        page.finish_rows(&lanes);
-        let html = page.render().map_err(Problem::internal)?;
-        let is_right = page.faults.is_empty();
-        return if is_right { Ok((html.into(), Source::Miss)) } else { Err(NoPage::Faults(html)) };
+    let (form, lanes) = Form::new(&query, &catalogue);
+    let mut page = Page::new(form, &query.picture);
+    let days = days_of(service, &catalogue, &query, &lanes, &mut page.form).await?;
+    let Some(days) = days.filter(|_| page.form.faults.is_empty()) else {
+        return Err(NoPage::Faults(page.render().map_err(Problem::internal)?));
     };
-    (page.from, page.to) = (from.to_string(), to.to_string());
-    let (queries, picture) = shown::queries(&lanes, from, to, service.limits)?;
-    let found = service.read(&queries).await.map_err(|error| match error {
-        NoLanes::Failed(problem) => problem,
-        // They existed when the query was resolved.
-        NoLanes::UnknownPlaces(_) => {
-            Problem::unavailable("The ports or regions have just changed; try again.", 1)
-        }
-    })?;
-    let mut fingerprint = Fingerprint::default();
-    for part in ["page", text, &page.from, &page.to] {
-        fingerprint.add_text(part);
+    if lanes.is_empty() {
+        home_page(service, &catalogue, page).await
+    } else {
+        lane_page(service, text, &query, lanes, days, page).await
     }
-    found.add_names_to(&mut fingerprint);
+}
+
+/// The page of lanes over some days.
+async fn lane_page(
+    service: &Lanes,
+    text: &str,
+    query: &PageQuery<'_>,
+    lanes: Vec<Names>,
+    (from, to): (NaiveDate, NaiveDate),
+    mut page: Page<'_>,
+) -> Result<(CompressibleBody, Source), NoPage> {
+    let view = View::new(lanes, &from.to_string(), &to.to_string(), &query.picture);
+    let (first, picture) = shown::query(&view.lanes, (from, to), &query.picture, service.limits)?;
+    let queries = first.lanes_of_picture(&picture);
+    let found = read(service, &queries).await?;
+    let fingerprint = fingerprint(&["page", text, &view.from, &view.to], &found);
     let render = || {
-        page.presets = presets(&lanes, from, to);
-        page.shown = Some(shown::show(&queries, &picture, &found));
-        page.finish_rows(&lanes);
+        page.form.from = DayField { value: view.from.clone(), wrong: false };
+        page.form.to = DayField { value: view.to.clone(), wrong: false };
+        page.ranges = shown::ranges(&view, from, to);
+        page.shown = Some(shown::show(&first, &queries, &picture, &view, &found));
         page.render().map(String::into_bytes)
     };
     let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
     Ok((html, found.source))
 }
 
-impl Page<'_> {
-    /// Numbers the rows of the form, and adds the links that remove one of several lanes.
-    fn finish_rows(&mut self, lanes: &[Names]) {
-        for (index, row) in self.rows.iter_mut().enumerate() {
-            row.number = index + 1;
-            if lanes.len() > 1 && index < lanes.len() {
-                let mut others = lanes.to_vec();
-                others.remove(index);
-                row.without = Some(address(&others, &self.from, &self.to));
-            }
+/// The page without a query.
+async fn home_page(
+    service: &Lanes,
+    catalogue: &Catalogue,
+    mut page: Page<'_>,
+) -> Result<(CompressibleBody, Source), NoPage> {
+    let Some((lanes, latest)) = home::find_market(service, catalogue).await? else {
+        page.is_empty = true;
+        let html = page.render().map_err(Problem::internal)?;
+        return Ok((html.into(), Source::Miss));
+    };
+    let days = home::days(latest);
+    let queries = home::queries(&lanes, days, service.limits)?;
+    let market = read(service, &queries).await?;
+    let home = Home::new(latest, lanes, &queries, &market);
+    let (from, to) = (days.0.to_string(), days.1.to_string());
+    let view = View::new(home.charted(), &from, &to, &Picture::default());
+    let (first, picture) = shown::query(&view.lanes, days, &Picture::default(), service.limits)?;
+    let queries = first.lanes_of_picture(&picture);
+    let charted = read(service, &queries).await?;
+    let mut fingerprint = fingerprint(&["home", &from, &to], &market);
+    charted.add_names_to(&mut fingerprint);
+    let render = || {
+        page.shown = Some(shown::show(&first, &queries, &picture, &view, &charted));
+        page.home = Some(home);
+        page.render().map(String::into_bytes)
+    };
+    let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
+    Ok((html, charted.source))
+}
+
+/// Reads lanes whose places existed when the query was resolved.
+async fn read(service: &Lanes, queries: &[RatesQuery<'_>]) -> Result<FoundLanes, Problem> {
+    service.read(queries).await.map_err(|error| match error {
+        NoLanes::Failed(problem) => problem,
+        NoLanes::UnknownPlaces(_) => {
+            Problem::unavailable("The ports or regions have just changed; try again.", 1)
         }
+    })
+}
+
+fn fingerprint(texts: &[&str], found: &FoundLanes) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    for text in texts {
+        fingerprint.add_text(text);
+    }
+    found.add_names_to(&mut fingerprint);
+    fingerprint
+}
+
+impl Page<'_> {
+    fn new(form: Form, picture: &Picture<'_>) -> Self {
+        Self {
+            assets: &ASSETS,
+            form,
+            options: Options::of(picture),
+            ranges: Vec::new(),
+            shown: None,
+            home: None,
+            is_empty: false,
+            left: chart::LEFT,
+            right: chart::RIGHT,
+        }
+    }
+
+    /// The title of the page.
+    fn title(&self) -> &str {
+        match &self.shown {
+            Some(shown) if self.home.is_none() => &shown.title,
+            _ => "What does it cost to ship a container from A to B, day by day?",
+        }
+    }
+
+    /// The number of the row in which another lane can be added, if there is room.
+    fn next_lane(&self) -> Option<usize> {
+        let number = self.form.lanes.len() + 1;
+        (2..=PageQuery::MAX_LANES).contains(&number).then_some(number)
     }
 }
 
-/// A lane by the codes of its places.
-pub(super) type Names = (String, String);
-
-/// The lanes of the query; adds the rows of the form and any faults to `page`.
-fn resolve_lanes(query: &PageQuery<'_>, catalogue: &Catalogue, page: &mut Page<'_>) -> Vec<Names> {
-    let mut lanes = Vec::new();
-    for (index, (origin, destination)) in query.lanes.iter().enumerate() {
-        let mut place = |text: &str, field: &'static str| {
-            let text = text.trim();
-            if let Some(place) = catalogue.resolve(text) {
-                return (
-                    Field { name: catalogue.place_name(place), value: place.to_owned(), wrong: false },
-                    Some(place),
-                );
-            }
-            let which = if query.lanes.len() > 1 { format!(" of lane {}", index + 1) } else { String::new() };
-            let detail = if text.is_empty() {
-                format!("The {field}{which} is missing.")
-            } else {
-                let near = catalogue.search(text, 3);
-                let near: Vec<String> = near.iter().map(|place| place.code.clone()).collect();
-                let hint = if near.is_empty() {
-                    String::new()
-                } else {
-                    format!(" Did you mean {}?", near.join(" or "))
-                };
-                format!("There is no port or region “{text}” for the {field}{which}.{hint}")
-            };
-            page.faults.push(FieldError::new(field, "unknown", detail));
-            (Field { value: text.to_owned(), name: String::new(), wrong: true }, None)
+impl Options {
+    fn of(picture: &Picture<'_>) -> Self {
+        let choice = |value: String, text: &str, chosen| Choice { value, text: text.to_owned(), chosen };
+        let values = [
+            (Values::Price, "US dollars"),
+            (Values::Difference, "difference to the first lane"),
+            (Values::Index, "index, first day 100"),
+        ];
+        let current = picture.moving_average.unwrap_or(1);
+        let mut averages = vec![1, 7, 30, 90];
+        averages.extend((!averages.contains(&current)).then_some(current));
+        let average = |days: u16| {
+            let text = if days == 1 { "each day".to_owned() } else { format!("{days} days, moving") };
+            choice(days.to_string(), &text, days == current)
         };
-        let (origin, from) = place(origin, "origin");
-        let (destination, to) = place(destination, "destination");
-        if let (Some(from), Some(to)) = (from, to) {
-            lanes.push((from.to_owned(), to.to_owned()));
+        Self {
+            values: values
+                .into_iter()
+                .map(|(values, text)| choice(values.name().to_owned(), text, values == picture.values))
+                .collect(),
+            averages: averages.into_iter().map(average).collect(),
+            previous_year: picture.previous_year,
         }
-        page.rows.push(Row { origin, destination, ..Row::default() });
     }
-    // An empty row for one more lane.
-    if page.rows.len() <= Picture::MAX_COMPARED {
-        page.rows.push(Row::default());
-    }
-    lanes
 }
 
 /// The range of the query, or the newest days of these lanes; none, with faults added, if it is wrong.
@@ -195,106 +222,66 @@ async fn days_of(
     catalogue: &Catalogue,
     query: &PageQuery<'_>,
     lanes: &[Names],
-    faults: &mut Vec<FieldError>,
+    form: &mut Form,
 ) -> Result<Option<(NaiveDate, NaiveDate)>, Problem> {
-    let mut read = |text: &str, field: &'static str| {
-        (!text.is_empty()).then(|| {
-            parse_day(text).map_err(|(code, detail)| faults.push(FieldError::new(field, code, detail)))
-        })
+    let has_faults = !form.faults.is_empty();
+    let mut fault = |field: &mut DayField, text: String| {
+        field.wrong = true;
+        form.faults.push(Fault { text, meant: Vec::new() });
     };
-    let (from, to) = (read(&query.from, "date_from"), read(&query.to, "date_to"));
-    let to = if let Some(to) = to {
-        to.ok()
-    } else {
-        let pairs: Vec<Pair> = lanes
-            .iter()
-            .filter_map(|(origin, destination)| Some((catalogue.id(origin)?, catalogue.id(destination)?)))
-            .collect();
-        let newest = service.newest_days(&pairs).await?;
-        let newest = newest.into_iter().flatten().max();
-        // A lane without prices still has a page, which says so.
-        newest.or_else(|| Some(chrono::Utc::now().date_naive()))
+    let mut typed = |text: &str, field: &mut DayField, which: &str| match parse_day(text) {
+        _ if text.is_empty() => Some(None),
+        Ok(day) => Some(Some(day)),
+        Err((_, detail)) => {
+            fault(field, format!("The {which} day: {detail}."));
+            None
+        }
     };
-    let Some(to) = to else { return Ok(None) };
+    let (from, to) = (typed(&query.from, &mut form.from, "first"), typed(&query.to, &mut form.to, "last"));
+    let (Some(from), Some(to)) = (from, to) else { return Ok(None) };
+    let to = match to {
+        Some(to) => to,
+        // The newest day of a lane that was mistyped is not known.
+        None if has_faults => return Ok(None),
+        None => newest_day(service, catalogue, lanes).await?,
+    };
     let from = match from {
-        Some(Ok(from)) => from,
-        Some(Err(())) => return Ok(None),
+        Some(from) => from,
+        None if query.all_days => first_day(service, catalogue, lanes, to).await?,
         None => months_up_to(DEFAULT_MONTHS, to).unwrap_or(to),
     };
     let days = (to - from).num_days() + 1;
-    let fault = if days < 1 {
-        ("after_date_to", format!("The first day, {from}, is after the last, {to}."))
+    let (first, last) = (chart::date(from), chart::date(to));
+    if days < 1 {
+        fault(&mut form.from, format!("The first day, {first}, is after the last, {last}."));
     } else if days > i64::from(service.limits.max_days) {
-        (
-            "range_too_long",
-            format!("{from} to {to} are {days} days; at most {} can be shown.", service.limits.max_days),
-        )
+        let most = service.limits.max_days;
+        fault(&mut form.from, format!("{first} to {last} are {days} days; at most {most} can be shown."));
     } else {
         return Ok(Some((from, to)));
-    };
-    faults.push(FieldError::new("date_from", fault.0, fault.1));
+    }
     Ok(None)
 }
 
-/// Lanes between the outermost regions, for a page without a query.
-async fn find_examples(service: &Lanes, catalogue: &Catalogue) -> Result<Vec<Link>, Problem> {
-    let roots: Vec<&str> = catalogue
-        .regions()
-        .iter()
-        .filter(|region| region.depth == 0)
-        .map(|region| region.slug.as_str())
-        .take(8)
-        .collect();
-    let lanes = roots.iter().flat_map(|origin| roots.iter().map(move |destination| (*origin, *destination)));
-    let lanes: Vec<(&str, &str)> = lanes.filter(|(origin, destination)| origin != destination).collect();
-    let pairs: Vec<Pair> = lanes
-        .iter()
-        .filter_map(|(origin, destination)| Some((catalogue.id(origin)?, catalogue.id(destination)?)))
-        .collect();
-    let newest = service.newest_days(&pairs).await?;
-    let priced = lanes.into_iter().zip(newest).filter(|(_, newest)| newest.is_some());
-    Ok(priced
-        .take(8)
-        .map(|((origin, destination), _)| Link {
-            text: format!("{} to {}", catalogue.label(origin), catalogue.label(destination)),
-            href: address(&[(origin.to_owned(), destination.to_owned())], "", ""),
-            current: false,
-        })
-        .collect())
+/// The newest day with prices of any of these lanes. A lane without prices still has a page, which says so.
+async fn newest_day(service: &Lanes, catalogue: &Catalogue, lanes: &[Names]) -> Result<NaiveDate, Problem> {
+    let newest = service.newest_days(&pairs(catalogue, lanes)).await?;
+    Ok(newest.into_iter().flatten().max().unwrap_or_else(|| chrono::Utc::now().date_naive()))
 }
 
-/// The first day of the given number of months that end on this day.
-fn months_up_to(months: u32, to: NaiveDate) -> Option<NaiveDate> {
-    to.checked_sub_months(Months::new(months))?.succ_opt()
+/// The first day with prices of any of these lanes, or the first that can be shown.
+async fn first_day(
+    service: &Lanes,
+    catalogue: &Catalogue,
+    lanes: &[Names],
+    to: NaiveDate,
+) -> Result<NaiveDate, Problem> {
+    let first = service.first_day(&pairs(catalogue, lanes)).await?;
+    let longest = to - chrono::Days::new(u64::from(service.limits.max_days - 1));
+    Ok(first.unwrap_or(to).clamp(longest, to))
 }
 
-fn presets(lanes: &[Names], from: NaiveDate, to: NaiveDate) -> Vec<Link> {
-    let mut links: Vec<Link> =
-        [("1 month", 1), ("3 months", 3), ("6 months", 6), ("1 year", 12), ("5 years", 60)]
-            .into_iter()
-            .filter_map(|(text, months)| {
-                let start = months_up_to(months, to)?;
-                Some(Link {
-                    text: text.to_owned(),
-                    href: address(lanes, &start.to_string(), &to.to_string()),
-                    current: start == from,
-                })
-            })
-            .collect();
-    links.push(Link { text: "Latest".to_owned(), href: address(lanes, "", ""), current: false });
-    links
-}
-
-/// The page's URL for these lanes and days.
-fn address(lanes: &[Names], from: &str, to: &str) -> String {
-    let mut query = form_urlencoded::Serializer::for_suffix("/?".to_owned(), 2);
-    for (origin, destination) in lanes {
-        query.append_pair("orig_code", origin).append_pair("dest_code", destination);
-    }
-    for (name, day) in [("date_from", from), ("date_to", to)] {
-        if !day.is_empty() {
-            query.append_pair(name, day);
-        }
-    }
-    query.finish()
+fn pairs(catalogue: &Catalogue, lanes: &[Names]) -> Vec<Pair> {
+    let pair = |(origin, destination): &Names| Some((catalogue.id(origin)?, catalogue.id(destination)?));
+    lanes.iter().filter_map(pair).collect()
 }

@@ -1,16 +1,19 @@
-//! What the page shows of its lanes: a description of the picture, the table, and the URLs of all formats.
+//! What the page shows of its lanes: the picture and its readings, a table, and the URLs of all formats.
 
 use std::fmt::Write;
 
 use chassis::Problem;
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
+use serde::Serialize;
 
+use super::{
+    form::Link,
+    view::{Names, View},
+};
 use crate::lanes::{
     FoundLanes,
-    chart::{self, thousands},
-    day::Percentiles,
-    element::FoundLane,
-    query::{Form, Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Theme},
+    chart::{self, Daily, Series, date, thousands},
+    query::{Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Values},
 };
 
 /// The maximum number of rows in the table, a year. The CSV has all days.
@@ -23,9 +26,15 @@ pub(super) struct Shown {
     /// The URL of the picture without size and theme.
     pub(super) picture: String,
     pub(super) lanes: Vec<ShownLane>,
+    /// The latest day with a value, or the last.
+    pub(super) day: String,
+    pub(super) readings: Vec<Reading>,
+    /// The readings of all days for the script, as JSON.
+    pub(super) data: String,
+    pub(super) columns: Vec<Column>,
     pub(super) table: Vec<Vec<String>>,
     pub(super) days: usize,
-    pub(super) full: bool,
+    pub(super) permalink: String,
 }
 
 pub(super) struct ShownLane {
@@ -34,81 +43,224 @@ pub(super) struct ShownLane {
     pub(super) query: String,
 }
 
-/// The queries of these lanes, and the picture of all of them.
-pub(super) fn queries(
-    lanes: &[(String, String)],
-    from: NaiveDate,
-    to: NaiveDate,
+/// What is read of a line on one day.
+pub(super) struct Reading {
+    pub(super) name: String,
+    pub(super) is_past: bool,
+    /// Each value and what it is.
+    pub(super) values: Vec<(String, &'static str)>,
+    /// The page without this lane, where there are several.
+    pub(super) without: Option<String>,
+}
+
+/// Columns of the table that have a common heading.
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) parts: Vec<&'static str>,
+}
+
+/// The values of a line for the script, which writes them as [`Measure::text`] does.
+#[derive(Serialize)]
+struct Measure {
+    label: &'static str,
+    unit: Unit,
+    /// Of each day; two where it is a band.
+    days: Vec<Option<Vec<f64>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    Dollars,
+    Difference,
+    Number,
+}
+
+/// The query of the first of these lanes, and the picture of all of them.
+pub(super) fn query<'a>(
+    lanes: &[Names],
+    days: (NaiveDate, NaiveDate),
+    picture: &Picture<'a>,
     limits: QueryLimits,
-) -> Result<(Vec<RatesQuery<'static>>, Picture<'static>), Problem> {
+) -> Result<(RatesQuery<'a>, Picture<'a>), Problem> {
     let place = |name: &str| PlaceName::parse(name.to_owned().into()).ok();
-    let lanes: Vec<(PlaceName<'_>, PlaceName<'_>)> = lanes
-        .iter()
-        .filter_map(|(origin, destination)| Some((place(origin)?, place(destination)?)))
-        .collect();
-    let Some(((origin, destination), compare)) = lanes.split_first() else {
+    let lanes: Option<Vec<_>> =
+        lanes.iter().map(|(origin, destination)| Some((place(origin)?, place(destination)?))).collect();
+    let mut lanes = lanes.unwrap_or_default().into_iter();
+    let Some((origin, destination)) = lanes.next() else {
         return Err(Problem::internal("a place in the catalogue has an invalid name"));
     };
-    let first = RatesQuery::new((from, to), (origin.clone(), destination.clone()), limits);
-    let picture = Picture { width: 960, height: 480, theme: Theme::Light, compare: compare.to_vec() };
-    Ok((first.lanes(&Form::Svg(picture.clone())).into_owned(), picture))
+    let (order, statistics) = (Order::OldestFirst, Statistics::Full);
+    let first = RatesQuery { order, statistics, ..RatesQuery::new(days, (origin, destination), limits) };
+    Ok((first, Picture { compare: lanes.collect(), ..picture.clone() }))
 }
 
-/// Describes these lanes.
-pub(super) fn show(queries: &[RatesQuery<'_>], picture: &Picture<'_>, found: &FoundLanes) -> Shown {
-    let series = chart::describe(queries, &found.lanes, &found.catalogue);
-    let mut address = format!("/rates.svg?{}", api_query(&queries[0]));
-    for (origin, destination) in &picture.compare {
-        let _ = write!(address, "&compare={}:{}", origin.as_ref(), destination.as_ref());
-    }
-    Shown {
-        title: if let [(name, _)] = series.as_slice() {
-            name.clone()
-        } else {
-            format!("{} lanes compared", series.len())
-        },
-        words: series.iter().map(|(_, words)| words.clone()).collect(),
-        picture: address,
-        lanes: series
-            .into_iter()
-            .zip(queries)
-            .map(|((name, _), query)| ShownLane { name, query: api_query(query) })
+/// Describes the lanes that were read for this picture of a query, by these queries.
+pub(super) fn show(
+    query: &RatesQuery<'_>,
+    queries: &[RatesQuery<'_>],
+    picture: &Picture<'_>,
+    view: &View,
+    found: &FoundLanes,
+) -> Shown {
+    let series = chart::series(picture, queries, found);
+    let measures: Vec<Vec<Measure>> = series.iter().map(|series| measures(picture, series)).collect();
+    let day = latest(&series);
+    let reading = |(index, (series, measures)): (usize, (&Series, &Vec<Measure>))| Reading {
+        name: series.name.clone(),
+        is_past: series.is_past,
+        // Unknown values keep their room, so that what is below never moves.
+        values: measures
+            .iter()
+            .map(|measure| (measure.text(day).unwrap_or_else(|| "–".to_owned()), measure.label))
             .collect(),
-        table: table(queries, &found.lanes),
-        days: queries[0].days(),
-        full: picture.compare.is_empty(),
+        without: (view.lanes.len() > 1 && !series.is_past).then(|| view.without(index).href()),
+    };
+    let lanes = view
+        .lanes
+        .iter()
+        .zip(&series)
+        .map(|(lane, series)| ShownLane { name: series.name.clone(), query: api_query(query, lane) });
+    Shown {
+        title: if view.lanes.len() == 1 {
+            series[0].name.clone()
+        } else {
+            format!("{} lanes compared", view.lanes.len())
+        },
+        words: series.iter().map(Series::in_words).collect(),
+        picture: picture_address(query, view),
+        lanes: lanes.collect(),
+        day: date(query.from + Days::new(day as u64)),
+        readings: series.iter().zip(&measures).enumerate().map(reading).collect(),
+        data: embedded(&measures),
+        columns: columns(&series, &measures),
+        table: table(query.from, query.days(), &measures),
+        days: query.days(),
+        permalink: view.href(),
     }
 }
 
-fn api_query(query: &RatesQuery<'_>) -> String {
-    format!(
-        "date_from={}&date_to={}&orig_code={}&dest_code={}",
-        query.from,
-        query.to,
-        query.origin.as_ref(),
-        query.destination.as_ref()
-    )
+/// JSON that can stand in a page: no name in it ends the element around it.
+fn embedded(measures: &[Vec<Measure>]) -> String {
+    serde_json::to_string(measures).expect("texts and numbers are JSON").replace('<', "\\u003c")
 }
 
-/// A row per day, newest first: for one lane all statistics, for several the average and the number of prices.
-fn table(queries: &[RatesQuery<'_>], lanes: &[FoundLane]) -> Vec<Vec<String>> {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for (query, lane) in queries.iter().zip(lanes) {
-        let newest_first = RatesQuery { order: Order::NewestFirst, ..query.clone() };
-        for (index, placed) in lane.elements(&newest_first).into_iter().take(TABLE_DAYS).enumerate() {
-            let element = placed.element;
-            if rows.len() <= index {
-                rows.push(vec![element.first.to_string()]);
-            }
-            let dollars = |value: Option<f64>| value.map(thousands).unwrap_or_default();
-            let row = &mut rows[index];
-            row.push(dollars(element.mean));
-            if query.statistics == Statistics::Full {
-                let values = element.percentiles.map(Percentiles::dollars);
-                row.extend((0..Percentiles::NAMES.len()).map(|at| dollars(values.map(|values| values[at]))));
-            }
-            row.push(if element.count > 0 { element.count.to_string() } else { String::new() });
+fn picture_address(query: &RatesQuery<'_>, view: &View) -> String {
+    let mut address = format!("/rates.svg?{}&title=false", api_query(query, &view.lanes[0]));
+    for (origin, destination) in &view.lanes[1..] {
+        let _ = write!(address, "&compare={origin}:{destination}");
+    }
+    for (name, value) in view.options() {
+        let _ = write!(address, "&{name}={value}");
+    }
+    address
+}
+
+fn api_query(query: &RatesQuery<'_>, (origin, destination): &Names) -> String {
+    format!("date_from={}&date_to={}&orig_code={origin}&dest_code={destination}", query.from, query.to)
+}
+
+/// The index of the latest day with a value, or of the last day.
+fn latest(series: &[Series]) -> usize {
+    let known = series.iter().filter_map(|series| series.line.iter().rposition(Option::is_some));
+    known.max().unwrap_or(series[0].line.len() - 1)
+}
+
+/// What is read of this line, the most important first.
+fn measures(picture: &Picture<'_>, series: &Series) -> Vec<Measure> {
+    let mut measures = Vec::new();
+    match picture.values() {
+        Values::Price => {}
+        Values::Difference => measures.push(Measure::new("difference", Unit::Difference, &series.line)),
+        Values::Index => measures.push(Measure::new("index", Unit::Number, &series.line)),
+    }
+    if picture.moving_average.is_some() && picture.values() == Values::Price {
+        measures.push(Measure::new("moving average", Unit::Dollars, &series.line));
+    }
+    measures.push(Measure::new("average", Unit::Dollars, &series.means));
+    if series.percentiles.iter().any(Option::is_some) {
+        for (label, low, high) in [("median", 2, 2), ("25 to 75 %", 1, 3), ("2.5 to 97.5 %", 0, 4)] {
+            measures.push(Measure::of_percentiles(label, series, low, high));
         }
     }
-    rows
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let counts: Daily = series.counts.iter().map(|count| Some(*count as f64)).collect();
+    measures.push(Measure::new("prices", Unit::Number, &counts));
+    measures
+}
+
+impl Measure {
+    fn new(label: &'static str, unit: Unit, days: &Daily) -> Self {
+        Self { label, unit, days: days.iter().map(|value| value.map(|value| vec![rounded(value)])).collect() }
+    }
+
+    /// The band between two percentiles, or one of them.
+    fn of_percentiles(label: &'static str, series: &Series, low: usize, high: usize) -> Self {
+        let ends = |values: [f64; 5]| {
+            let mut ends = vec![rounded(values[low]), rounded(values[high])];
+            ends.truncate(if low == high { 1 } else { 2 });
+            ends
+        };
+        let days = series.percentiles.iter().map(|values| values.map(ends)).collect();
+        Self { label, unit: Unit::Dollars, days }
+    }
+
+    /// The value of this day as people read it.
+    fn text(&self, day: usize) -> Option<String> {
+        let values = self.days[day].as_ref()?;
+        let sign = match self.unit {
+            Unit::Dollars => "$",
+            Unit::Difference if values[0] > 0.0 => "+",
+            Unit::Difference | Unit::Number => "",
+        };
+        let texts: Vec<String> = values.iter().map(|value| format!("{sign}{}", thousands(*value))).collect();
+        Some(texts.join(" to "))
+    }
+}
+
+/// Whole dollars: three prices say no more. Never -0, which would be read as such.
+fn rounded(value: f64) -> f64 {
+    value.round() + 0.0
+}
+
+/// A heading for each line, or for each measure of a line alone.
+fn columns(series: &[Series], measures: &[Vec<Measure>]) -> Vec<Column> {
+    let lines = series.iter().zip(measures);
+    lines
+        .map(|(series, measures)| Column {
+            name: series.name.clone(),
+            parts: measures.iter().map(|measure| measure.label).collect(),
+        })
+        .collect()
+}
+
+/// A row per day, newest first.
+fn table(from: NaiveDate, days: usize, measures: &[Vec<Measure>]) -> Vec<Vec<String>> {
+    let row = |day: usize| {
+        let values = measures.iter().flatten().map(|measure| measure.text(day).unwrap_or_default());
+        std::iter::once(date(from + Days::new(day as u64))).chain(values).collect()
+    };
+    (0..days).rev().take(TABLE_DAYS).map(row).collect()
+}
+
+/// Links to the same lanes over other days.
+pub(super) fn ranges(view: &View, from: NaiveDate, to: NaiveDate) -> Vec<Link> {
+    let mut links: Vec<Link> =
+        [("1 month", 1), ("3 months", 3), ("6 months", 6), ("1 year", 12), ("5 years", 60)]
+            .into_iter()
+            .filter_map(|(text, months)| {
+                let start = months_up_to(months, to)?;
+                let href = view.of_days(&start.to_string(), &to.to_string()).href();
+                Some(Link { text: text.to_owned(), href, current: start == from })
+            })
+            .collect();
+    let newest = view.of_days("", "").href();
+    links.push(Link { text: "All".to_owned(), href: format!("{newest}&range=all"), current: false });
+    links.push(Link { text: "Latest".to_owned(), href: newest, current: false });
+    links
+}
+
+/// The first day of the given number of months that end on this day.
+pub(super) fn months_up_to(months: u32, to: NaiveDate) -> Option<NaiveDate> {
+    to.checked_sub_months(chrono::Months::new(months))?.succ_opt()
 }

@@ -22,10 +22,13 @@ use crate::{
 };
 
 /// The page's own script, style and pictures, and no inline script or style.
-const POLICY: HeaderValue = HeaderValue::from_static(
+pub(super) const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      frame-ancestors 'none'; base-uri 'none'",
 );
+
+/// The content type of pages.
+pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// What a program finds at the root.
 #[derive(Serialize, ToSchema)]
@@ -69,7 +72,7 @@ async fn get_page(lanes: &Lanes, query: &str) -> Result<Response, Problem> {
         Err(NoPage::Problem(problem)) => return Err(problem),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HTML);
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     Ok(response)
 }

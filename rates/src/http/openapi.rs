@@ -1,8 +1,14 @@
 //! The description of the API, and `/docs/`, which shows it.
 
-use axum::{Router, middleware, response::Response};
-use chassis::compression;
-use http::{HeaderValue, header};
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use chassis::{Problem, compression::CompressibleBody};
+use http::header;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -10,11 +16,13 @@ use utoipa::{
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{batches, explorer, lanes, places, prices, rates};
-use crate::lanes::query::{Interval, Order, Statistics, Theme, Widen};
-use crate::summaries::Sort;
+use crate::{
+    lanes::query::{Interval, Order, Statistics, Theme, Values, Widen},
+    reference,
+    summaries::Sort,
+};
 
 /// What the API is.
 #[derive(OpenApi)]
@@ -43,7 +51,7 @@ use crate::summaries::Sort;
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
-    components(schemas(Interval, lanes::Kind, Order, Sort, Statistics, Theme, Widen)),
+    components(schemas(Interval, lanes::Kind, Order, Sort, Statistics, Theme, Values, Widen)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),
@@ -78,15 +86,21 @@ pub(crate) fn description() -> Description {
     Api::openapi()
 }
 
-/// Swagger UI. It styles its elements inline and holds its icons as data.
+/// `/docs/`.
 pub(crate) fn documentation() -> Router {
-    const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
-    );
-    let files = Router::from(SwaggerUi::new("/docs").config(Config::from("/openapi.json")));
-    compression::keep_answers(files).layer(middleware::map_response(async |mut response: Response| {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY);
-        response
-    }))
+    Router::new()
+        .route("/docs", get(async || Redirect::permanent("/docs/")))
+        .route("/docs/", get(async || get_documentation()))
+}
+
+fn get_documentation() -> Result<Response, Problem> {
+    static PAGE: LazyLock<Result<CompressibleBody, String>> = LazyLock::new(|| {
+        let description = serde_json::to_value(description()).map_err(|error| error.to_string())?;
+        let page = reference::render(&description).map_err(|error| error.to_string())?;
+        Ok(page.into())
+    });
+    let page = PAGE.clone().map_err(Problem::internal)?;
+    let headers =
+        [(header::CONTENT_TYPE, explorer::HTML), (header::CONTENT_SECURITY_POLICY, explorer::POLICY)];
+    Ok((headers, page).into_response())
 }

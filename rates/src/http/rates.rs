@@ -124,8 +124,8 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
 
 /// A picture of the rates of a lane, or of up to ten.
 ///
-/// The daily mean with its gaps, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number
-/// of prices per day. Errors are problems as everywhere.
+/// The daily mean, the 2.5 to 97.5 and 25 to 75 percentile bands where one lane is drawn, and the number of prices per
+/// day. Lighter lines bridge short gaps. Errors are problems as everywhere.
 #[utoipa::path(
     get, path = "/rates.svg", operation_id = "get_rates_svg", tag = "rates",
     params(RatesQuery, Picture),
@@ -176,7 +176,13 @@ fn parse<'a>(
         _ => Ok(Form::Json),
     };
     match (query, form) {
-        (Ok(query), Ok(form)) => Ok((query, form)),
+        (Ok(query), Ok(mut form)) => {
+            // Further lanes are drawn as those of `compare` are.
+            if let (Form::Svg(picture), [_, others @ ..]) = (&mut form, query.lane.as_slice()) {
+                picture.compare = others.to_vec();
+            }
+            Ok((query, form))
+        }
         (Ok(_), Err(faults)) => Err(WrongQuery { faults, places: Vec::new() }),
         (Err(mut wrong), form) => {
             wrong.faults.extend(form.err().into_iter().flatten());
@@ -208,7 +214,7 @@ fn respond(
     let write = || match form {
         Form::Json => Ok(json::write(queries, found)),
         Form::Csv => Ok(csv::write(queries, found)),
-        Form::Svg(picture) => chart::draw(picture, queries, &found.lanes, &found.catalogue),
+        Form::Svg(picture) => chart::draw(picture, query, queries, found),
     };
     // JSON is put together faster than it is kept, but compressing it costs more.
     let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {

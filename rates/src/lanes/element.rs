@@ -16,6 +16,8 @@ pub(crate) struct Element<'a> {
     pub(crate) last: NaiveDate,
     /// The mean of its prices, if there are enough.
     pub(crate) mean: Option<f64>,
+    /// The sum of its prices in US dollars.
+    pub(crate) sum: i64,
     /// How many prices.
     pub(crate) count: i64,
     /// The number of days with prices.
@@ -113,6 +115,7 @@ impl<'a> Element<'a> {
             first,
             last,
             mean: is_enough.then(|| sum as f64 / count as f64),
+            sum,
             count,
             priced_days,
             percentiles: percentiles.filter(|_| is_enough),

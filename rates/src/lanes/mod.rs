@@ -239,6 +239,12 @@ impl Lanes {
         }
     }
 
+    /// The first day with prices of any of these pairs.
+    pub(crate) async fn first_day(&self, pairs: &[Pair]) -> Result<Option<NaiveDate>, Problem> {
+        let read = self.primary.retry(|| sql::first_day(&self.primary, pairs)).await;
+        read.map_err(|error| self.health.problem(error))
+    }
+
     /// The newest day of each of these pairs that is not in the future: with a mean, or with prices if none has a mean.
     pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
         let today = Utc::now().date_naive();

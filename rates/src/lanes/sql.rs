@@ -330,3 +330,28 @@ pub(crate) async fn newest_days(
     .fetch_all(executor)
     .await
 }
+
+/// Finds the first day with prices of any of these pairs of places, by a step in a scan of the primary key for each.
+pub(crate) async fn first_day(
+    executor: impl PgExecutor<'_>,
+    pairs: &[Pair],
+) -> Result<Option<NaiveDate>, sqlx::Error> {
+    let (origins, destinations): (Vec<i32>, Vec<i32>) =
+        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    sqlx::query_scalar!(
+        r#"
+        select min(first.day)
+        from unnest($1::integer[], $2::integer[]) pair (origin, destination)
+        cross join lateral (
+            select r.day from daily_rates r
+            where r.origin = pair.origin and r.destination = pair.destination
+            order by r.day
+            limit 1
+        ) first
+        "#,
+        &origins,
+        &destinations,
+    )
+    .fetch_one(executor)
+    .await
+}

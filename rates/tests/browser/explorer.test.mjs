@@ -37,13 +37,31 @@ async function withPage(path, body, options = {}) {
 }
 
 const rates = async (query) => (await (await fetch(`${base}/rates?${query}`)).json()).rates;
-const counted = (count) => (count === 1 ? "1 price" : `${count ?? 0} prices`);
 const drawn = (page) => page.$eval(".picture img", (image) => image.complete && image.naturalWidth);
+const slider = (page) => page.getByRole("slider", { name: "Day of the chart" });
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/** A day of the API as the page writes it. */
+const dated = (day) => `${Number(day.slice(8))} ${months[Number(day.slice(5, 7)) - 1]} ${day.slice(0, 4)}`;
+const dollars = (value) => `$${new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format(value)}`;
 
-/** The value that the page reads out for the slider's day. */
-async function reading(page, day) {
-  await page.locator("output strong", { hasText: day }).waitFor();
-  return (await page.locator("output").innerText()).replace(/\s+/g, " ");
+/** What the page says of a day of one lane, by an answer with all statistics. */
+function said({ day, price, count, low, midlow, median, midhigh, high }) {
+  const band = (name, from, to) => `${name} ${dollars(from)} to ${dollars(to)}`;
+  const spread = [`median ${dollars(median)}`, band("25 to 75 %", midlow, midhigh), band("2.5 to 97.5 %", low, high)];
+  const unknown = ["average", "median", "25 to 75 %", "2.5 to 97.5 %"].map((label) => `${label} –`);
+  const known = price === null ? unknown : [`average ${dollars(price)}`, ...spread];
+  return [dated(day), ...known, `prices ${count ?? 0}`].join(" ");
+}
+
+/** What is read above the chart. */
+const reading = async (page) => (await page.locator(".reading").innerText()).replace(/\s+/g, " ").trim();
+
+/** The middle of a day of the picture. */
+async function positionOf(page, index, days) {
+  const [width, height] = await page.$eval(".picture", (box) => [box.clientWidth, box.clientHeight]);
+  const [left, right] = await page.$eval("#chart", ({ dataset }) => [Number(dataset.left), Number(dataset.right)]);
+  const scale = width / (await drawn(page));
+  return { x: left * scale + ((width - (left + right) * scale) * (index + 0.5)) / days, y: height / 2 };
 }
 
 async function accessible(page) {
@@ -77,55 +95,126 @@ test("type, choose, see the chart, share the address, go back", () =>
     await page.waitForURL(/dest_code=EETLL$/);
     await page.goBack();
     await page.waitForURL(`${base}/`);
-    assert.equal(await page.locator(".picture").count(), 0);
   }));
 
-test("a day read off the chart by the pointer is the API's", () =>
+test("a day is read by the mouse, above the chart and at the pointer, as the API has it", () =>
   withPage(`/?${month}`, async (page) => {
-    const [width, height] = await page.$eval(".picture", (box) => [box.clientWidth, box.clientHeight]);
-    const [left, right] = await page.$eval("#chart", ({ dataset }) => [Number(dataset.left), Number(dataset.right)]);
-    const scale = width / (await drawn(page));
-    const plot = width - (left + right) * scale;
     const answers = await rates(`${month}&order=asc&statistics=full`);
     for (const index of [0, 12, 30]) {
-      const x = left * scale + (plot * (index + 0.5)) / 31;
-      await page.locator(".picture").hover({ position: { x, y: height / 2 } });
-      const told = await reading(page, answers[index].day);
-      const { price, count } = answers[index];
-      const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-      assert.ok(told.includes(price === null ? "no average" : `$${number.format(price)} average`), told);
-      assert.ok(told.endsWith(counted(count)), told);
+      await page.locator(".picture").hover({ position: await positionOf(page, index, 31) });
+      assert.equal(await reading(page), said(answers[index]));
+      const tip = (await page.locator(".tip").innerText()).replace(/\s+/g, " ");
+      const { day, price } = answers[index];
+      assert.equal(tip, `${dated(day)} average ${price === null ? "–" : dollars(price)}`);
     }
+    await page.mouse.move(0, 0);
+    assert.equal(await page.locator(".tip").isVisible(), false);
   }));
+
+test("the whole chart and its reading are in sight on a laptop", async () => {
+  const four = [["CNSGH", "NLRTM"], ["CNSGH", "USLAX"], ["NLRTM", "USNYC"]];
+  const compared = four.map(([origin, destination]) => `&orig_code=${origin}&dest_code=${destination}`).join("");
+  for (const path of [`/?${month}`, `/?${month}${compared}`]) {
+    await withPage(
+      path,
+      async (page) => {
+        for (const part of [".reading", ".picture"]) {
+          const { y, height } = await page.locator(part).boundingBox();
+          assert.ok(y > 0 && y + height <= 768, `${part} of ${path}: ${y} to ${y + height}`);
+        }
+      },
+      { viewport: { width: 1366, height: 768 } },
+    );
+  }
+});
+
+test("nothing moves while days are read", async () => {
+  const compared = `${month}&orig_code=CNSGH&dest_code=NLRTM&values=index&previous_year=true`;
+  for (const viewport of [{ width: 360, height: 740 }, { width: 1366, height: 768 }]) {
+    for (const path of [`/?${month}`, `/?${compared}`]) {
+      await withPage(
+        path,
+        async (page) => {
+          await slider(page).focus();
+          await page.keyboard.press("Home");
+          const places = new Set();
+          for (let day = 0; day < 31; day += 1) {
+            places.add((await page.locator(".picture").boundingBox()).y);
+            await page.keyboard.press("ArrowRight");
+          }
+          assert.equal(places.size, 1, `${path} at ${viewport.width} px: ${[...places]}`);
+        },
+        { viewport },
+      );
+    }
+  }
+});
+
+test("a tap reads a day on a phone", () =>
+  withPage(
+    `/?${month}`,
+    async (page) => {
+      const answers = await rates(`${month}&order=asc&statistics=full`);
+      await slider(page).tap({ position: await positionOf(page, 4, 31) });
+      assert.equal(await reading(page), said(answers[4]));
+      assert.ok(await page.locator(".tip").isVisible());
+    },
+    { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true },
+  ));
 
 test("the keyboard alone is enough", () =>
   withPage("/", async (page) => {
     const press = async (...keys) => {
       for (const key of keys) await page.keyboard.press(key);
     };
-    await page.focus("#origin-1");
+    const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.role);
+    const tabTo = async (wanted) => {
+      for (let at = 0; at < 40 && (await focused()) !== wanted; at += 1) await press("Tab");
+      assert.equal(await focused(), wanted);
+    };
+    await tabTo("origin-1");
     await page.keyboard.type("guangz");
     await page.getByRole("option").first().waitFor();
     await press("ArrowDown");
     assert.equal(await page.getAttribute("#origin-1", "aria-activedescendant"), "origin-1-choices-0");
     await press("Enter");
     assert.equal(await page.inputValue("#origin-1"), "CNGGZ");
-    await press("Tab");
+    await tabTo("destination-1");
     await page.keyboard.type("EETLL");
     await page.getByRole("option").first().waitFor();
     await press("Escape");
     assert.equal(await page.getByRole("option").count(), 0);
     await press("Enter");
     await page.waitForURL(/dest_code=EETLL$/);
-    await page.focus("#day");
+    await tabTo("slider");
     await press("ArrowLeft", "ArrowLeft");
-    const [, , day] = await rates(`${lane}&date_from=2021-12-01&date_to=2021-12-31`);
-    assert.ok((await reading(page, day.day)).endsWith(counted(day.count)));
-    assert.match(await page.getAttribute("#day", "aria-valuetext"), new RegExp(`^${day.day}: average`));
+    const [, , day] = await rates(`${lane}&date_from=2021-12-01&date_to=2021-12-31&statistics=full`);
+    assert.equal(await reading(page), said(day));
+    assert.match(await slider(page).getAttribute("aria-valuetext"), new RegExp(`^${dated(day.day)}: average`));
+    await press("Home");
+    assert.equal(await slider(page).getAttribute("aria-valuenow"), "0");
+    await press("Shift+ArrowRight", "Shift+PageUp", "Enter");
+    await page.waitForURL(/date_from=2021-10-01&date_to=2021-11-01/);
   }));
 
-test("four lanes are compared and one taken away again", () =>
-  withPage(`/?${month}`, async (page) => {
+test("Enter takes the first suggestion, even one that has not arrived yet", () =>
+  withPage("/", async (page) => {
+    await page.focus("#origin-1");
+    await page.keyboard.type("shang");
+    await page.getByRole("option", { name: /Shanghai/ }).waitFor();
+    await page.keyboard.press("Enter");
+    assert.equal(await page.inputValue("#origin-1"), "CNSGH");
+    await page.focus("#destination-1");
+    await page.keyboard.type("los ang");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.getElementById("destination-1").value === "USLAX");
+    assert.equal(new URL(page.url()).search, "");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/orig_code=CNSGH&dest_code=USLAX$/);
+  }));
+
+test("four lanes are compared, a fifth is refused in words, and one is taken away again", () =>
+  withPage(`/?${month}`, async (page, _, complaints) => {
     const others = [["CNSGH", "NLRTM"], ["CNSGH", "USLAX"], ["NLRTM", "USNYC"]];
     for (const [at, [origin, destination]] of others.entries()) {
       await page.getByText("Compare with another lane").click();
@@ -138,10 +227,61 @@ test("four lanes are compared and one taken away again", () =>
     assert.equal(await page.getByText("Compare with another lane").count(), 0);
     await page.waitForLoadState("networkidle");
     assert.ok((await drawn(page)) > 0);
-    await page.focus("#day");
-    await page.locator("output em").nth(3).waitFor();
+    assert.equal(await page.locator(".reading li").count(), 4);
+
+    await page.goto(`${page.url()}&orig_code=USNYC&dest_code=NLRTM`);
+    assert.match(await page.getByRole("alert").innerText(), /5 lanes are too many.*Remove 1/);
+    assert.equal(await page.inputValue("#destination-5"), "NLRTM");
+    assert.ok(complaints.splice(0).every((line) => line.includes("400")));
+    await page.getByRole("link", { name: "Remove lane 5" }).click();
+    await page.waitForURL((url) => url.searchParams.getAll("orig_code").length === 4);
     await page.getByRole("link", { name: "Remove lane 4" }).click();
     await page.waitForURL((url) => url.searchParams.getAll("orig_code").length === 3);
+  }));
+
+test("lanes are compared as difference and as index, and a choice is shown at once", () =>
+  withPage(`/?${month}&orig_code=CNSGH&dest_code=NLRTM`, async (page) => {
+    const both = await Promise.all(
+      [lane, "orig_code=CNSGH&dest_code=NLRTM"].map((one) => rates(`${one}&date_from=2021-01-01&date_to=2021-01-31&order=asc`)),
+    );
+    const known = both[0].map((_, at) => at).filter((at) => both.every((one) => one[at].price !== null));
+    const at = known[3];
+    const shown = async (values) => {
+      await page.getByLabel("Shown as").selectOption(values);
+      await page.waitForURL(new RegExp(`values=${values}`));
+      await page.waitForLoadState("networkidle");
+      await page.locator(".picture").hover({ position: await positionOf(page, at, 31) });
+      return (await page.locator(".reading li b").allInnerTexts())[3];
+    };
+    const difference = Math.round(both[1][at].price - both[0][at].price);
+    const number = new Intl.NumberFormat("en").format(difference);
+    assert.equal(await shown("difference"), difference > 0 ? `+${number}` : number);
+    const index = Math.round((both[1][at].price / both[1][known[0]].price) * 100);
+    assert.equal(await shown("index"), String(index));
+    assert.equal(await page.inputValue("#date_from"), "2021-01-01");
+    await page.getByLabel("Average of").selectOption("7");
+    await page.waitForURL(/values=index.*moving_average=7|moving_average=7.*values=index/);
+    await page.getByLabel("Year before").check();
+    await page.waitForURL(/previous_year=true/);
+    assert.match(await page.locator(".reading li").last().innerText(), /a year before/);
+  }));
+
+test("dragging over days zooms, and there is a way back and to all days", () =>
+  withPage(`/?${month}`, async (page) => {
+    assert.equal(await page.getByRole("button", { name: "Back" }).isVisible(), false);
+    const box = await page.locator(".picture").boundingBox();
+    const [from, to] = [await positionOf(page, 4, 31), await positionOf(page, 19, 31)];
+    await page.mouse.move(box.x + from.x, box.y + from.y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + to.x, box.y + to.y, { steps: 4 });
+    assert.ok(await page.locator(".zone").isVisible());
+    await page.mouse.up();
+    await page.waitForURL(/date_from=2021-01-05&date_to=2021-01-20/);
+    await page.getByRole("button", { name: "Back" }).click();
+    await page.waitForURL(`${base}/?${month}`);
+    await page.getByRole("link", { name: "All" }).click();
+    await page.waitForURL(/range=all/);
+    assert.match(await page.inputValue("#date_from"), /^2015-12-/);
   }));
 
 test("without JavaScript it is a form and a picture", () =>
@@ -157,30 +297,31 @@ test("without JavaScript it is a form and a picture", () =>
       assert.equal(await page.innerText("h1"), "Guangzhou (CNGGZ) to Baltic Sea");
       await page.waitForLoadState("networkidle");
       assert.equal(await page.locator(".picture img").evaluate((image) => image.naturalWidth > 0), true);
-      assert.equal(await page.locator("#day").isVisible(), false);
+      assert.equal(await page.locator(".slider").count(), 0);
+      assert.match(await reading(page), /^\d+ Jan 2021 average \$/);
       await page.click("summary >> text=Table");
       assert.equal(await page.locator("tbody tr").count(), 31);
     },
     { javaScriptEnabled: false },
   ));
 
-for (const [name, options] of Object.entries({
+const screens = {
   light: {},
   dark: { colorScheme: "dark" },
   "360 px": { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true },
   "4K": { viewport: { width: 3840, height: 2160 } },
-})) {
+};
+for (const [name, options] of Object.entries(screens)) {
   test(`nobody is shut out: ${name}`, async () => {
     const compared = `${month}&orig_code=CNSGH&dest_code=NLRTM`;
-    for (const path of ["/", `/?${month}`, `/?${compared}`]) {
+    for (const path of ["/", `/?${month}`, `/?${compared}&previous_year=true`]) {
       await withPage(
         path,
         async (page) => {
           for (const summary of await page.locator("summary").all()) await summary.click();
-          if (path !== "/") {
-            await page.focus("#day");
-            await page.locator("output strong").waitFor();
-          }
+          await slider(page).focus();
+          await page.keyboard.press("ArrowLeft");
+          await page.locator(".tip").waitFor();
           const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
           assert.ok(needed <= there, `${path} is ${needed} px wide of ${there}`);
           await accessible(page);
@@ -195,23 +336,107 @@ for (const [name, options] of Object.entries({
   });
 }
 
-test("what is wrong is said, with the nearest places", () =>
-  withPage("/?orig_code=Guangzho&dest_code=EETLL", async (page, _, complaints) => {
-    assert.match(await page.getByRole("alert").innerText(), /Guangzho.*CNGGZ/);
+test("what is wrong is said at once, and a link leads to what was meant", () =>
+  withPage("/?orig_code=Guangzho&dest_code=EETLL&date_from=2021-02-30", async (page, _, complaints) => {
+    assert.match(await page.getByRole("alert").innerText(), /Guangzho.*CNGGZ[^]*2021-02-30/);
     assert.equal(await page.getAttribute("#origin-1", "aria-invalid"), "true");
+    assert.equal(await page.inputValue("#date_from"), "2021-02-30");
     await accessible(page);
-    // The page itself is a 400, which the browser notes.
-    assert.equal(complaints.splice(0).filter((line) => !line.includes("400")).length, 0);
+    await page.fill("#date_from", "");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL(/orig_code=Guangzho&dest_code=EETLL$/);
+    await page.getByRole("link", { name: "Guangzhou (CNGGZ)" }).click();
+    await page.waitForURL(/orig_code=CNGGZ&dest_code=EETLL$/);
+    // The pages themselves are 400, which the browser notes.
+    assert.ok(complaints.splice(0).every((line) => line.includes("400")));
   }));
 
-test("a request is copied as curl", () =>
-  withPage(`/?${month}`, async (page, context) => {
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    await page.getByRole("button", { name: "Copy as curl" }).click();
-    await page.getByText("Copied.").waitFor();
-    const command = await page.evaluate(() => navigator.clipboard.readText());
-    assert.equal(command, `curl '${base}/rates?date_from=2021-01-01&date_to=2021-01-31&${lane}'`);
+test("an empty form says what is missing", () =>
+  withPage("/", async (page, _, complaints) => {
+    await page.getByRole("button", { name: "Show" }).click();
+    assert.match(await page.getByRole("alert").innerText(), /origin is missing[^]*destination is missing/);
+    assert.ok(complaints.splice(0).every((line) => line.includes("400")));
   }));
+
+test("the day column of the table stays in sight", () =>
+  withPage(
+    `/?${month}&orig_code=CNSGH&dest_code=NLRTM`,
+    async (page) => {
+      await page.click("summary >> text=Table");
+      const table = page.locator(".table");
+      await table.evaluate((box) => box.scrollTo(10_000, 300));
+      assert.ok((await table.evaluate((box) => box.scrollLeft)) > 50);
+      const [box, day] = [await table.boundingBox(), await page.locator("tbody th").nth(12).boundingBox()];
+      assert.ok(day.x >= box.x && day.x < box.x + 10, `the day is at ${day.x}, its table at ${box.x}`);
+    },
+    { viewport: { width: 360, height: 740 } },
+  ));
+
+test("a link and a request are copied", () =>
+  withPage(`/?${lane}`, async (page, context) => {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const copied = async (name) => {
+      await page.getByRole("button", { name }).click();
+      await page.getByText("Copied.").waitFor();
+      return page.evaluate(() => navigator.clipboard.readText());
+    };
+    const days = "date_from=2021-10-01&date_to=2021-12-31";
+    assert.equal(await copied("Copy as curl"), `curl '${base}/rates?${days}&${lane}'`);
+    assert.equal(await copied("Copy link"), `${base}/?${lane}&${days}`);
+  }));
+
+test("the description of the API runs its examples", () =>
+  withPage("/docs/", async (page, _, complaints) => {
+    assert.equal(await page.title(), "API · Freight rates");
+    const run = async (id) => {
+      await page.locator(`#${id}`).getByRole("button", { name: "Run" }).click();
+      await page.locator(`#${id} .answer p`).waitFor();
+      return page.locator(`#${id} .answer`).innerText();
+    };
+    const answer = await run("get_rates");
+    assert.match(answer, /200 OK, application\/json/);
+    assert.ok(answer.includes(`curl '${base}/rates?${"date_from=2021-01-01&date_to=2021-01-31"}&${lane}'`), answer);
+    assert.deepEqual(JSON.parse(await page.locator("#get_rates .answer pre").last().innerText()), { rates: await rates(month) });
+    await run("get_rates_svg");
+    await page.waitForFunction(() => document.querySelector("#get_rates_svg .answer img").naturalWidth === 960);
+    await page.fill("#get_port-code", "CNSGH");
+    assert.match(await run("get_port"), /"name": "Shanghai"/);
+    await page.selectOption("#post_prices-type", "text/csv");
+    assert.match(await page.inputValue("#post_prices-body"), /^orig_code,dest_code,day,price\n/);
+    assert.match(await run("post_prices"), /401 Unauthorized/);
+    await page.fill("#key", "rates_1_wrong");
+    const refused = await run("list_batches");
+    assert.match(refused, /-H 'authorization: Bearer \$RATES_KEY'/);
+    assert.ok(!refused.includes("rates_1_wrong"));
+    assert.ok(complaints.splice(0).every((line) => line.includes("401")));
+  }));
+
+for (const [name, options] of Object.entries(screens)) {
+  test(`nobody is shut out of the description of the API: ${name}`, () =>
+    withPage(
+      "/docs/",
+      async (page) => {
+        await page.locator("#get_rates").getByRole("button", { name: "Run" }).click();
+        await page.locator("#get_rates .answer pre").last().waitFor();
+        for (const summary of await page.locator("summary").all()) await summary.click();
+        const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(needed <= there, `${needed} px wide of ${there}`);
+        await accessible(page);
+      },
+      options,
+    ));
+}
+
+test("without JavaScript the description of the API links to examples", () =>
+  withPage(
+    "/docs/",
+    async (page) => {
+      assert.equal(await page.getByRole("button", { name: "Run" }).count(), 0);
+      await page.locator("#get_port").getByRole("link", { name: "An example" }).click();
+      await page.waitForURL(`${base}/ports/CNGGZ`);
+    },
+    { javaScriptEnabled: false },
+  ));
 
 /** How a phone on a slow network loads the page: what went over the wire, and when the chart was on the screen. */
 async function loadSlowly(path) {

@@ -6,8 +6,8 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox"],
 });
-const desktop = { viewport: { width: 1120, height: 1060 } };
-const phone = { viewport: { width: 360, height: 1160 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+const desktop = { viewport: { width: 1200, height: 690 } };
+const phone = { viewport: { width: 360, height: 960 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 for (const [name, options] of Object.entries({
   light: desktop,
   dark: { ...desktop, colorScheme: "dark" },
@@ -17,9 +17,13 @@ for (const [name, options] of Object.entries({
   const page = await context.newPage();
   const lane = "orig_code=CNGGZ&dest_code=EETLL&date_from=2021-07-01&date_to=2021-12-31";
   await page.goto(`${process.env.RATES_URL}/?${lane}`, { waitUntil: "networkidle" });
-  // The first of October, which has a mean.
-  await page.locator("#day").fill("92");
-  await page.locator("output strong").waitFor();
+  // The first of October, the 93rd of 184 days, which has a mean. The margins of the plot are in pixels of the picture.
+  const x = await page.$eval("#chart", ({ dataset: { left, right } }) => {
+    const { clientWidth: width, naturalWidth } = document.querySelector(".picture img");
+    const scale = width / naturalWidth;
+    return left * scale + ((width - (Number(left) + Number(right)) * scale) * 92.5) / 184;
+  });
+  await page.locator(".picture").hover({ position: { x, y: 150 } });
   await page.screenshot({ path: `${directory}/explorer-${name}.png` });
   await context.close();
 }

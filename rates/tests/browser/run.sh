@@ -10,5 +10,5 @@ done
 if [[ ${1:-} == --pictures ]]; then
   exec node "$here/pictures.mjs" "$2"
 fi
-node --test --test-reporter=spec --test-timeout=60000 "$here/explorer.test.mjs"
+node --test --test-reporter=spec --test-timeout=300000 "$here/explorer.test.mjs"
 "$here/../../../docs/monitoring/check.sh"

@@ -35,13 +35,14 @@ async fn a_browser_sees_the_explorer_and_a_program_the_greeting(pool: PgPool) {
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn every_address_on_the_page_answers(pool: PgPool) {
     let instance = Instance::new(&pool);
-    let query = format!("{LANE}&orig_code=china_south&dest_code=EETLL");
-    for query in [String::new(), LANE.to_owned(), query] {
+    let compared = format!("{LANE}&orig_code=china_south&dest_code=EETLL&values=index&moving_average=30");
+    let before = format!("{LANE}&previous_year=true");
+    for query in [String::new(), LANE.to_owned(), compared, before] {
         let html = page(&instance, &query).await.expect(200).text();
         let mut addresses = attributes(&html, "href");
         addresses.extend(attributes(&html, "src"));
         addresses.extend(attributes(&html, "srcset"));
-        addresses.extend(attributes(&html, "data-curl"));
+        addresses.extend(attributes(&html, "data-copy"));
         assert!(addresses.len() > 3, "{html}");
         for address in addresses {
             let address = address.replace("&#38;", "&").replace("&amp;", "&");
@@ -69,24 +70,150 @@ async fn a_file_of_the_page_is_kept_for_ever_under_its_hash_and_unknown_without(
     }
 }
 
+/// The faults that the page of this query lists.
+async fn faults(instance: &Instance, query: &str) -> Vec<String> {
+    let html = page(instance, query).await.expect(400).text();
+    let alert = html.split("role=\"alert\"").nth(1).and_then(|rest| rest.split("</div>").next());
+    alert.expect("a list of faults").split("<li>").skip(1).map(ToOwned::to_owned).collect()
+}
+
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn what_is_wrong_is_said_on_the_page(pool: PgPool) {
     let instance = Instance::new(&pool);
+    let five = "orig_code=CNGGZ&dest_code=EETLL&".repeat(5);
     for (query, words) in [
-        ("orig_code=Guangzhuo&dest_code=EETLL", "Did you mean CNGGZ?"),
         ("orig_code=CNGGZ", "The destination is missing."),
         ("orig_code=CNGGZ&dest_code=EETLL&date_form=2021-01-01", "did you mean date_from?"),
-        ("orig_code=CNGGZ&dest_code=EETLL&date_from=x", "is not a day like"),
-        ("orig_code=CNGGZ&dest_code=EETLL&date_from=2021-02-01&date_to=2021-01-01", "is after the last"),
+        ("orig_code=CNGGZ&dest_code=EETLL&date_from=x", "The first day: \"x\" is not a day like"),
+        (
+            "orig_code=CNGGZ&dest_code=EETLL&date_from=2021-02-01&date_to=2021-01-01",
+            "The first day, 1 Feb 2021, is after the last, 1 Jan 2021.",
+        ),
         ("orig_code=CNGGZ&dest_code=EETLL&date_from=1900-01-01&date_to=2021-01-01", "at most 3660"),
+        ("orig_code=CNGGZ&dest_code=EETLL&values=x", "is none of price, difference and index"),
+        (&five, "5 lanes are too many: at most 4 can be compared. Remove 1."),
     ] {
-        let html = page(&instance, query).await.expect(400);
-        let alert = html
-            .text()
-            .split("role=\"alert\"")
-            .nth(1)
-            .map(|rest| rest.split("</div>").next().unwrap().to_owned());
-        assert!(alert.is_some_and(|alert| alert.contains(words)), "{html}");
+        let faults = faults(&instance, query).await;
+        assert!(faults.len() == 1 && faults[0].replace("&#34;", "\"").contains(words), "{query}: {faults:?}");
+    }
+    assert_eq!(faults(&instance, "orig_code=&dest_code=&date_from=").await.len(), 2, "both ends are missing");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn all_faults_are_listed_with_what_was_typed_and_links_to_what_was_meant(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let query = "orig_code=Guangzhuo&dest_code=talin&orig_code=CNSGH&dest_code=EETLL&date_from=2021-02-30\
+                 &date_to=2021-03-01&moving_average=7";
+    let faults = faults(&instance, query).await;
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    let meant = attributes(&faults[0], "href").remove(0).replace("&#38;", "&");
+    let wanted = query.replace("Guangzhuo", "CNGGZ");
+    assert_eq!(meant, format!("/?{wanted}"), "only the wrong place differs");
+    assert!(faults[2].contains("The first day: 2021-02-30 is not in the calendar."), "{faults:?}");
+    let html = page(&instance, query).await.expect(400).text();
+    let values = attributes(&html, "value");
+    for typed in ["Guangzhuo", "talin", "CNSGH", "EETLL", "2021-02-30", "2021-03-01"] {
+        assert!(values.iter().any(|value| value == typed), "{typed}: {values:?}");
+    }
+    assert_eq!(html.matches("aria-invalid").count(), 3, "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_latest_day_is_read_before_the_script_runs_and_prices_are_whole(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let html = page(&instance, LANE).await.expect(200).text();
+    let reading = html.split("class=\"reading\"").nth(1).unwrap().split("</ul>").next().unwrap();
+    let text: String =
+        reading.replace("</span>", "").replace("<span>", "").replace("<b>", "").replace("</b>", "");
+    for words in ["5 Jan 2021", "average $250", "median $250", "25 to 75 % $175 to $325", "prices 4"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // 2.5 % of the way from the third to the fourth price is 107.5, and half a dollar is none.
+    assert!(text.contains("2.5 to 97.5 % $108 to $393"), "{text}");
+    let data = html.split("id=\"readings\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data[0][0]["days"].as_array().unwrap().len(), 31);
+    assert_eq!(data[0][0]["days"][4], serde_json::json!([250.0]));
+    assert_eq!(data[0][0]["days"][3], serde_json::Value::Null);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_is_chosen_stays_while_lanes_and_days_change(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let query =
+        format!("{LANE}&orig_code=china&dest_code=europe&values=index&moving_average=12&previous_year=true");
+    let html = page(&instance, &query).await.expect(200).text();
+    let links: Vec<String> =
+        attributes(&html, "href").iter().map(|href| href.replace("&#38;", "&")).collect();
+    let pages: Vec<_> = links.iter().filter(|href| href.starts_with("/?")).collect();
+    assert_eq!(pages.len(), 9, "seven ranges, and each lane can be removed: {pages:?}");
+    for href in pages {
+        for part in ["values=index", "moving_average=12", "previous_year=true"] {
+            assert!(href.contains(part), "{href}");
+        }
+    }
+    let picture = links.iter().find(|href| href.starts_with("/rates.svg")).unwrap();
+    assert!(
+        picture.ends_with("&compare=china:europe&values=index&moving_average=12&previous_year=true"),
+        "{picture}"
+    );
+    assert!(html.contains("<option value=\"12\" selected>12 days, moving</option>"), "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn all_days_are_from_the_first_price_to_the_last(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let days = async |query: &str| {
+        let html = page(&instance, query).await.expect(200).text();
+        let link = attributes(&html, "data-link").remove(0);
+        link.split("date_from=").nth(1).unwrap().replace("&#38;date_to=", " ")
+    };
+    assert_eq!(days("orig_code=CNGGZ&dest_code=EETLL&range=all").await, "2021-01-01 2021-01-05");
+    assert_eq!(
+        days("orig_code=CNGGZ&dest_code=EETLL&range=all&date_to=2021-01-03").await,
+        "2021-01-01 2021-01-03"
+    );
+    assert_eq!(days("orig_code=CNGGZ&dest_code=EETLL").await, "2020-10-06 2021-01-05");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_first_page_shows_how_far_the_data_go_and_the_largest_lanes(pool: PgPool) {
+    let html = page(&Instance::new(&pool), "").await.expect(200).text();
+    assert!(html.contains("The largest lanes, up to 5 Jan 2021"), "{html}");
+    let rows: Vec<&str> = html.split("<tbody>").nth(1).unwrap().split("</tr>").collect();
+    assert!(
+        rows[0].contains("Asia to Europe") && rows[0].contains("<td>$250</td><td>5 Jan 2021</td>"),
+        "{rows:?}"
+    );
+    assert!(
+        rows[1].contains("Europe to Asia") && rows[1].contains("<td>$51</td><td>1 Jan 2021</td>"),
+        "{rows:?}"
+    );
+    assert!(html.contains("/rates.svg?"), "a chart: {html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn an_empty_database_says_what_to_do(pool: PgPool) {
+    let html = page(&Instance::new(&pool), "").await.expect(200).text();
+    assert!(html.contains("There are no prices yet") && html.contains("rates load FILE"), "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_name_cannot_end_the_script_or_the_page(pool: PgPool) {
+    let rename = "update ports set name = '</script><b>&amp;\"' where code = 'EETLL'";
+    sqlx::query(rename).execute(&pool).await.unwrap();
+    let html = page(&Instance::new(&pool), LANE).await.expect(200).text();
+    assert!(!html.contains("<b>&amp;") && html.matches("</script>").count() == 2, "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn what_does_not_exist_is_a_page_for_a_browser(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for path in ["/nowhere", "/assets/nothing.css"] {
+        let request = Request::get(path).header("accept", BROWSER).body(Body::empty()).unwrap();
+        let answer = instance.send(request).await.expect(404);
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{answer}");
+        assert!(answer.text().contains("<a href=\"/\">Start page</a>"), "{answer}");
     }
 }
 

@@ -40,16 +40,75 @@ async fn every_operation_has_an_id_and_every_response_a_description(pool: PgPool
     }
 }
 
-#[sqlx::test(migrator = "rates::database::MIGRATOR")]
-async fn the_documentation_is_interactive_and_needs_no_other_server(pool: PgPool) {
+/// The part of each form that runs an operation.
+fn forms(page: &str) -> Vec<&str> {
+    page.split("<form class=\"try\"").skip(1).filter_map(|rest| rest.split("</form>").next()).collect()
+}
+
+fn attribute(form: &str, name: &str) -> String {
+    let value = form.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+    value.unwrap_or_default().replace("&#38;", "&").replace("&#34;", "\"")
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn every_operation_is_on_the_page_with_an_example_that_runs(pool: PgPool) {
     let instance = Instance::new(&pool);
-    let page = instance.get("/docs/").await.expect(200);
-    assert!(page.header("content-type").starts_with("text/html"), "{page}");
-    let text = page.text();
-    assert!(!text.contains("//cdn") && !text.contains("https://"), "{text}");
-    let scripts: Vec<_> = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert!(!scripts.is_empty(), "{text}");
-    for script in scripts {
-        instance.get(&format!("/docs/{}", script.trim_start_matches("./"))).await.expect(200);
+    let page = instance.get("/docs/").await.expect(200).text();
+    let forms = forms(&page);
+    let description = instance.get("/openapi.json").await.expect(200).json();
+    let paths = description["paths"].as_object().unwrap();
+    let operations: usize = paths.values().map(|methods| methods.as_object().unwrap().len()).sum();
+    assert_eq!(forms.len(), operations);
+    let mut run = 0;
+    for form in forms {
+        if attribute(form, "data-method") == "GET" && !form.contains(" data-key=") {
+            instance.get(&attribute(form, "action")).await.expect(200);
+            run += 1;
+        }
     }
+    assert!(run >= 9, "{run} operations need no key");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_examples_of_a_supplier_run_with_a_key(pool: PgPool) {
+    let key = "insert into suppliers values ('acme');
+               insert into api_keys (supplier, secret_hash) values ('acme', sha256('one'))";
+    sqlx::raw_sql(key).execute(&pool).await.unwrap();
+    let instance = Instance::new(&pool);
+    let page = instance.get("/docs/").await.expect(200).text();
+    let forms = forms(&page);
+    let with_key: Vec<&str> = forms.into_iter().filter(|form| form.contains(" data-key=")).collect();
+    let of = |method: &'static str| {
+        with_key.iter().copied().filter(move |form| attribute(form, "data-method") == method)
+    };
+    let mut batch = String::new();
+    for body in
+        of("POST").flat_map(|form| form.split("<option").filter(|option| option.contains("data-example")))
+    {
+        let media_type = body.split('>').nth(1).unwrap().split('<').next().unwrap();
+        let answer = instance.post(media_type, attribute(body, "data-example")).await.expect(201);
+        answer.header("location").clone_into(&mut batch);
+    }
+    assert!(!batch.is_empty(), "{page}");
+    for method in ["GET", "DELETE"] {
+        for form in of(method) {
+            // The id of an example is that of a batch elsewhere.
+            let path = attribute(form, "data-path").replace("/batches/{id}", &batch);
+            instance.ask(method, &path, "rates_1_one").await.expect(200);
+        }
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR")]
+async fn the_documentation_names_every_type_that_it_links_to(pool: PgPool) {
+    let page = Instance::new(&pool).get("/docs/").await.expect(200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let text = page.text();
+    let targets: Vec<&str> =
+        text.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(targets.len() > 40, "{targets:?}");
+    for target in targets {
+        assert!(text.contains(&format!("id=\"{target}\"")), "{target}");
+    }
+    assert!(!text.contains("https://"), "{text}");
 }

@@ -413,11 +413,11 @@ async fn the_picture_says_in_words_what_it_shows(pool: PgPool) {
         instance.get(&format!("/rates.svg?{DAYS}&orig_code=CNGGZ&dest_code=EETLL")).await.expect(200);
     let text = answer.text();
     assert!(
-        text.contains("<title id=\"title\">Guangzhou (CNGGZ) to A&lt;b&gt;&amp;\"c\"   (EETLL), 2021-01-01"),
+        text.contains("<title id=\"title\">Guangzhou (CNGGZ) to A&lt;b&gt;&amp;\"c\"   (EETLL), 1 Jan 2021"),
         "{text}"
     );
     assert!(
-        text.contains("2 of 5 days have an average, from 1,001 on 2021-01-01 to 250 on 2021-01-05"),
+        text.contains("2 of 5 days have an average, from 1,001 on 1 Jan 2021 to 250 on 5 Jan 2021"),
         "{text}"
     );
     assert!(!text.contains("<b>") && !text.contains('\u{1}'), "{text}");

@@ -9,19 +9,27 @@ use plotters::{
 
 use super::{
     axis::{DayAxis, middle, ticks},
-    series::Series,
+    series::{Daily, Series},
     style::{BOTTOM, Colours, FONT_SIZE, LEFT, RIGHT, SCALE},
     text::{fitting, text_width, thousands},
 };
+use crate::lanes::query::{Picture, Values};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plot<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<DayAxis, RangedCoordf64>>;
 
+/// The bands of percentiles: the positions of their ends, and their opacity.
+const BANDS: [(usize, usize, f64); 2] = [(0, 4, 0.16), (1, 3, 0.36)];
+/// The opacity of what stands behind or between the lines.
+const LIGHTER: f64 = 0.45;
+
 pub(crate) type DrawingError = DrawingAreaErrorKind<std::io::Error>;
 type Drawn = Result<(), DrawingError>;
 
+/// What is drawn, and how large.
 pub(super) struct Drawing<'a> {
     pub(super) colours: &'static Colours,
+    pub(super) picture: &'a Picture<'a>,
     pub(super) width: i32,
     pub(super) height: i32,
     pub(super) from: NaiveDate,
@@ -33,21 +41,35 @@ impl Drawing<'_> {
         root.fill(&self.colours.ground)?;
         let left = i32::from(LEFT) - 48;
         let widest = f64::from(self.width - left - i32::from(RIGHT));
-        let title_size = if text_width(title, 17.0) > widest { 13.0 } else { 17.0 };
-        self.text(root, &fitting(title, title_size, widest), (left, 12), title_size, FontStyle::Bold)?;
-        self.text(root, &fitting(subtitle, 12.0, widest), (left, 36), 12.0, FontStyle::Normal)?;
-        let top = self.legend(root, left, 58)?;
+        let mut top = 12;
+        if self.picture.title {
+            let size = if text_width(title, 17.0) > widest { 13.0 } else { 17.0 };
+            self.text(root, &fitting(title, size, widest), (left, top), size, FontStyle::Bold)?;
+            top += 24;
+        }
+        self.text(root, &fitting(subtitle, 12.0, widest), (left, top), 12.0, FontStyle::Normal)?;
+        let top = self.legend(root, left, top + 22)?;
         let (_, below) = root.split_vertically(top * SCALE);
-        if let [one] = self.series {
+        if self.has_one_lane() {
             let count_height = (self.height / 6).clamp(44, 140);
             let (upper, lower) = below.split_vertically((self.height - top - count_height - BOTTOM) * SCALE);
             self.prices(&upper, 0)?;
-            self.counts(&lower, one)?;
+            self.counts(&lower, &self.series[0])?;
         } else {
             // The counts of several lanes would cover each other.
             self.prices(&below, BOTTOM)?;
         }
         root.present()
+    }
+
+    fn has_one_lane(&self) -> bool {
+        self.picture.compare.is_empty()
+    }
+
+    /// The colour of each series.
+    fn coloured(&self) -> impl Iterator<Item = (&Series, RGBColor)> {
+        let lanes = self.series.iter().zip(self.colours.lanes.into_iter().chain([self.colours.muted]));
+        lanes.map(|(series, colour)| (series, if series.is_past { self.colours.muted } else { colour }))
     }
 
     fn text(&self, area: &Area<'_>, text: &str, at: (i32, i32), size: f64, style: FontStyle) -> Drawn {
@@ -57,27 +79,39 @@ impl Drawing<'_> {
         area.draw_text(text, &style, (at.0 * SCALE, at.1 * SCALE))
     }
 
+    /// What the legend names: text, style and thickness of its mark.
+    fn marks(&self) -> Vec<(String, ShapeStyle, i32)> {
+        let mut marks: Vec<_> = self
+            .coloured()
+            .map(|(series, colour)| {
+                let name = match self.picture.moving_average {
+                    _ if series.is_past || !self.has_one_lane() => series.name.clone(),
+                    Some(days) => format!("{days}-day average"),
+                    None => "average".to_owned(),
+                };
+                (name, colour.filled(), 2)
+            })
+            .collect();
+        let first = self.colours.lanes[0];
+        if self.draws_days_lightly() && self.has_one_lane() {
+            marks.push(("average of the day".to_owned(), first.mix(LIGHTER).filled(), 1));
+        }
+        if self.series[0].percentiles.iter().any(Option::is_some) {
+            marks.push(("25 to 75 %".to_owned(), first.mix(BANDS[1].2).filled(), 10));
+            marks.push(("2.5 to 97.5 % of prices".to_owned(), first.mix(BANDS[0].2).filled(), 10));
+        }
+        marks
+    }
+
     /// Draws the legend, in as many lines as needed; returns where the plot can begin.
     fn legend(&self, area: &Area<'_>, left: i32, top: i32) -> Result<i32, DrawingError> {
         const SIZE: f64 = 12.0;
         const MARK: i32 = 22;
-        let first = self.colours.lanes[0];
-        let marks: Vec<(&str, ShapeStyle, i32)> = match self.series {
-            [_] => vec![
-                ("average", first.filled(), 2),
-                ("25 to 75 %", first.mix(0.36).filled(), 10),
-                ("2.5 to 97.5 % of prices", first.mix(0.16).filled(), 10),
-            ],
-            several => several
-                .iter()
-                .zip(self.colours.lanes)
-                .map(|(series, colour)| (series.name.as_str(), colour.filled(), 2))
-                .collect(),
-        };
+        let marks = self.marks();
         let widest = self.width - left - i32::from(RIGHT);
         let (mut x, mut y) = (left, top);
         for (name, style, thickness) in marks {
-            let name = fitting(name, SIZE, f64::from(widest - MARK));
+            let name = fitting(&name, SIZE, f64::from(widest - MARK));
             #[expect(clippy::cast_possible_truncation, reason = "bounded by the width of the picture")]
             let needed = MARK + text_width(&name, SIZE).ceil() as i32 + 16;
             if x > left && x + needed > left + widest {
@@ -139,10 +173,11 @@ impl Drawing<'_> {
     }
 
     fn prices(&self, area: &Area<'_>, bottom: i32) -> Drawn {
+        let is_price = self.picture.values() == Values::Price;
         let shown = self.series.iter().flat_map(|series| {
-            let [wide, narrow] = &series.bands;
-            let bands = wide.iter().chain(narrow).flatten().flat_map(|(low, high)| [*low, *high]);
-            bands.chain(series.means.iter().flatten().copied())
+            let ends = series.percentiles.iter().flatten().flat_map(|values| [values[0], values[4]]);
+            let days = series.means.iter().filter(move |_| is_price);
+            ends.chain(days.chain(&series.line).flatten().copied())
         });
         let (low, high) = shown.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
         let some = low <= high;
@@ -150,8 +185,8 @@ impl Drawing<'_> {
         // Space above and below, even if all prices are equal.
         let pad = ((high - low) * 0.06).max(high.abs() * 0.01).max(1.0);
         let labels = usize::try_from((self.height - 150) / 40).unwrap_or(0).clamp(3, 10);
-        let mut plot =
-            self.plot(area, bottom, (low - pad).max(0.0)..high + pad, if some { labels } else { 0 })?;
+        let lowest = if is_price { (low - pad).max(0.0) } else { low - pad };
+        let mut plot = self.plot(area, bottom, lowest..high + pad, if some { labels } else { 0 })?;
         if !some {
             let font =
                 FontDesc::new(FontFamily::SansSerif, 14.0 * FONT_SIZE * f64::from(SCALE), FontStyle::Normal);
@@ -159,37 +194,79 @@ impl Drawing<'_> {
             let (width, height) = plot.plotting_area().dim_in_pixel();
             let middle = (i32::try_from(width).unwrap_or(0) / 2, i32::try_from(height).unwrap_or(0) / 2);
             let Series { unit, enough, .. } = &self.series[0];
-            let note = if self.width < 500 {
-                format!("No {unit} with {enough}")
-            } else {
-                format!("No {unit} in this range has {enough}")
+            let note = match (self.picture.values(), self.width) {
+                (Values::Price, ..500) => format!("No {unit} with {enough}"),
+                (Values::Price, _) => format!("No {unit} in this range has {enough}"),
+                _ => format!("No {unit} on which all lanes have a value"),
             };
             return plot.plotting_area().strip_coord_spec().draw_text(&note, &style, middle);
         }
-        // A day without neighbours is a dot, at most as wide as a day.
-        let days = i32::try_from(self.series[0].means.len()).unwrap_or(i32::MAX).max(1);
-        let dot = ((self.width - i32::from(LEFT + RIGHT)) * SCALE / days / 2).clamp(SCALE, 3 * SCALE);
-        for (series, colour) in self.series.iter().zip(self.colours.lanes) {
-            for (band, strength) in series.bands.iter().zip([0.16, 0.36]) {
-                for run in runs(band) {
-                    let above = run.iter().map(|(x, (_, high))| (*x, *high));
-                    let below = run.iter().rev().map(|(x, (low, _))| (*x, *low));
-                    let outline: Vec<(f64, f64)> = match run.as_slice() {
-                        // A single day gets the width of a day.
-                        [(x, (low, high))] => {
-                            vec![(x - 0.3, *high), (x + 0.3, *high), (x + 0.3, *low), (x - 0.3, *low)]
-                        }
-                        _ => above.chain(below).collect(),
-                    };
-                    plot.draw_series([Polygon::new(outline, colour.mix(strength))])?;
-                }
+        for (series, colour) in self.coloured() {
+            for (low, high, strength) in BANDS {
+                self.band(&mut plot, &series.band(low, high), colour, strength)?;
             }
-            for run in runs(&series.means) {
-                if let [alone] = run.as_slice() {
-                    plot.draw_series([Circle::new(*alone, dot, colour.filled())])?;
-                } else {
-                    plot.draw_series([PathElement::new(run, colour.stroke_width(2 * SCALE.unsigned_abs()))])?;
+            if self.draws_days_lightly() {
+                self.line(&mut plot, &series.means, &colour.mix(LIGHTER), SCALE)?;
+            }
+            self.line(&mut plot, &series.line, &colour.to_rgba(), 2 * SCALE)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the averages of days are drawn behind their moving average.
+    fn draws_days_lightly(&self) -> bool {
+        self.picture.moving_average.is_some() && self.picture.values() == Values::Price
+    }
+
+    /// The longest gap that is bridged, in days: some days, or what is narrow in the picture of a long range.
+    #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
+    fn bridge(&self) -> f64 {
+        (self.series[0].line.len() as f64 / 60.0).max(5.0)
+    }
+
+    /// A band between two values of each day, with lighter bridges over short gaps.
+    fn band(
+        &self,
+        plot: &mut Plot<'_, '_>,
+        days: &[Option<(f64, f64)>],
+        colour: RGBColor,
+        strength: f64,
+    ) -> Drawn {
+        let (runs, bridges) = (runs(days), bridges(days, self.bridge()));
+        let shapes = runs.iter().map(|run| (run.as_slice(), strength));
+        let shapes = shapes.chain(bridges.iter().map(|bridge| (bridge.as_slice(), strength / 2.0)));
+        for (shape, strength) in shapes {
+            let above = shape.iter().map(|(x, (_, high))| (*x, *high));
+            let below = shape.iter().rev().map(|(x, (low, _))| (*x, *low));
+            let outline: Vec<(f64, f64)> = match shape {
+                // A single day gets the width of a day.
+                [(x, (low, high))] => {
+                    vec![(x - 0.3, *high), (x + 0.3, *high), (x + 0.3, *low), (x - 0.3, *low)]
                 }
+                _ => above.chain(below).collect(),
+            };
+            plot.draw_series([Polygon::new(outline, colour.mix(strength))])?;
+        }
+        Ok(())
+    }
+
+    /// A line through the values, with thinner and lighter bridges over short gaps.
+    fn line(&self, plot: &mut Plot<'_, '_>, days: &Daily, colour: &RGBAColor, width: i32) -> Drawn {
+        // A day without neighbours is a dot, at most as wide as a day.
+        let count = i32::try_from(days.len()).unwrap_or(i32::MAX).max(1);
+        let dot = ((self.width - i32::from(LEFT + RIGHT)) * SCALE / count / 2).clamp(SCALE, 3 * SCALE);
+        // Where days are narrow, a line whose bridges are thin reads as dashes.
+        let are_narrow = (self.width - i32::from(LEFT + RIGHT)) / count < 4;
+        let (strength, bridge_width) = if are_narrow { (0.75, width) } else { (LIGHTER, width / 2) };
+        let bridge = colour.mix(strength).stroke_width(bridge_width.unsigned_abs());
+        for ends in bridges(days, self.bridge()) {
+            plot.draw_series([PathElement::new(ends.to_vec(), bridge)])?;
+        }
+        for run in runs(days) {
+            if let [alone] = run.as_slice() {
+                plot.draw_series([Circle::new(*alone, dot, colour.filled())])?;
+            } else {
+                plot.draw_series([PathElement::new(run, colour.stroke_width(width.unsigned_abs()))])?;
             }
         }
         Ok(())
@@ -221,6 +298,13 @@ impl Drawing<'_> {
             FontStyle::Normal,
         )
     }
+}
+
+/// The last day before each gap of at most so many days and the first one after it.
+fn bridges<T: Copy>(days: &[Option<T>], longest: f64) -> Vec<[(f64, T); 2]> {
+    let known = || days.iter().enumerate().filter_map(|(day, value)| Some((middle(day), (*value)?)));
+    let is_gap = |[before, after]: &[(f64, T); 2]| (2.0..=longest + 1.0).contains(&(after.0 - before.0));
+    known().zip(known().skip(1)).map(|(before, after)| [before, after]).filter(is_gap).collect()
 }
 
 /// The runs of days without a gap.

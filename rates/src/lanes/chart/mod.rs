@@ -12,37 +12,33 @@ use plotters::prelude::*;
 
 use self::{
     drawing::{Drawing, DrawingError},
-    series::Series,
     style::{DARK, LIGHT, SCALE},
     text::escape,
 };
 pub(crate) use self::{
-    series::describe,
+    series::{Daily, Series, series},
     style::{LEFT, RIGHT},
-    text::thousands,
+    text::{date, thousands},
 };
 use super::{
-    element::FoundLane,
-    query::{Picture, RatesQuery, Theme},
+    FoundLanes,
+    query::{Picture, RatesQuery, Theme, Values},
 };
-use crate::places::Catalogue;
 
-/// Draws these lanes. Each query belongs to the lane at the same index; the oldest day is first.
+/// Draws the lanes that were read for this picture of a query, by these queries.
 pub(crate) fn draw(
     picture: &Picture<'_>,
+    query: &RatesQuery<'_>,
     queries: &[RatesQuery<'_>],
-    lanes: &[FoundLane],
-    catalogue: &Catalogue,
+    found: &FoundLanes,
 ) -> Result<Vec<u8>, DrawingError> {
-    let (from, to) = (queries[0].from, queries[0].to);
-    let series: Vec<Series> =
-        queries.iter().zip(lanes).map(|(query, lane)| Series::new(query, lane, catalogue)).collect();
-    let title = match series.as_slice() {
-        [one] => one.name.clone(),
-        several => format!("{} lanes compared", several.len()),
-    };
-    let span = if from == to { from.to_string() } else { format!("{from} to {to}") };
-    let subtitle = format!("Average in US dollars per container, {span}");
+    let (from, to) = (query.from, query.to);
+    let series = series(picture, queries, found);
+    let lanes = 1 + picture.compare.len();
+    let title = if lanes == 1 { series[0].name.clone() } else { format!("{lanes} lanes compared") };
+    let span = if from == to { date(from) } else { format!("{} to {}", date(from), date(to)) };
+    let unit = unit(picture, &series[0]);
+    let subtitle = if picture.title { format!("{unit}, {span}") } else { unit };
     let in_words: Vec<String> = series.iter().map(Series::in_words).collect();
 
     let (width, height) = (i32::from(picture.width), i32::from(picture.height));
@@ -52,6 +48,7 @@ pub(crate) fn draw(
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let drawing = Drawing {
             colours: if picture.theme == Theme::Dark { &DARK } else { &LIGHT },
+            picture,
             width,
             height,
             from,
@@ -73,4 +70,17 @@ pub(crate) fn draw(
     svg.push_str("</desc>\n");
     svg.push_str(drawn);
     Ok(svg.into_bytes())
+}
+
+/// What the values of the picture are.
+fn unit(picture: &Picture<'_>, first: &Series) -> String {
+    let average = match picture.moving_average {
+        Some(days) => format!("{days}-day average"),
+        None => "Average".to_owned(),
+    };
+    match picture.values() {
+        Values::Price => format!("{average} in US dollars per container"),
+        Values::Difference => format!("{average}, difference to {} in US dollars", first.name),
+        Values::Index => format!("{average}, 100 on the first day that all have"),
+    }
 }

@@ -2,24 +2,32 @@
 
 use chrono::NaiveDate;
 
-use super::text::thousands;
+use super::text::{date, thousands};
 use crate::{
     lanes::{
+        FoundLanes,
         day::{Day, Percentiles},
-        element::FoundLane,
-        query::{Interval, RatesQuery},
+        element::{FoundLane, PlacedElement},
+        query::{Interval, Picture, RatesQuery, Values},
     },
     places::{Catalogue, Pair},
 };
 
+/// A value of each day of the range; none is a gap.
+pub(crate) type Daily = Vec<Option<f64>>;
+
 /// A lane's values for drawing, by the index of the day in the range. An interval of several days has its values on each.
-pub(super) struct Series {
-    pub(super) name: String,
-    /// The average price; none is a gap.
-    pub(super) means: Vec<Option<f64>>,
-    pub(super) counts: Vec<i64>,
-    /// The 2.5 to 97.5 and the 25 to 75 percentile.
-    pub(super) bands: [Vec<Option<(f64, f64)>>; 2],
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// Whether it is the first lane a year before.
+    pub(crate) is_past: bool,
+    /// The average price.
+    pub(crate) means: Daily,
+    pub(crate) counts: Vec<i64>,
+    /// In US dollars, from the lowest.
+    pub(crate) percentiles: Vec<Option<[f64; Percentiles::NAMES.len()]>>,
+    /// What is drawn: the average or the moving average, as price, difference or index.
+    pub(crate) line: Daily,
     /// What an average is of: "day" and so on.
     pub(super) unit: &'static str,
     /// How many prices an average needs, in words.
@@ -29,40 +37,42 @@ pub(super) struct Series {
     intervals: usize,
 }
 
+/// The lanes that were read for this picture by these queries, as they are drawn.
+pub(crate) fn series(picture: &Picture<'_>, queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<Series> {
+    let lanes = queries.iter().zip(&found.lanes);
+    let mut series: Vec<Series> =
+        lanes.map(|(query, lane)| Series::new(picture, query, lane, &found.catalogue)).collect();
+    if let (true, Some(past)) = (picture.previous_year, series.last_mut()) {
+        past.is_past = true;
+        past.name.push_str(", a year before");
+    }
+    express(&mut series, picture.values());
+    series
+}
+
 impl Series {
-    pub(super) fn new(query: &RatesQuery<'_>, lane: &FoundLane, catalogue: &Catalogue) -> Self {
-        let elements = lane.elements(query);
-        let label = |(origin, destination): Pair| {
-            let label = |place| catalogue.label(catalogue.code(place));
-            format!("{} to {}", label(origin), label(destination))
+    fn new(picture: &Picture<'_>, query: &RatesQuery<'_>, lane: &FoundLane, catalogue: &Catalogue) -> Self {
+        let read = lane.elements(query);
+        let shown = &read[usize::from(picture.days_before())..];
+        let by_day = || {
+            shown.iter().flat_map(|PlacedElement { element, .. }| {
+                element.first.iter_days().take_while(|day| *day <= element.last).map(move |_| element)
+            })
         };
-        let mut name = label(lane.pair);
-        match lane.sources.as_slice() {
-            [(pair, _)] if *pair != lane.pair => name = format!("{name}, by {}", label(*pair)),
-            [_] => {}
-            _ => name.push_str(", in part by wider regions"),
-        }
-        let by_day = elements.iter().flat_map(|placed| {
-            let element = &placed.element;
-            element.first.iter_days().take_while(move |day| *day <= element.last).map(move |_| element)
-        });
-        // By the position of its ends among the percentiles.
-        let band = |low: usize, high: usize| {
-            let dollars = by_day.clone().map(|element| element.percentiles.map(Percentiles::dollars));
-            dollars.map(|dollars| dollars.map(|dollars| (dollars[low], dollars[high]))).collect()
-        };
+        let means: Daily = by_day().map(|element| element.mean).collect();
+        let moving = picture.moving_average.map(|width| moving_average(&read, width, query.min_count));
         let enough = if query.min_count == i64::from(Day::PRICES_FOR_A_MEAN) {
             "three or more prices".to_owned()
         } else {
             format!("{} or more prices", query.min_count)
         };
-        let averages = elements.iter().map(|placed| &placed.element);
         Self {
-            // XML cannot represent control characters.
-            name: name.replace(char::is_control, " "),
-            means: by_day.clone().map(|element| element.mean).collect(),
-            counts: by_day.clone().map(|element| element.count).collect(),
-            bands: [band(0, 4), band(1, 3)],
+            name: name(lane, catalogue),
+            is_past: false,
+            counts: by_day().map(|element| element.count).collect(),
+            percentiles: by_day().map(|element| element.percentiles.map(Percentiles::dollars)).collect(),
+            line: moving.unwrap_or_else(|| means.clone()),
+            means,
             unit: match query.interval {
                 Interval::Day => "day",
                 Interval::Week => "week",
@@ -71,20 +81,25 @@ impl Series {
                 Interval::Year => "year",
             },
             enough,
-            averages: averages.filter_map(|element| Some((element.first, element.mean?))).collect(),
-            intervals: elements.len(),
+            averages: shown.iter().filter_map(|one| Some((one.element.first, one.element.mean?))).collect(),
+            intervals: shown.len(),
         }
     }
 
+    /// The band between two percentiles, by their positions.
+    pub(super) fn band(&self, low: usize, high: usize) -> Vec<Option<(f64, f64)>> {
+        self.percentiles.iter().map(|known| known.map(|values| (values[low], values[high]))).collect()
+    }
+
     /// The alternative text of the picture, a sentence.
-    pub(super) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let Self { name, averages, intervals, unit, enough, .. } = self;
         let (Some(first), Some(last)) = (averages.first(), averages.last()) else {
             return format!("{name}: no {unit} in this range has {enough}.");
         };
         let average = |(day, mean): &(NaiveDate, f64)| match *unit {
-            "day" => format!("{} on {day}", thousands(*mean)),
-            unit => format!("{} in the {unit} from {day}", thousands(*mean)),
+            "day" => format!("{} on {}", thousands(*mean), date(*day)),
+            unit => format!("{} in the {unit} from {}", thousands(*mean), date(*day)),
         };
         let by_price = |a: &&(NaiveDate, f64), b: &&(NaiveDate, f64)| a.1.total_cmp(&b.1);
         let lowest = averages.iter().min_by(by_price).map(average).unwrap_or_default();
@@ -98,12 +113,115 @@ impl Series {
     }
 }
 
-/// Each lane's name, and a sentence that describes its picture.
-pub(crate) fn describe(
-    queries: &[RatesQuery<'_>],
-    lanes: &[FoundLane],
-    catalogue: &Catalogue,
-) -> Vec<(String, String)> {
-    let series = queries.iter().zip(lanes).map(|(query, lane)| Series::new(query, lane, catalogue));
-    series.map(|series| (series.name.clone(), series.in_words())).collect()
+/// The name of a lane, and of the wider places that its prices are of.
+fn name(lane: &FoundLane, catalogue: &Catalogue) -> String {
+    let label = |(origin, destination): Pair| {
+        let label = |place| catalogue.label(catalogue.code(place));
+        format!("{} to {}", label(origin), label(destination))
+    };
+    let mut name = label(lane.pair);
+    match lane.sources.as_slice() {
+        [(pair, _)] if *pair != lane.pair => name = format!("{name}, by {}", label(*pair)),
+        [_] => {}
+        _ => name.push_str(", in part by wider regions"),
+    }
+    // XML cannot represent control characters.
+    name.replace(char::is_control, " ")
+}
+
+/// For each day the mean of all prices of `width` days up to it, where they are enough for a mean; none for the first
+/// `width - 1` days, which are read only for those after them.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn moving_average(days: &[PlacedElement<'_>], width: u16, min_count: i64) -> Daily {
+    let mean = |window: &[PlacedElement<'_>]| {
+        let add = |(sum, count), day: &PlacedElement<'_>| (sum + day.element.sum, count + day.element.count);
+        let (sum, count) = window.iter().fold((0, 0), add);
+        (count >= min_count).then(|| sum as f64 / count as f64)
+    };
+    days.windows(usize::from(width)).map(mean).collect()
+}
+
+/// Turns the prices of the lines into what the picture shows.
+fn express(series: &mut [Series], values: Values) {
+    match values {
+        Values::Price => {}
+        Values::Difference => {
+            let first = series[0].line.clone();
+            for one in series {
+                one.line = one.line.iter().zip(&first).map(|(a, b)| Some((*a)? - (*b)?)).collect();
+            }
+        }
+        Values::Index => {
+            let base = base_day(series);
+            for one in series {
+                let whole = base.and_then(|day| one.line[day]);
+                one.line = one.line.iter().map(|value| Some((*value)? / whole? * 100.0)).collect();
+            }
+        }
+    }
+}
+
+/// The first day on which all lines have a value, so that an index begins with the same day for all.
+fn base_day(series: &[Series]) -> Option<usize> {
+    (0..series[0].line.len())
+        .find(|day| series.iter().all(|one| one.line[*day].is_some_and(|value| value > 0.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{lanes::element::Element, places::PlaceId};
+
+    fn of_line(line: &[Option<f64>]) -> Series {
+        Series {
+            name: String::new(),
+            is_past: false,
+            means: Vec::new(),
+            counts: Vec::new(),
+            percentiles: Vec::new(),
+            line: line.to_vec(),
+            unit: "day",
+            enough: String::new(),
+            averages: Vec::new(),
+            intervals: 0,
+        }
+    }
+
+    #[test]
+    fn a_moving_average_is_of_all_prices_of_its_days() {
+        let days = [(20, 2), (0, 0), (340, 3), (0, 0)].map(|(sum, count)| {
+            let day = Day { day: NaiveDate::default(), sum, count, percentiles: None };
+            let element = Element::of_day(day.day, Some(&day), 3);
+            PlacedElement {
+                element: Element { percentiles: None, ..element },
+                pair: (PlaceId(1), PlaceId(2)),
+            }
+        });
+        // 20 from two prices are too few; 360 from five are 72; 340 from three remain when the first day leaves.
+        assert_eq!(moving_average(&days, 2, 3), [None, Some(340.0 / 3.0), Some(340.0 / 3.0)]);
+        assert_eq!(moving_average(&days, 3, 3), [Some(72.0), Some(340.0 / 3.0)]);
+        assert_eq!(moving_average(&days, 3, 4), [Some(72.0), None]);
+    }
+
+    #[test]
+    fn lines_are_compared_on_days_that_all_have() {
+        let lines = [[None, Some(50.0), Some(75.0)], [Some(9.0), Some(10.0), None]];
+        let expressed = |values| {
+            let mut series = lines.map(|line| of_line(&line));
+            express(&mut series, values);
+            series.map(|one| one.line)
+        };
+        assert_eq!(expressed(Values::Price), lines);
+        assert_eq!(
+            expressed(Values::Difference),
+            [vec![None, Some(0.0), Some(0.0)], vec![None, Some(-40.0), None]]
+        );
+        assert_eq!(
+            expressed(Values::Index),
+            [vec![None, Some(100.0), Some(150.0)], vec![Some(90.0), Some(100.0), None]]
+        );
+        let mut apart = [of_line(&[Some(1.0), None]), of_line(&[None, Some(1.0)])];
+        express(&mut apart, Values::Index);
+        assert_eq!(apart.map(|one| one.line), [[None, None], [None, None]]);
+    }
 }

@@ -2,6 +2,13 @@
 
 use std::fmt::Write as _;
 
+use chrono::NaiveDate;
+
+/// A day as the picture and the page write it: `1 Oct 2021`.
+pub(crate) fn date(day: NaiveDate) -> String {
+    day.format("%-d %b %Y").to_string()
+}
+
 /// Whole dollars, in groups of three digits.
 pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");

@@ -12,13 +12,13 @@ mod tests;
 use std::borrow::Cow;
 
 use chassis::problem::FieldError;
-use chrono::NaiveDate;
+use chrono::{Days, Months, NaiveDate};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use self::fingerprint::Hash;
 pub use self::{
     fingerprint::Fingerprint,
-    picture::{Picture, Theme},
+    picture::{Picture, Theme, Values},
 };
 use super::day::Day;
 pub use crate::http::parameters::PlaceName;
@@ -309,7 +309,7 @@ impl<'a> RatesQuery<'a> {
     }
 
     /// What the answer in this form is made from, apart from the content of its lanes. Whatever the answer depends on must
-    /// go in, or two answers share a tag: so every field is named here, those of a picture too, and there is no `..`.
+    /// go in, or two answers share a tag: so every field is named here and in [`Picture::add_to`], and there is no `..`.
     #[must_use]
     pub fn fingerprint(&self, form: &Form<'_>) -> Fingerprint {
         let Self {
@@ -345,42 +345,50 @@ impl<'a> RatesQuery<'a> {
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),
-            Form::Svg(Picture { width, height, theme, compare }) => {
+            Form::Svg(picture) => {
                 print.add(2);
-                print.add(u64::from(*theme == Theme::Dark));
-                print.add(u64::from(*width));
-                print.add(u64::from(*height));
-                for (origin, destination) in compare {
-                    print.add_text(origin.as_ref());
-                    print.add_text(destination.as_ref());
-                }
+                picture.add_to(&mut print);
             }
         }
         print
     }
 
-    /// The lanes that this form shows, each as a query of its own. A picture begins with the oldest day.
+    /// The lanes that this form shows, each as a query of its own.
     #[must_use]
     pub fn lanes(&self, form: &Form<'a>) -> Cow<'_, [Self]> {
-        let (compare, order, statistics) = match form {
-            Form::Json | Form::Csv if self.lane.is_empty() => {
-                return Cow::Borrowed(std::slice::from_ref(self));
-            }
-            Form::Json | Form::Csv => (&[][..], self.order, self.statistics),
-            Form::Svg(picture) => {
-                // The percentile bands of several lanes would cover each other.
-                let is_one =
-                    self.lane.len() <= 1 && picture.compare.is_empty() && self.interval == Interval::Day;
-                let statistics = if is_one { Statistics::Full } else { Statistics::Mean };
-                (&picture.compare[..], Order::OldestFirst, statistics)
-            }
-        };
-        let first = (self.origin.clone(), self.destination.clone());
-        let lanes = if self.lane.is_empty() { vec![first] } else { self.lane.clone() };
-        let lanes = lanes.into_iter().chain(compare.iter().cloned());
-        lanes
-            .map(|(origin, destination)| Self { origin, destination, order, statistics, ..self.clone() })
-            .collect()
+        match form {
+            Form::Svg(picture) => self.lanes_of_picture(picture).into(),
+            Form::Json | Form::Csv if self.lane.is_empty() => std::slice::from_ref(self).into(),
+            Form::Json | Form::Csv => self.lane.iter().map(|lane| self.of_lane(lane)).collect(),
+        }
+    }
+
+    /// The lanes to read for this picture, oldest day first: the first of the query, those it is compared with, and the
+    /// first a year before. Each begins with the days that a moving average needs.
+    #[must_use]
+    pub fn lanes_of_picture(&self, picture: &Picture<'a>) -> Vec<Self> {
+        // The percentile bands of several lanes would cover each other, and an index has none.
+        let with_bands =
+            picture.compare.is_empty() && picture.values() == Values::Price && self.interval == Interval::Day;
+        let statistics = if with_bands { Statistics::Full } else { Statistics::Mean };
+        let from = self.from - Days::new(u64::from(picture.days_before()));
+        let first = self.lane.first().map_or_else(|| self.clone(), |lane| self.of_lane(lane));
+        let first = Self { order: Order::OldestFirst, statistics, from, ..first };
+        let compared = picture.compare.iter().map(|lane| first.of_lane(lane));
+        let before = picture.previous_year.then(|| first.a_year_before());
+        std::iter::once(first.clone()).chain(compared).chain(before).collect()
+    }
+
+    /// The same for this lane.
+    fn of_lane(&self, (origin, destination): &(PlaceName<'a>, PlaceName<'a>)) -> Self {
+        Self { origin: origin.clone(), destination: destination.clone(), ..self.clone() }
+    }
+
+    /// As many days, beginning a year before.
+    fn a_year_before(&self) -> Self {
+        let from = self.from - Months::new(12);
+        let to = from + (self.to - self.from);
+        Self { from, to, statistics: Statistics::Mean, ..self.clone() }
     }
 
     /// Whether its answer has the texts of days that each month holds.

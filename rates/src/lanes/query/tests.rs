@@ -102,6 +102,12 @@ fn a_picture_is_asked_for_within_bounds() {
     assert_eq!((plain.width, plain.height, plain.theme), (960, 480, Theme::Light));
     let picture = Picture::parse("width=320&height=2160&theme=dark&compare=A:b_c&compare=D%3AE").unwrap();
     assert_eq!((picture.width, picture.height, picture.theme), (320, 2160, Theme::Dark));
+    let drawn = Picture::parse("values=index&moving_average=7&previous_year=true&title=false").unwrap();
+    assert_eq!((drawn.values(), drawn.moving_average), (Values::Index, Some(7)));
+    assert_eq!((drawn.previous_year, drawn.title, drawn.days_before()), (true, false, 6));
+    assert_eq!(Picture::parse("moving_average=1").unwrap(), Picture::default());
+    assert_eq!(Picture::parse("values=difference").unwrap().values(), Values::Price, "of one lane");
+    assert_eq!(Picture::parse("values=difference&compare=A:B").unwrap().values(), Values::Difference);
     let lanes: Vec<_> = picture.compare.iter().map(|(from, to)| (from.as_ref(), to.as_ref())).collect();
     assert_eq!(lanes, [("A", "b_c"), ("D", "E")]);
     for (query, field, code) in [
@@ -113,6 +119,11 @@ fn a_picture_is_asked_for_within_bounds() {
         ("theme=blue", "theme", "malformed"),
         ("theme=", "theme", "missing"),
         ("theme=dark&theme=dark", "theme", "repeated"),
+        ("values=price%20", "values", "malformed"),
+        ("moving_average=0", "moving_average", "out_of_range"),
+        ("moving_average=366", "moving_average", "out_of_range"),
+        ("previous_year=1", "previous_year", "malformed"),
+        ("title=no", "title", "malformed"),
         ("compare=A", "compare", "malformed"),
         ("compare=A:B:C", "compare", "malformed"),
         ("compare=A:", "compare", "malformed"),
@@ -136,7 +147,8 @@ proptest! {
 #[test]
 fn a_name_is_near_to_one_parameter_of_its_own_struct_and_to_none_of_the_other() {
     // The two structs read the same query string: a known name of one must not be a misspelt one of the other.
-    let picture = "width=400&height=400&theme=dark&compare=A:B";
+    let picture = "width=400&height=400&theme=dark&compare=A:B&values=index&moving_average=7&previous_year=true\
+                   &title=false";
     assert!(parse(&format!("{GOOD}&order=asc&statistics=full&{picture}"), 31).is_ok());
     let more = "interval=day&min_count=3&widen=each&decimals=2";
     assert!(Picture::parse(&format!("{GOOD}&{more}&{picture}")).is_ok());
@@ -178,6 +190,47 @@ fn the_fingerprint_changes_with_every_part_of_the_query() {
         print("date_from=2021-01-01&date_to=2021-01-31&lane=CNGGZ:EETLL&lane=CNGGZ:EETLL"),
         parse(GOOD, 31).unwrap().fingerprint(&Form::Csv).hash(),
     ];
-    let distinct: std::collections::HashSet<_> = all.into_iter().collect();
+    let pictures = [
+        "",
+        "width=400",
+        "height=400",
+        "theme=dark",
+        "values=index",
+        "moving_average=7",
+        "previous_year=true",
+    ];
+    let pictures = pictures.into_iter().chain(["title=false", "compare=A:B"]).map(|picture| {
+        let query = parse(GOOD, 31).unwrap();
+        query.fingerprint(&Form::Svg(Picture::parse(picture).unwrap())).hash()
+    });
+    let all: Vec<_> = all.into_iter().chain(pictures).collect();
+    let distinct: std::collections::HashSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
+}
+
+#[test]
+fn a_picture_reads_the_days_that_its_lines_need() {
+    let query = parse(GOOD, 31).unwrap();
+    let read = |picture: &str| {
+        let lanes = query.lanes_of_picture(&Picture::parse(picture).unwrap());
+        lanes
+            .iter()
+            .map(|lane| format!("{} {} {:?}", lane.from, lane.to, lane.statistics))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(read(""), ["2021-01-01 2021-01-31 Full"]);
+    assert_eq!(read("values=index"), ["2021-01-01 2021-01-31 Mean"]);
+    assert_eq!(
+        read("moving_average=7&previous_year=true&compare=A:B"),
+        ["2020-12-26 2021-01-31 Mean", "2020-12-26 2021-01-31 Mean", "2019-12-26 2020-01-31 Mean"]
+    );
+    // As many days as are shown, though the year before has one more or one less.
+    assert_eq!(
+        parse("date_from=2020-02-28&date_to=2020-03-01&origin=A&destination=B", 31)
+            .unwrap()
+            .lanes_of_picture(&Picture::parse("previous_year=true").unwrap())[1]
+            .to
+            .to_string(),
+        "2019-03-02"
+    );
 }
