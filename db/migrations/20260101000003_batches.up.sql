@@ -55,7 +55,8 @@ create table public.batches (
     withdrawn_at    timestamptz,
     constraint batches_state check (state in ('queued', 'checking', 'storing', 'done', 'failed', 'withdrawn')),
     constraint batches_done_is_whole check (state not in ('done', 'withdrawn')
-        or (prices is not null and days is not null and lanes is not null and data_version is not null and ended_at is not null)),
+        or (prices is not null and days is not null and lanes is not null and data_version is not null
+            and ended_at is not null)),
     constraint batches_content_sha256_length check (length(content_sha256) = 32)
 );
 -- The name of a batch that failed is free again: what was wrong may be right later, as a port that was missing.
