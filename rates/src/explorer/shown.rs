@@ -132,17 +132,13 @@ pub(super) fn show(
         lanes: lanes.collect(),
         day: date(query.from + Days::new(day as u64)),
         readings: series.iter().zip(&measures).enumerate().map(reading).collect(),
-        data: embedded(&measures),
+        // No name is in it, so nothing in it can end the element around it.
+        data: serde_json::to_string(&measures).expect("texts and numbers are JSON"),
         columns: columns(&series, &measures),
         table: table(query.from, query.days(), &measures),
         days: query.days(),
         permalink: view.href(),
     }
-}
-
-/// JSON that can stand in a page: no name in it ends the element around it.
-fn embedded(measures: &[Vec<Measure>]) -> String {
-    serde_json::to_string(measures).expect("texts and numbers are JSON").replace('<', "\\u003c")
 }
 
 fn picture_address(query: &RatesQuery<'_>, view: &View) -> String {

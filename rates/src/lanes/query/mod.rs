@@ -309,7 +309,7 @@ impl<'a> RatesQuery<'a> {
     }
 
     /// What the answer in this form is made from, apart from the content of its lanes. Whatever the answer depends on must
-    /// go in, or two answers share a tag: so every field is named here and in [`Picture::add_to`], and there is no `..`.
+    /// go in, or two answers share a tag: so every field is named here and in `Picture::add_to`, and there is no `..`.
     #[must_use]
     pub fn fingerprint(&self, form: &Form<'_>) -> Fingerprint {
         let Self {
