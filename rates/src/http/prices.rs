@@ -95,7 +95,7 @@ pub(crate) struct UnacceptablePrices {
 #[utoipa::path(
     post, path = "/prices", tag = "batches", security(("key" = []), ("login" = [])), params(UploadParams, UploadQueryParams),
     request_body(content(
-        (Prices = "application/json"),
+        (Prices = "application/json", example = json!([{"orig_code": "CNGGZ", "dest_code": "EETLL", "day": "2021-01-31", "price": 1150}])),
         (PriceFile = "application/x-ndjson", example = "{\"orig_code\":\"CNGGZ\",\"dest_code\":\"EETLL\",\"day\":\"2021-01-31\",\"price\":1150}\n"),
         (PriceFile = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         (PriceFile = "text/csv", example = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-01-31,1150\n"),

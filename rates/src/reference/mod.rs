@@ -46,6 +46,8 @@ struct Parameter {
     place: String,
     about: Prose,
     required: bool,
+    /// Whether the example of the operation has it.
+    in_example: bool,
     example: String,
     /// The values to choose from; none: any text.
     choices: Vec<String>,
@@ -108,7 +110,13 @@ impl Operation {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         let parameters: Vec<Parameter> =
             parameters.map(|parameter| Parameter::new(parameter, description)).collect();
-        let bodies = members(&operation["requestBody"]["content"]).map(|(media_type, content)| Body {
+        // Nobody types a workbook.
+        let is_text = |content: &Value| {
+            content.get("example").is_some()
+                || schema::resolve(&content["schema"], description)["format"] != "binary"
+        };
+        let bodies = members(&operation["requestBody"]["content"]).filter(|(_, content)| is_text(content));
+        let bodies = bodies.map(|(media_type, content)| Body {
             media_type: media_type.clone(),
             example: match &content["example"] {
                 Value::String(text) => text.clone(),
@@ -151,6 +159,9 @@ impl Parameter {
             place: text(&parameter["in"]),
             about: Prose::of(parameter),
             required: parameter["required"] == true,
+            // As the description says where one of several parameters is needed.
+            in_example: parameter["required"] == true
+                || parameter["description"].as_str().is_some_and(|about| about.contains("Required unless")),
             example,
             choices: schema::choices(schema),
         }
@@ -158,15 +169,15 @@ impl Parameter {
 
     /// What the form begins with.
     fn value(&self) -> &str {
-        if self.required { &self.example } else { "" }
+        if self.in_example { &self.example } else { "" }
     }
 }
 
-/// The path with the examples of all required parameters.
+/// The path with the examples of all parameters that a request needs.
 fn example_address(path: &str, parameters: &[Parameter]) -> String {
     let mut address = path.to_owned();
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for Parameter { name, place, example, .. } in parameters.iter().filter(|parameter| parameter.required) {
+    for Parameter { name, place, example, .. } in parameters.iter().filter(|one| one.in_example) {
         match place.as_str() {
             "path" => address = address.replace(&format!("{{{name}}}"), example),
             "query" => {

@@ -553,7 +553,7 @@ async fn intervals_sum_up_the_days_in_the_range(pool: PgPool) {
          CNGGZ,EETLL,2021-01-02,2021-01-12,600,7,3\r\n"
     );
     let svg = instance.get(&uri.replace("/rates", "/rates.svg")).await.expect(200).text();
-    assert!(svg.contains("1 of 3 weeks have an average, from 380 in the week from 2021-01-04 to"), "{svg}");
+    assert!(svg.contains("1 of 3 weeks have an average, from 380 in the week from 4 Jan 2021 to"), "{svg}");
     assert!(svg.contains("prices per week"), "{svg}");
 }
 
