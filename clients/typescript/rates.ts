@@ -42,8 +42,11 @@ export const wrongTheme: typeof picture = { ...picture, theme: "pink" };
 export const json: Upload["application/json"] = {
   prices: [{ orig_code: "CNGGZ", dest_code: "EETLL", day: "2021-01-31", price: 1150 }],
 };
-// @ts-expect-error a price needs its day
-export const noDay: Upload["application/json"] = { prices: [{ orig_code: "CNGGZ", dest_code: "EETLL", price: 1150 }] };
+export const window: Upload["application/json"] = {
+  prices: [{ orig_code: "CNGGZ", dest_code: "EETLL", valid_from: "2021-01-01", valid_to: "2021-01-31", price: 1150 }],
+};
+// @ts-expect-error a price needs its destination
+export const noPort: Upload["application/json"] = { prices: [{ orig_code: "CNGGZ", day: "2021-01-31", price: 1150 }] };
 export const csv: Upload["text/csv"] = "orig_code,dest_code,day,price\nCNGGZ,EETLL,2021-01-31,1150\n";
 export const ndjson: Upload["application/x-ndjson"] = '{"orig_code":"CNGGZ"}\n';
 

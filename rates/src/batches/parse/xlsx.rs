@@ -7,9 +7,10 @@ use std::{
     borrow::Cow,
     fmt,
     io::{self, Cursor, Read},
+    panic::{self, AssertUnwindSafe},
 };
 
-use calamine::{DataRef, Reader, Xlsx};
+use calamine::{DataRef, Reader, Xlsx, XlsxError};
 use zip::ZipArchive;
 
 use super::{
@@ -25,12 +26,12 @@ pub(super) fn read(input: &mut dyn Read, rows: &mut Rows<'_>) -> io::Result<()> 
     let limit = rows.rules().sheet_bytes;
     let file = read_file(input, rows, limit)?;
     check_size(&file, limit)?;
-    let mut workbook = Xlsx::new(Cursor::new(file)).map_err(malformed)?;
+    let mut workbook = guarded(|| Xlsx::new(Cursor::new(file)))?;
     let name = workbook.sheet_names().into_iter().next().ok_or_else(|| malformed("it has no sheet"))?;
-    let mut cells = workbook.worksheet_cells_reader(&name).map_err(malformed)?;
+    let mut cells = guarded(|| workbook.worksheet_cells_reader(&name))?;
     let mut sheet =
         Sheet { columns: None, header: Vec::new(), row: 0, fields: [const { None }; FIELDS.len()] };
-    while let Some(cell) = cells.next_cell().map_err(malformed)? {
+    while let Some(cell) = guarded(|| cells.next_cell())? {
         let (row, column) = cell.get_position();
         if let Some(value) = raw_value(cell.get_value())
             && !sheet.add(row, column, value, rows)?
@@ -171,6 +172,12 @@ fn float_value(number: f64) -> RawValue<'static> {
     } else {
         RawValue::Other(number.to_string().into())
     }
+}
+
+/// Runs a part of `calamine`, which panics at some damaged workbooks. Nothing is used of it afterwards.
+fn guarded<T>(read: impl FnOnce() -> Result<T, XlsxError>) -> io::Result<T> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(read));
+    outcome.map_err(|_| malformed("it is damaged"))?.map_err(malformed)
 }
 
 fn malformed(error: impl fmt::Display) -> io::Error {
