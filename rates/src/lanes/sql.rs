@@ -245,7 +245,7 @@ pub(crate) async fn read_prices(
         "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
-    let mut lanes = read_lanes(&mut *transaction, ranges).await?;
+    let mut lanes = read_lanes(&mut transaction, ranges).await?;
     for (lane, range) in lanes.iter_mut().zip(ranges) {
         if range.with_percentiles && !lane.is_full() {
             compute_percentiles(&mut transaction, range.pair, lane).await?;
