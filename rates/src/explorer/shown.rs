@@ -25,6 +25,8 @@ pub(super) struct Shown {
     pub(super) words: Vec<String>,
     /// The URL of the picture without size and theme.
     pub(super) picture: String,
+    /// The URL of one table of all lanes.
+    pub(super) csv: String,
     pub(super) lanes: Vec<ShownLane>,
     /// The latest day with a value, or the last.
     pub(super) day: String,
@@ -129,6 +131,7 @@ pub(super) fn show(
         },
         words: series.iter().map(Series::in_words).collect(),
         picture: picture_address(query, view),
+        csv: csv_address(query, view),
         lanes: lanes.collect(),
         day: date(query.from + Days::new(day as u64)),
         readings: series.iter().zip(&measures).enumerate().map(reading).collect(),
@@ -148,6 +151,14 @@ fn picture_address(query: &RatesQuery<'_>, view: &View) -> String {
     }
     for (name, value) in view.options() {
         let _ = write!(address, "&{name}={value}");
+    }
+    address
+}
+
+fn csv_address(query: &RatesQuery<'_>, view: &View) -> String {
+    let mut address = format!("/rates.csv?date_from={}&date_to={}", query.from, query.to);
+    for (origin, destination) in &view.lanes {
+        let _ = write!(address, "&lane={origin}:{destination}");
     }
     address
 }

@@ -430,6 +430,8 @@ async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
         ("orig_code=CNGGZ&dest_code=EETLL&width=1", &[("width", "out_of_range")][..]),
         ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
         ("lane=CNGGZ:EETLL&lane=CNGGZ:nowhere", &[("lane", "unknown")]),
+        ("lane=CNGGZ:EETLL&interval=week&moving_average=7", &[("interval", "conflict")]),
+        ("lane=CNGGZ:EETLL&interval=week&previous_year=true", &[("interval", "conflict")]),
         (
             "orig_code=CNGGX&theme=x",
             &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],
@@ -458,6 +460,17 @@ async fn pictures_that_differ_in_anything_are_cached_apart(pool: PgPool) {
         assert_eq!((again.header("cache-status"), &again.body), ("rates; hit", &first.body));
         assert!(tags.insert(first.header("etag").to_owned()), "{query}");
     }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn lanes_of_a_list_are_drawn_as_those_that_are_compared(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let draw = async |lanes: &str| {
+        instance.get(&format!("/rates.svg?{DAYS}&values=difference&{lanes}")).await.expect(200).text()
+    };
+    let drawn = draw("lane=CNGGZ:EETLL&lane=china:Europe").await;
+    assert_eq!(drawn, draw("orig_code=CNGGZ&dest_code=EETLL&compare=china:Europe").await);
+    assert!(drawn.contains("difference to Guangzhou"), "{drawn}");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
