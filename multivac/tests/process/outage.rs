@@ -1,13 +1,6 @@
 //! Redis or PostgreSQL unreachable: 503 with `Retry-After`, and recovery by itself.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use multivac::backend::MIGRATOR;
 use reqwest::{Client, Response};
@@ -15,6 +8,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
     time::sleep,
 };
 
@@ -66,7 +60,8 @@ async fn redis_may_go_and_come_back(pool: PgPool) {
 /// A way to PostgreSQL that can be cut.
 struct Way {
     port: u16,
-    is_cut: Arc<AtomicBool>,
+    /// Each connection has a receiver.
+    is_cut: Arc<watch::Sender<bool>>,
 }
 
 impl Way {
@@ -80,21 +75,28 @@ impl Way {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (is_cut, folder, host) = (Arc::clone(&is_cut), folder.clone(), host.clone());
+                let (mut is_cut, folder, host) = (is_cut.subscribe(), folder.clone(), host.clone());
                 tokio::spawn(async move {
-                    let cut = async {
-                        while !is_cut.load(Ordering::SeqCst) {
-                            sleep(Duration::from_millis(5)).await;
-                        }
-                    };
                     tokio::select! {
-                        () = cut => {}
+                        _ = is_cut.wait_for(|is_cut| *is_cut) => {}
                         () = carry(stream, folder, &host, port) => {}
                     }
                 });
             }
         });
         way
+    }
+
+    /// Returns when no connection is left: a server whose connections went one after another could still answer.
+    async fn cut(&self) {
+        self.is_cut.send_replace(true);
+        while self.is_cut.receiver_count() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn mend(&self) {
+        self.is_cut.send_replace(false);
     }
 }
 
@@ -121,15 +123,15 @@ fn url_by(pool: &PgPool, ways: &[&Way]) -> String {
 async fn another_server_may_take_over(pool: PgPool) {
     let (place, ways) = (Place::postgres(&pool), [Way::to(&pool).await, Way::to(&pool).await]);
     // The first is unreachable at the start, and the second later.
-    ways[0].is_cut.store(true, Ordering::SeqCst);
+    ways[0].cut().await;
     let url = url_by(&pool, &[&ways[0], &ways[1]]);
     let by_either = [("DATABASE_URL", url.as_str())];
     let (server, _worker, client) = (serve(&place, &by_either), work(&place, &by_either), client());
     let url = &server.url;
     until("posts are accepted", async || post(&client, url, "before").await.status() == 200).await;
     until("it is stored", async || answer(&client, url).await == "before").await;
-    ways[0].is_cut.store(false, Ordering::SeqCst);
-    ways[1].is_cut.store(true, Ordering::SeqCst);
+    ways[0].mend();
+    ways[1].cut().await;
     until("posts are accepted", async || post(&client, url, "after").await.status() == 200).await;
     client.delete(format!("{url}/multivac/zzz")).send().await.unwrap().error_for_status().unwrap();
     until("the worker works", async || answer(&client, url).await == "after").await;
@@ -145,7 +147,7 @@ async fn postgres_may_go_and_come_back(pool: PgPool) {
         let url = &server.url;
         assert_eq!(post(&client, url, "before").await.status(), 200);
         until("it is stored", async || answer(&client, url).await == "before").await;
-        way.is_cut.store(true, Ordering::SeqCst);
+        way.cut().await;
         until("it is noticed", async || {
             client.get(format!("{url}/multivac")).send().await.unwrap().status() == 503
         })
@@ -159,7 +161,7 @@ async fn postgres_may_go_and_come_back(pool: PgPool) {
             expect_away(&during);
         }
         worker.wait_for_log("retrying");
-        way.is_cut.store(false, Ordering::SeqCst);
+        way.mend();
         until("the answer is back", async || answer(&client, url).await == "before").await;
         client.delete(format!("{url}/multivac/zzz")).send().await.unwrap().error_for_status().unwrap();
         assert_eq!(post(&client, url, "after").await.status(), 200);
