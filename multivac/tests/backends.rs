@@ -125,8 +125,10 @@ async fn keeps_its_promises(place: &Place) {
     // A job that comes again changes nothing, neither while its data is there nor after it was deleted.
     let again = |id: &String, payload: &str| Job { id: id.clone(), payload: payload.to_owned(), attempts: 2 };
     let jobs = [again(&ids[0], "changed"), again(&ids[1], texts[1])];
+    // Several workers store in any order.
+    let answer = first(&backend).await;
     store.put(&jobs).await.unwrap();
-    assert_eq!(first(&backend).await.as_deref(), Some("first"), "{}", place.name);
+    assert_eq!(first(&backend).await, answer, "{}", place.name);
     for left in [2, 1, 0] {
         assert!(store.delete(None).await.unwrap(), "{left}");
     }
