@@ -71,11 +71,14 @@ pub async fn fill_in(connection: &mut PgConnection, settled: Duration) -> Result
         return Ok(false);
     }
     let Some(due) = sql::find_due(&mut transaction, settled.as_secs_f64(), MOST_LANES).await? else {
+        // Now, and not when the connection is next used: it holds the lock.
+        transaction.rollback().await?;
         return Ok(false);
     };
     let pairs = sql::insert(&mut transaction, &due).await?;
     if sql::lock_version(&mut transaction).await? > due.version {
         // Other ports may be in these places now.
+        transaction.rollback().await?;
         return Ok(true);
     }
     sql::delete_outdated(&mut transaction, &due).await?;

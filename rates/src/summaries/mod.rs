@@ -88,6 +88,8 @@ pub async fn summarize(
     let (version, since) = sql::versions(&mut *transaction).await?;
     let now = State { version, today, min_count };
     if now == done {
+        // Now, and not when the connection is next used: it holds the lock.
+        transaction.rollback().await?;
         return Ok(false);
     }
     let known = State { version: done.version, ..now };
