@@ -15,7 +15,7 @@ import urllib.request
 from http import HTTPStatus
 
 from rates_client import AuthenticatedClient, Client
-from rates_client.api.batches import get_batch, list_batches, post_prices, withdraw_batch
+from rates_client.api.batches import get_batch, get_batch_prices, list_batches, post_prices, withdraw_batch
 from rates_client.api.places import find_places, get_port, get_region, list_ports, list_regions
 from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg, list_lanes
 from rates_client.api.service import greet
@@ -154,6 +154,8 @@ class Uploads(unittest.TestCase):
         batch = upload(prices(1006)).parsed
         newest = list_batches.sync(client=supplier, limit=1).batches[0]
         self.assertEqual(newest, batch)
+        sent = get_batch_prices.sync_detailed(batch.id, client=supplier).content.decode().split()
+        self.assertEqual(sent, csv(1006).decode().split())
         withdrawn = withdraw_batch.sync(batch.id, client=supplier)
         self.assertEqual(withdrawn.state, BatchState.WITHDRAWN)
         self.assertEqual(get_batch.sync(batch.id, client=supplier), withdrawn)
