@@ -15,8 +15,12 @@ function requestOf(form) {
   const query = new URLSearchParams(filled(form, "query").map((field) => [field.name, field.value]));
   const headers = new Headers(filled(form, "header").map((field) => [field.name, field.value]));
   const key = document.getElementById("key").value;
-  if (form.dataset.key && key) headers.set("authorization", `Bearer ${key}`);
   const options = { method: form.dataset.method, headers };
+  if (form.dataset.key) {
+    if (key) headers.set("authorization", `Bearer ${key}`);
+    // Or the browser would ask for a user and a password where the key is missing or wrong.
+    options.credentials = "omit";
+  }
   const body = form.querySelector(".body");
   if (body) {
     options.body = body.value;
