@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The images of transfer and multivac: each boots with a read-only root as its user and does its work once; and transfer's
-# swarm stack with its key as a Docker secret.
+# swarm stack with its key as a Docker secret. Then multivac's profile of the compose stack, with Redis and PostgreSQL.
 
 bats_require_minimum_version 1.5.0
 
@@ -14,6 +14,7 @@ setup_file() {
     return
   fi
   NAME=services-test-$$
+  export COMPOSE_PROJECT_NAME=$NAME
   DIRECTORY=$(mktemp -d)
   # As in the other files, so that each service is compiled once for this commit.
   GIT_REVISION=$(git -C "$REPOSITORY" rev-parse --short=12 HEAD)
@@ -34,6 +35,7 @@ setup_file() {
 teardown_file() {
   [[ -z $SKIP ]] || return 0
   docker stack rm "$NAME" >/dev/null 2>&1 || true
+  docker compose --project-directory "$REPOSITORY" --profile multivac down --volumes --timeout 1 2>/dev/null
   docker secret rm "$NAME" >/dev/null 2>&1 || true
   [[ ! -e $DIRECTORY/swarm ]] || docker swarm leave --force >/dev/null
   local containers
@@ -144,4 +146,26 @@ equals() { # TEXT COMMAND...
   echo '{"hello": "swarm"}' >"$DIRECTORY/input/swarm.json"
   until_true grep -q '<hello type="str">swarm</hello>' "$DIRECTORY/output/swarm.xml"
   until_true equals '2/2' docker service ls --filter "name=${NAME}_receiver" --format '{{.Replicas}}'
+}
+
+@test "multivac's profile of the compose stack has a server and a worker that do their work" {
+  cd "$REPOSITORY"
+  read -r MULTIVAC_PORT RATES_PORT MESSAGES_PORT < <(python3 -c '
+import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(s.getsockname()[1] for s in sockets))')
+  export MULTIVAC_PORT RATES_PORT MESSAGES_PORT MULTIVAC_USERS
+  MULTIVAC_USERS=$(docker run --rm --interactive "${HARDENED[@]}" "$NAME:multivac" user add alice <<<secret)
+  docker compose --profile multivac build --quiet multivac
+  docker compose --profile multivac up --detach --wait multivac multivac-work 2>/dev/null
+  echo alice:secret >"$DIRECTORY/login"
+  chmod 0644 "$DIRECTORY/login"
+  check() {
+    docker run --rm "${HARDENED[@]}" --network host --volume "$DIRECTORY/login:/login:ro" "$NAME:multivac" \
+      check --url "http://127.0.0.1:$MULTIVAC_PORT" --user-file /login --timeout 10
+  }
+  check
+  # Without the worker nothing is stored, and the check says so.
+  docker compose --profile multivac stop multivac-work 2>/dev/null
+  run -1 check
 }
