@@ -19,5 +19,8 @@ begin
     execute format('grant insert, delete on public.monthly_percentiles to %I', role_name);
     execute format('grant delete, update (percentiles_due) on public.changed_months to %I', role_name);
     execute format('grant update (log_since) on public.data_version to %I', role_name);
+    -- Summaries of lanes that the worker keeps.
+    execute format('grant insert, delete on public.lane_summaries to %I', role_name);
+    execute format('grant update on public.lane_summaries_state to %I', role_name);
     execute format('grant update (last_used_at) on public.api_keys to %I', role_name);
 end $$;

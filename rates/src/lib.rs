@@ -5,6 +5,7 @@
 //! have what the handlers need: [`lanes`] has the data behind `/rates`, and so on.
 
 pub mod app;
+mod background;
 pub mod batches;
 mod commands;
 pub mod database;

@@ -5,19 +5,15 @@
 
 mod sql;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chassis::Stop;
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
 
-use crate::app::App;
+use crate::{app::App, background::repeat};
 
 /// How long a month of a lane must be left alone before it is filled in: prices often come in several batches.
 const SETTLED: Duration = Duration::from_secs(5);
-
-/// How often the worker looks for what is due.
-const POLL: Duration = Duration::from_secs(1);
 
 /// The most pairs of ports in one transaction, which others of its kind wait for.
 const MOST_LANES: i64 = 500;
@@ -29,37 +25,15 @@ const KEEP_CHANGES: Duration = Duration::from_hours(1);
 const TRIM: Duration = Duration::from_mins(1);
 
 impl App {
-    /// Fills in percentiles until a stop begins.
+    /// Fills in percentiles, and trims the log of changes, until a stop begins.
     pub(crate) async fn fill_in_percentiles(self, stop: Stop) {
-        let filling = async {
-            let mut trimmed = Instant::now();
-            loop {
-                let begun = Instant::now();
-                let pause = match self.fill_in_once(&mut trimmed).await {
-                    // As long as it has worked, so that it takes half a processor of the database at most.
-                    Ok(true) => begun.elapsed(),
-                    Ok(false) => POLL,
-                    Err(error) => {
-                        tracing::debug!(error = %error, "cannot fill in percentiles; trying again");
-                        POLL
-                    }
-                };
-                sleep(pause).await;
-            }
-        };
-        tokio::select! {
-            () = filling => {}
-            () = stop.begun() => {}
-        }
-    }
-
-    async fn fill_in_once(&self, trimmed: &mut Instant) -> Result<bool, sqlx::Error> {
-        let mut connection = self.database.batches.acquire().await?;
-        if trimmed.elapsed() > TRIM {
-            connection.limited(async |connection| trim(connection, KEEP_CHANGES).await).await?;
-            *trimmed = Instant::now();
-        }
-        connection.limited(async |connection| fill_in(connection, SETTLED).await).await
+        let connect = || self.database.batches.acquire();
+        let fill_in = async || connect().await?.limited(async |it| fill_in(it, SETTLED).await).await;
+        let trim = async || connect().await?.limited(async |it| trim(it, KEEP_CHANGES).await).await;
+        tokio::join!(
+            repeat(stop.clone(), "fill in percentiles", Duration::ZERO, fill_in),
+            repeat(stop, "trim the log of changes", TRIM, trim),
+        );
     }
 }
 
@@ -88,10 +62,12 @@ pub async fn fill_in(connection: &mut PgConnection, settled: Duration) -> Result
     Ok(true)
 }
 
-async fn trim(connection: &mut PgConnection, age: Duration) -> Result<(), sqlx::Error> {
+/// Always finds something to do, if only to look.
+async fn trim(connection: &mut PgConnection, age: Duration) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     // First, as writers do, so that neither waits for the other.
     sql::lock_version(&mut transaction).await?;
     sql::trim_changes(&mut transaction, age.as_secs_f64()).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(true)
 }

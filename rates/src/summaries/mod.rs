@@ -6,19 +6,18 @@
 mod list;
 mod sql;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chassis::Stop;
 use chrono::{NaiveDate, Utc};
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
 
 pub use self::list::{LaneList, LaneLists, Sort};
 use self::sql::State;
-use crate::app::App;
+use crate::{app::App, background::repeat};
 
-/// How often the worker looks for changes.
-const POLL: Duration = Duration::from_secs(1);
+/// Changes that come within this time are summarized together.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is known of the lane between two places.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,25 +44,7 @@ pub struct Summary {
 impl App {
     /// Keeps the summaries up to date until a stop begins.
     pub(crate) async fn keep_summaries(self, stop: Stop) {
-        let keeping = async {
-            loop {
-                let begun = Instant::now();
-                let pause = match self.summarize_once().await {
-                    // As long as it has worked, so that it takes half a processor of the database at most.
-                    Ok(true) => begun.elapsed().max(POLL),
-                    Ok(false) => POLL,
-                    Err(error) => {
-                        tracing::debug!(error = %error, "cannot summarize lanes; trying again");
-                        POLL
-                    }
-                };
-                sleep(pause).await;
-            }
-        };
-        tokio::select! {
-            () = keeping => {}
-            () = stop.begun() => {}
-        }
+        repeat(stop, "summarize lanes", LEAST_PAUSE, async || self.summarize_once().await).await;
     }
 
     async fn summarize_once(&self) -> Result<bool, sqlx::Error> {

@@ -193,6 +193,11 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     work_off(&instance, &pool).await;
     instance.ask("DELETE", &format!("/batches/{}", batch["id"]), "rates_1_one").await.expect(200);
     assert_eq!(count_prices(&pool).await, 3);
+    let mut connection = as_app.acquire().await.unwrap();
+    assert!(rates::percentiles::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
+    let today = chrono::Utc::now().date_naive();
+    assert!(rates::summaries::summarize(&mut connection, today, 3).await.unwrap());
+    drop(connection);
     for refused in [
         "update prices set price = 1",
         "insert into daily_rates values (1, 1, 1, '2021-01-01', 1)",
