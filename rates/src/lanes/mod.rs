@@ -192,7 +192,7 @@ impl Lanes {
         let mut pairs: Vec<Vec<Pair>> = wider.collect();
         let mut read = self.read_sources(queries, narrow, &pairs, false).await?;
         // Percentiles are dear, so they are read only of the places that were chosen.
-        if queries[0].statistics == Statistics::Full
+        if queries.iter().any(|query| query.statistics == Statistics::Full)
             && let Ok(found) = &read
         {
             let chosen = |lane: &FoundLane| lane.sources.iter().map(|(pair, _)| *pair).collect();
@@ -202,7 +202,7 @@ impl Lanes {
         Ok(read)
     }
 
-    /// Lanes made from what is between these pairs of places.
+    /// Lanes made from what is between these pairs of places; with percentiles, for the queries that want them.
     async fn read_sources(
         &self,
         queries: &[RatesQuery<'_>],
@@ -211,6 +211,7 @@ impl Lanes {
         with_percentiles: bool,
     ) -> Result<Result<FoundLanes, Found>, Problem> {
         let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
+            let with_percentiles = with_percentiles && query.statistics == Statistics::Full;
             pairs.iter().map(move |pair| LaneRange { with_percentiles, ..LaneRange::new(*pair, query) })
         });
         let sources: Vec<LaneRange> = sources.collect();
@@ -256,7 +257,8 @@ impl Lanes {
         {
             return Ok(known.iter().map(day).collect());
         }
-        let read = self.primary.retry(|| sql::newest_days(&self.primary, pairs, today)).await;
+        let read =
+            self.primary.retry(|| sql::newest_days(&self.primary, pairs, today, self.limits.min_count)).await;
         match (read, known) {
             (Ok(days), _) => {
                 for (pair, day) in pairs.iter().zip(&days) {

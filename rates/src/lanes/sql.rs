@@ -301,6 +301,7 @@ pub(crate) async fn newest_days(
     executor: impl PgExecutor<'_>,
     pairs: &[Pair],
     today: NaiveDate,
+    min_count: i64,
 ) -> Result<Vec<Option<NaiveDate>>, sqlx::Error> {
     let (origins, destinations): (Vec<i32>, Vec<i32>) =
         pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
@@ -309,7 +310,7 @@ pub(crate) async fn newest_days(
         select coalesce(
             (
                 select r.day from daily_rates r
-                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3 and r.price_count >= 3
+                where r.origin = pair.origin and r.destination = pair.destination and r.day <= $3 and r.price_count >= $4::bigint
                 order by r.day desc
                 limit 1
             ),
@@ -326,6 +327,7 @@ pub(crate) async fn newest_days(
         &origins,
         &destinations,
         today,
+        min_count,
     )
     .fetch_all(executor)
     .await
