@@ -65,6 +65,10 @@ pub(crate) fn parse_place(text: Cow<'_, str>) -> Result<PlaceName<'_>, Fault> {
     })
 }
 
+pub(crate) fn parse_bool(text: &str) -> Result<bool, Fault> {
+    text.parse().map_err(|_| ("malformed", format!("{} is neither true nor false", quoted(text))))
+}
+
 /// The lanes of a parameter that may be given several times, each as `ORIGIN:DESTINATION`.
 pub(crate) fn parse_lanes<'a>(
     query: &'a str,

@@ -3,7 +3,7 @@
 use chassis::Problem;
 use utoipa::IntoParams;
 
-use super::parameters::{Parameter, Reading, quoted};
+use super::parameters::{Parameter, Reading, parse_bool, quoted};
 
 /// Documents the parameters; [`UploadQuery`] parses them.
 #[derive(IntoParams)]
@@ -34,11 +34,7 @@ impl UploadQuery {
             let id: Result<i64, _> = value.parse();
             id.map(Some).map_err(|_| ("malformed", format!("{} is not the id of a batch", quoted(&value))))
         });
-        let dry_run = reading.optional(dry_run, false, |value| match &*value {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(("malformed", format!("{} is neither true nor false", quoted(&value)))),
-        });
+        let dry_run = reading.optional(dry_run, false, |text| parse_bool(&text));
         let faults = reading.finish();
         match (replaces, dry_run) {
             (Some(replaces), Some(dry_run)) if faults.is_empty() => Ok(Self { replaces, dry_run }),

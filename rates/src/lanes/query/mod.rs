@@ -45,7 +45,8 @@ pub struct RatesQuery<'a> {
     #[param(rename = "dest_code", value_type = Option<String>, example = "EETLL", max_length = 200)]
     pub destination: PlaceName<'a>,
     /// A lane as `ORIGIN:DESTINATION`, in place of `orig_code` and `dest_code`; up to ten times. The answer has the elements of
-    /// one lane after those of the other, all of one state of the data.
+    /// one lane after those of the other, all of one state of the data. Together the lanes may have four times as many days as
+    /// one.
     #[param(value_type = Option<Vec<String>>, max_items = 10)]
     pub lane: Vec<(PlaceName<'a>, PlaceName<'a>)>,
     /// `desc` (the default) answers the newest day first, `asc` the oldest. A picture always begins with the oldest.
@@ -255,6 +256,7 @@ impl<'a> RatesQuery<'a> {
         }
         let mut faults = reading.finish();
         faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, limits.max_days)));
+        faults.extend(from.zip(to).and_then(|(from, to)| total_fault(from, to, lane.len(), limits.max_days)));
         let values = (from.zip(to), order.zip(statistics), interval.zip(min_count), widen.zip(decimals));
         match (values, origin, destination) {
             (
@@ -410,6 +412,14 @@ parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
 parse_choice!(Statistics: "mean" => Mean, "full" => Full);
 parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
 parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
+
+/// Lanes of a list may together have as many days as those of a picture that compares the most.
+fn total_fault(from: NaiveDate, to: NaiveDate, lanes: usize, max_days: u32) -> Option<FieldError> {
+    let days = usize::try_from((to - from).num_days() + 1).unwrap_or(0).saturating_mul(lanes);
+    let most = (1 + Picture::MAX_COMPARED) * max_days as usize;
+    let detail = || format!("{lanes} lanes have {days} days; a request can have at most {most}");
+    (days > most).then(|| FieldError::new("lane", "range_too_long", detail()))
+}
 
 fn range_fault(from: NaiveDate, to: NaiveDate, max_days: u32) -> Option<FieldError> {
     let days = (to - from).num_days() + 1;

@@ -4,7 +4,9 @@ use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Fingerprint;
-use crate::http::parameters::{Fault, Parameter, PlaceName, Reading, number_in, pairs, parse_lanes, quoted};
+use crate::http::parameters::{
+    Fault, Parameter, PlaceName, Reading, number_in, pairs, parse_bool, parse_lanes, quoted,
+};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -185,8 +187,4 @@ impl<'a> Picture<'a> {
             print.add_text(destination.as_ref());
         }
     }
-}
-
-fn parse_bool(text: &str) -> Result<bool, Fault> {
-    text.parse().map_err(|_| ("malformed", format!("{} is neither true nor false", quoted(text))))
 }

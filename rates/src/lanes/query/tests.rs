@@ -78,6 +78,11 @@ fn the_longest_range_is_allowed_and_one_day_more_is_not() {
     assert!(parse(&query("2021-01-31"), 31).is_ok());
     assert!(parse(&query("2021-02-01"), 31).is_err());
     assert!(parse(&query("2021-01-01"), 31).is_ok(), "one day is a range");
+    let lanes =
+        |count: usize| format!("date_from=2021-01-01&date_to=2021-01-31{}", "&lane=A:B".repeat(count));
+    assert!(parse(&lanes(4), 31).is_ok());
+    let fault = &parse(&lanes(5), 31).unwrap_err().faults[0];
+    assert_eq!((&*fault.field, &*fault.code), ("lane", "range_too_long"), "{fault:?}");
 }
 
 #[test]
