@@ -109,10 +109,10 @@ module "observability" {
   load_balancer = module.alb.arn_suffix
   cluster_name  = module.ecs.cluster_name
   services = { for name, service in module.service : name => {
-    name         = service.name
-    target_group = service.target_group_arn_suffix
-    alarm_arns   = service.alarm_arns
-    log_group    = module.task[name].log_group_name
+    name          = service.name
+    target_groups = service.target_group_arn_suffixes
+    alarm_arns    = service.alarm_arns
+    log_group     = module.task[name].log_group_name
   } }
   database = merge(module.rds.identifiers, {
     max_connections = var.database.max_connections

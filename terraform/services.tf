@@ -131,6 +131,8 @@ module "service" {
 
   name       = "${local.name}-${each.key}"
   cluster    = { name = module.ecs.cluster_name, arn = module.ecs.cluster_arn }
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
   vpc_id     = local.network.vpc_id
   subnet_ids = local.network.private_subnet_ids
   task = {
@@ -149,10 +151,11 @@ module "service" {
     health_path                  = each.value.health_path
     deregistration_delay_seconds = local.deregistration_delay
   }
-  scaling   = each.value.scaling
-  spot      = each.value.spot
-  exclusive = each.value.exclusive
-  exec      = var.exec
+  scaling    = each.value.scaling
+  deployment = each.value.deployment
+  spot       = each.value.spot
+  exclusive  = each.value.exclusive
+  exec       = var.exec
   # Without the hooks, the image may not exist yet and the database not be migrated. Then the pipeline waits instead.
   wait = var.run_hooks
   alarms = {

@@ -150,6 +150,7 @@ variable "services" {
     name); `image` runs another image instead. The load balancer sends a service the requests for its `paths` or `hosts`; if
     several services match, the lowest `priority` gets them. A service with neither is a worker. `database` and `redis` give
     access to these (`database` is on for rates and multivac by default), and `volume` is the path of a persistent directory.
+    `deployment` is rolling, or blue_green or canary, with the alarms as judge.
     What a program of this project needs besides is in programs.tf. `secrets` maps environment variables to ARNs in Secrets
     Manager.
   EOT
@@ -172,6 +173,12 @@ variable "services" {
       max                 = optional(number, 4)
       requests_per_minute = optional(number, 60000)
       cpu_percent         = optional(number, 60)
+    }), {})
+    deployment = optional(object({
+      strategy       = optional(string, "rolling")
+      bake_minutes   = optional(number, 5)
+      canary_percent = optional(number, 10)
+      canary_minutes = optional(number, 5)
     }), {})
     spot        = optional(bool, false)
     database    = optional(bool)

@@ -1,4 +1,5 @@
-# Production behind a domain of your own, with a firewall, a standby and a replica. About $698 a month at rest.
+# Production behind a domain of your own, with a firewall, a standby, a replica, and releases that begin with a tenth of
+# the requests. About $698 a month at rest.
 environment = "prod"
 
 listener       = { domain = "rates.example.com", zone_id = "Z0123456789EXAMPLE" }
@@ -24,6 +25,8 @@ services = {
     paths   = ["/*"]
     size    = { cpu = 1024, memory = 2048 }
     scaling = { min = 3, max = 12 }
+    # A tenth of the requests for five minutes before all get the new release.
+    deployment = { strategy = "canary" }
   }
 }
 

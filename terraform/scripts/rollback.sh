@@ -6,12 +6,12 @@ usage() {
   cat <<'TEXT'
 usage: rollback.sh --cluster NAME --service NAME [--to REVISION] [--timeout SECONDS] [--poll SECONDS]
 
-Deploys the task definition of the last successful deployment of another one, waits for the deployment, and prints the image that now runs. No
-image is built and no migration is undone: a service accepts a database with newer migrations than its own. Use the
-printed tag as image_tag in the next terraform apply, or that will deploy the bad image again.
+Deploys the task definition of the last successful deployment of another one, waits for the deployment, and prints the
+image that now runs. No image is built and no migration is undone: a service accepts a database with newer migrations
+than its own. Use the printed tag as image_tag in the next terraform apply, or that will deploy the bad image again.
 
   --to REVISION     deploy this revision instead, as FAMILY:NUMBER or ARN
-  --timeout SECONDS fail if the deployment takes longer (default: 900)
+  --timeout SECONDS fail if the deployment takes longer (default: 1800)
   --poll SECONDS    time between two looks at the deployment (default: 10)
 TEXT
 }
@@ -45,10 +45,12 @@ done
 
 current=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json | jq -r '.services[0].taskDefinition // empty')
 [[ -n $current ]] || die "there is no service $service in $cluster"
+# Newest first, each with its status and revision.
+deployments=$(aws ecs list-service-deployments --cluster "$cluster" --service "$service" --output json |
+  jq -c '[.serviceDeployments[]?] | sort_by(.createdAt) | reverse')
 if [[ -z $to ]]; then
-  # What ran well before, newest first. An older revision may be one that was itself rolled back.
-  mapfile -t revisions < <(aws ecs list-service-deployments --cluster "$cluster" --service "$service" --status SUCCESSFUL --output json |
-    jq -r '[.serviceDeployments[]?] | sort_by(.createdAt) | reverse | .[].targetServiceRevisionArn')
+  # What ran well before. An older revision may be one that was itself rolled back.
+  mapfile -t revisions < <(jq -r '.[] | select(.status == "SUCCESSFUL") | .targetServiceRevisionArn' <<<"$deployments")
   for revision in "${revisions[@]}"; do
     to=$(aws ecs describe-service-revisions --service-revision-arns "$revision" --output json | jq -r '.serviceRevisions[0].taskDefinition')
     [[ $to == "$current" ]] || break
@@ -56,11 +58,12 @@ if [[ -z $to ]]; then
   done
   [[ -n $to ]] || die "$service has no successful deployment of another revision than ${current##*/} in the last 90 days: there is nothing to go back to"
 fi
-image=$(aws ecs describe-task-definition --task-definition "$to" --output json |
-  jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .image')
+definition=$(aws ecs describe-task-definition --task-definition "$to" --output json)
+to=$(jq -r .taskDefinition.taskDefinitionArn <<<"$definition")
+image=$(jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .image' <<<"$definition")
 
 echo "rollback.sh: $service goes from ${current##*/} to ${to##*/}, $image" >&2
-deployment=$(aws ecs update-service --cluster "$cluster" --service "$service" --task-definition "$to" --output json |
-  jq -r '.service.deployments[] | select(.status == "PRIMARY") | .id')
-"$(dirname "$0")/verify_rollout.sh" --cluster "$cluster" --service "$service" --deployment "$deployment" "${following[@]}"
+aws ecs update-service --cluster "$cluster" --service "$service" --task-definition "$to" --output json >/dev/null
+newest=$(jq -r '.[0].serviceDeploymentArn // "none"' <<<"$deployments")
+"$(dirname "$0")/verify_rollout.sh" --cluster "$cluster" --service "$service" --after "$newest" --task-definition "$to" "${following[@]}"
 echo "$image"

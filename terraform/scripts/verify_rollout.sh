@@ -4,17 +4,18 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: verify_rollout.sh --cluster NAME --service NAME [--task-definition ARN] [--deployment ID] [--timeout SECONDS] [--poll SECONDS]
+usage: verify_rollout.sh --cluster NAME --service NAME [--task-definition ARN] [--after DEPLOYMENT] [--timeout SECONDS] [--poll SECONDS]
 
-Waits for one deployment, and succeeds when it is complete and all its tasks run. Fails if the deployment fails, if
-another replaces it (as a rollback does), if it has another task definition than the given one, or after the timeout. ECS
-also calls a service "stable" after a rollback, so waiting for that is not enough.
+Waits for the newest deployment of a service, rolling, blue/green or canary, and succeeds when it is complete. Fails if the
+deployment fails or is rolled back, if another begins meanwhile, if it has another task definition than the given one, or
+after the timeout. ECS also calls a service "stable" after a rollback, so waiting for that is not enough.
 
-  --deployment ID   deployment to wait for (default: the one that is primary at the start)
   --task-definition ARN
                     task definition that the deployment must have
-  --timeout SECONDS fail after this time (default: 900)
-  --poll SECONDS    time between two looks at the service (default: 10)
+  --after DEPLOYMENT
+                    wait first until there is a newer deployment than this one
+  --timeout SECONDS fail after this time (default: 1800)
+  --poll SECONDS    time between two looks at the deployment (default: 10)
 TEXT
 }
 
@@ -23,17 +24,17 @@ die() {
   exit 1
 }
 
-cluster='' service='' definition='' deployment='' timeout=900 poll=10
+cluster='' service='' definition='' after='' timeout=1800 poll=10
 while (($#)); do
   case $1 in
     -h | --help) usage && exit 0 ;;
-    --cluster | --service | --task-definition | --deployment | --timeout | --poll)
+    --cluster | --service | --task-definition | --after | --timeout | --poll)
       (($# > 1)) || die "$1 needs a value (see --help)"
       case $1 in
         --cluster) cluster=$2 ;;
         --service) service=$2 ;;
         --task-definition) definition=$2 ;;
-        --deployment) deployment=$2 ;;
+        --after) after=$2 ;;
         --timeout) timeout=$2 ;;
         --poll) poll=$2 ;;
       esac
@@ -49,32 +50,44 @@ done
 
 # The last words of the service, which say why.
 fail() {
-  jq -r '.services[0].events[:5][]? | "  \(.message)"' <<<"$state" >&2
+  aws ecs describe-services --cluster "$cluster" --services "$service" --output json |
+    jq -r '.services[0].events[:5][]? | "  \(.message)"' >&2
   die "$*"
 }
 
-deadline=$((SECONDS + timeout))
+runs=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json | jq -r '.services[0].taskDefinition // empty')
+[[ -n $runs ]] || die "there is no service $service in $cluster"
+[[ -z $definition || $runs == "$definition" ]] || fail "$service runs ${runs##*/} and not ${definition##*/}: it was rolled back, or somebody deployed after you"
+
+deployment=''
 while :; do
-  state=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json)
-  primary=$(jq -c '[.services[0].deployments[]? | select(.status == "PRIMARY")][0] // empty' <<<"$state")
-  [[ -n $primary ]] || fail "there is no service $service in $cluster"
-  IFS=$'\t' read -r id runs rollout running desired reason < <(
-    jq -r '[.id, .taskDefinition, .rolloutState, .runningCount, .desiredCount, (.rolloutStateReason // "")] | @tsv' <<<"$primary"
+  IFS=$'\t' read -r newest status revision reason < <(
+    aws ecs list-service-deployments --cluster "$cluster" --service "$service" --output json |
+      jq -r '[.serviceDeployments[]?] | sort_by(.createdAt) | last // {} |
+        [.serviceDeploymentArn // "none", .status // "none", .targetServiceRevisionArn // "none", .statusReason // ""] | @tsv'
   )
+  # ECS lists deployments for 90 days.
+  if [[ $newest == none && -z $after ]]; then
+    echo "verify_rollout.sh: $service runs ${runs##*/}; it was not deployed in the last 90 days" >&2
+    exit 0
+  fi
 
-  [[ -z $definition || $runs == "$definition" ]] || fail "$service runs ${runs##*/} and not ${definition##*/}: it was rolled back, or somebody deployed after you"
-  deployment=${deployment:-$id}
-  [[ $id == "$deployment" ]] || fail "deployment $deployment was replaced by $id, of ${runs##*/}"
-
-  case $rollout in
-    COMPLETED)
-      if ((running == desired)); then
-        echo "verify_rollout.sh: $service runs ${runs##*/}, $running of $desired tasks, deployment $id" >&2
+  if [[ $newest != none && $newest != "$after" ]]; then
+    if [[ -z $deployment ]]; then
+      deployment=$newest
+      runs=$(aws ecs describe-service-revisions --service-revision-arns "$revision" --output json | jq -r '.serviceRevisions[0].taskDefinition')
+      [[ -z $definition || $runs == "$definition" ]] || fail "the newest deployment of $service is of ${runs##*/} and not ${definition##*/}"
+    fi
+    [[ $newest == "$deployment" ]] || fail "deployment ${deployment##*/} was replaced by ${newest##*/}"
+    case $status in
+      SUCCESSFUL)
+        echo "verify_rollout.sh: $service runs ${runs##*/}, deployment ${deployment##*/}" >&2
         exit 0
-      fi
-      ;;
-    FAILED) fail "deployment $id of ${runs##*/} failed: $reason" ;;
-  esac
-  ((SECONDS < deadline)) || fail "deployment $id is not done within $timeout s: $rollout, $running of $desired tasks"
+        ;;
+      PENDING | IN_PROGRESS) ;;
+      *) fail "deployment ${deployment##*/} of ${runs##*/} failed ($status): $reason" ;;
+    esac
+  fi
+  ((SECONDS < timeout)) || fail "the deployment of $service is not complete within $timeout s"
   sleep "$poll"
 done

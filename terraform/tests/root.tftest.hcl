@@ -110,7 +110,7 @@ run "multivac_is_a_server_and_a_worker" {
   }
 
   assert {
-    condition     = toset(keys(module.ecr)) == toset(["rates", "multivac"]) && module.service["vac-worker"].target_group_arn_suffix == null
+    condition     = toset(keys(module.ecr)) == toset(["rates", "multivac"]) && length(module.service["vac-worker"].target_group_arn_suffixes) == 0
     error_message = "expected two repositories, and a worker without a target group"
   }
 
@@ -150,7 +150,7 @@ run "four_services" {
   }
 
   assert {
-    condition     = module.service["push"].target_group_arn_suffix == null
+    condition     = length(module.service["push"].target_group_arn_suffixes) == 0
     error_message = "a worker must have no target group"
   }
 

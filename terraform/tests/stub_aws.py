@@ -13,21 +13,28 @@ def task(status, **container):
     return {"tasks": [{"lastStatus": status, "containers": [{"name": "app", **container}]}]}
 
 
-def service(deployment, definition, rollout="COMPLETED", running=2):
-    primary = {
-        "id": deployment,
-        "status": "PRIMARY",
-        "taskDefinition": definition,
-        "rolloutState": rollout,
-        "rolloutStateReason": "why",
-        "runningCount": running,
-        "desiredCount": 2,
-    }
+def service(definition):
+    return {"services": [{"taskDefinition": definition, "events": [{"message": "last words"}]}]}
+
+
+def deployments(*each):
+    """Deployments of a service, the oldest first: the revision of each and its status."""
     return {
-        "services": [
-            {"taskDefinition": definition, "events": [{"message": "last words"}], "deployments": [primary]}
+        "serviceDeployments": [
+            {
+                "serviceDeploymentArn": f"arn/d{n}",
+                "createdAt": f"2026-11-0{n}T00:00:00+00:00",
+                "targetServiceRevisionArn": revision,
+                "status": status,
+                "statusReason": "why",
+            }
+            for n, (revision, status) in enumerate(each, 1)
         ]
     }
+
+
+def revision(definition):
+    return {"serviceRevisions": [{"taskDefinition": definition}]}
 
 
 class StubAws:
@@ -43,7 +50,8 @@ class StubAws:
         self.forget_calls()
         log = {"awslogs-group": "/group", "awslogs-stream-prefix": "app"}
         container = {"name": "app", "image": "r/rates:old", "logConfiguration": {"options": log}}
-        self.answer("ecs-describe-task-definition", {"taskDefinition": {"containerDefinitions": [container]}})
+        definition = {"taskDefinitionArn": "arn/s:2", "containerDefinitions": [container]}
+        self.answer("ecs-describe-task-definition", {"taskDefinition": definition})
         self.answer("ecs-run-task", {"tasks": [{"taskArn": TASK}], "failures": []})
         self.answer("ecs-describe-tasks", task("RUNNING"), task("STOPPED", exitCode=0))
         self.answer(

@@ -6,7 +6,7 @@ import os
 import pytest
 from harness import ROOT, SCRIPTS, need, refuse, run, succeed
 from hooked_root import HookedRoot
-from stub_aws import STUBS, service
+from stub_aws import STUBS, deployments, revision, service
 
 VAR_FILE = ROOT / "terraform" / "environments" / "dev.tfvars"
 DEPLOY = [SCRIPTS / "deploy.sh", "--var-file", VAR_FILE, "--tag", "abc123"]
@@ -31,24 +31,26 @@ def dev(aws):
     aws.environment["PATH"] = f"{STUBS / 'no_terraform'}{os.pathsep}{aws.environment['PATH']}"
     outputs = {name: {"value": value} for name, value in OUTPUTS.items()}
     (aws.directory / "outputs").write_text(json.dumps(outputs))
+    aws.answer("ecs-list-service-deployments", deployments(("r1", "SUCCESSFUL")))
+    aws.answer("ecs-describe-service-revisions", revision("td:2"))
     return aws
 
 
 def test_deploy_applies_follows_the_rollout_and_ends_with_a_request_to_try(dev):
-    dev.answer("ecs-describe-services", service("d1", "td:2"))
+    dev.answer("ecs-describe-services", service("td:2"))
     result = succeed(*DEPLOY, "-auto-approve", env=dev.environment)
     assert f"terraform apply -var-file={VAR_FILE} -var=image_tag=abc123 -auto-approve" in dev.calls
-    assert dev.called("aws ecs describe-services --cluster rates-dev --services s")
+    assert dev.called("aws ecs list-service-deployments --cluster rates-dev --service s")
     assert result.stdout.splitlines()[-1] == "curl http://x"
 
 
 def test_deploy_fails_when_something_else_runs(dev):
-    dev.answer("ecs-describe-services", service("d2", "td:1"))
+    dev.answer("ecs-describe-services", service("td:1"))
     refuse("s runs td:1 and not td:2", *DEPLOY, env=dev.environment)
 
 
 def test_deploy_says_which_database_waits_for_a_reboot(dev):
-    dev.answer("ecs-describe-services", service("d1", "td:2"))
+    dev.answer("ecs-describe-services", service("td:2"))
     waiting = {"DBInstances": [{"DBParameterGroups": [{"ParameterApplyStatus": "pending-reboot"}]}]}
     dev.answer("rds-describe-db-instances", waiting)
     result = succeed(*DEPLOY, env=dev.environment)

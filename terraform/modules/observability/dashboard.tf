@@ -2,14 +2,15 @@
 # log says.
 
 locals {
-  routed = { for key, service in var.services : key => service if service.target_group != null }
+  # Each target group with the name of its service; of two, one is in use.
+  targets = flatten([for key, service in var.services : [for group in service.target_groups : { key = key, group = group }]])
 
   # Title, metrics, statistic: everything else is the same for every picture.
   pictures = [
-    { title = "Requests a minute", stat = "Sum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "RequestCount", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
-    { title = "5xx answers", stat = "Sum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
-    { title = "p99, seconds", stat = "p99", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
-    { title = "Healthy tasks", stat = "Minimum", metrics = [for key, s in local.routed : ["AWS/ApplicationELB", "HealthyHostCount", "TargetGroup", s.target_group, "LoadBalancer", var.load_balancer, { label = key }]] },
+    { title = "Requests a minute", stat = "Sum", metrics = [for t in local.targets : ["AWS/ApplicationELB", "RequestCount", "TargetGroup", t.group, "LoadBalancer", var.load_balancer, { label = t.key }]] },
+    { title = "5xx answers", stat = "Sum", metrics = [for t in local.targets : ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "TargetGroup", t.group, "LoadBalancer", var.load_balancer, { label = t.key }]] },
+    { title = "p99, seconds", stat = "p99", metrics = [for t in local.targets : ["AWS/ApplicationELB", "TargetResponseTime", "TargetGroup", t.group, "LoadBalancer", var.load_balancer, { label = t.key }]] },
+    { title = "Healthy tasks", stat = "Minimum", metrics = [for t in local.targets : ["AWS/ApplicationELB", "HealthyHostCount", "TargetGroup", t.group, "LoadBalancer", var.load_balancer, { label = t.key }]] },
     { title = "CPU of tasks, per cent", stat = "Average", metrics = [for key, s in var.services : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster_name, "ServiceName", s.name, { label = key }]] },
     { title = "Memory of tasks, per cent", stat = "Maximum", metrics = [for key, s in var.services : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster_name, "ServiceName", s.name, { label = key }]] },
     { title = "CPU of the database, per cent", stat = "Average", metrics = [["AWS/RDS", "CPUUtilization", one(keys(local.writer)), one(values(local.writer)), { label = "writer" }]] },

@@ -35,12 +35,12 @@ variable "cluster_name" {
 }
 
 variable "services" {
-  description = "Services on the dashboard: the name in ECS, the ARN suffix of the target group (null for a worker), the alarms, and the log group to query."
+  description = "Services on the dashboard: the name in ECS, the ARN suffixes of its target groups (none for a worker), the alarms, and the log group to query."
   type = map(object({
-    name         = string
-    target_group = optional(string)
-    alarm_arns   = optional(list(string), [])
-    log_group    = optional(string)
+    name          = string
+    target_groups = optional(list(string), [])
+    alarm_arns    = optional(list(string), [])
+    log_group     = optional(string)
   }))
   default  = {}
   nullable = false

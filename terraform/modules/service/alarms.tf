@@ -1,12 +1,13 @@
 # Alarms of this service. Each description says what to do first, because the notification shows nothing else.
 
 locals {
-  # Without a route there are no metrics of the load balancer.
-  routed = var.route == null ? 0 : 1
-  target = var.route == null ? {} : {
+  # The load balancer has metrics for each target group; without a route there are none. Of the two groups of a canary
+  # deployment each has alarms of its own, so that the many requests to the old tasks do not hide what the new ones do.
+  targets = { for key, group in aws_lb_target_group.this : key => {
     LoadBalancer = var.route.load_balancer_arn_suffix
-    TargetGroup  = aws_lb_target_group.this[0].arn_suffix
-  }
+    TargetGroup  = group.arn_suffix
+  } }
+  suffixes = { primary = "", alternate = "-alternate" }
   service = {
     ClusterName = var.cluster.name
     ServiceName = var.name
@@ -14,9 +15,9 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "errors" {
-  count = local.routed
+  for_each = local.targets
 
-  alarm_name          = "${var.name}-5xx"
+  alarm_name          = "${var.name}-5xx${local.suffixes[each.key]}"
   alarm_description   = "More than ${var.alarms.error_percent}% of answers of ${var.name} are 5xx. First: read the newest ERROR lines in its log group; if a deployment is under way it rolls back automatically, if one just ended run scripts/rollback.sh. 503 alone means the database: see its alarms."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.alarms.error_percent
@@ -42,7 +43,7 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
     metric {
       namespace   = "AWS/ApplicationELB"
       metric_name = "HTTPCode_Target_5XX_Count"
-      dimensions  = local.target
+      dimensions  = each.value
       period      = 60
       stat        = "Sum"
     }
@@ -54,7 +55,7 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
     metric {
       namespace   = "AWS/ApplicationELB"
       metric_name = "RequestCount"
-      dimensions  = local.target
+      dimensions  = each.value
       period      = 60
       stat        = "Sum"
     }
@@ -62,13 +63,13 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "slow" {
-  count = local.routed
+  for_each = local.targets
 
-  alarm_name         = "${var.name}-p99"
+  alarm_name         = "${var.name}-p99${local.suffixes[each.key]}"
   alarm_description  = "One request in a hundred to ${var.name} takes over ${var.alarms.p99_seconds} s. First: look on the dashboard whether tasks (CPU) or the database (CPU, connections) are busy; for tasks raise scaling.max, for the database look for the slow statement in Performance Insights."
   namespace          = "AWS/ApplicationELB"
   metric_name        = "TargetResponseTime"
-  dimensions         = local.target
+  dimensions         = each.value
   extended_statistic = "p99"
   # A single slow request in an idle minute must not fire the alarm.
   evaluate_low_sample_count_percentiles = "ignore"
@@ -83,13 +84,13 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "unhealthy" {
-  count = local.routed
+  for_each = local.targets
 
-  alarm_name          = "${var.name}-unhealthy"
+  alarm_name          = "${var.name}-unhealthy${local.suffixes[each.key]}"
   alarm_description   = "A task of ${var.name} fails its health check for ten minutes and is not being replaced. First: list the service's events (aws ecs describe-services) and read the log of the task they name."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "UnHealthyHostCount"
-  dimensions          = local.target
+  dimensions          = each.value
   statistic           = "Maximum"
   period              = 60
   comparison_operator = "GreaterThanThreshold"
@@ -105,11 +106,6 @@ resource "aws_cloudwatch_metric_alarm" "down" {
 
   alarm_name          = "${var.name}-down"
   alarm_description   = "No healthy task of ${var.name}: clients get 503. First: read why the last tasks stopped (aws ecs list-tasks --desired-status STOPPED, then describe-tasks); pending migrations, a missing secret or a missing image are named there. Then scripts/rollback.sh."
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "HealthyHostCount"
-  dimensions          = local.target
-  statistic           = "Maximum"
-  period              = 60
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   # A single task that is replaced is away for a minute or two.
@@ -118,6 +114,30 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   treat_missing_data = "breaching"
   alarm_actions      = [var.alarms.topic_arn]
   ok_actions         = [var.alarms.topic_arn]
+
+  # The tasks may be in either group.
+  metric_query {
+    id          = "healthy"
+    label       = "Healthy tasks"
+    expression  = join(" + ", [for key in keys(local.targets) : "FILL(${key}, 0)"])
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.targets
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = "HealthyHostCount"
+        dimensions  = metric_query.value
+        period      = 60
+        stat        = "Maximum"
+      }
+    }
+  }
 
   # Before the first task there is no data either, which is none: the alarm begins when the service is steady.
   depends_on = [aws_ecs_service.this]

@@ -1,5 +1,18 @@
 # A service: a number of copies of one task, with or without the load balancer in front.
 
+locals {
+  # Whether ECS moves requests from one target group to another.
+  shifts = var.deployment.strategy != "rolling"
+
+  groups = var.route == null ? {} : merge(
+    { primary = "${var.name}:${var.route.port}" },
+    local.shifts ? { alternate = "${var.name}:${var.route.port}:alternate" } : {},
+  )
+
+  # How long apply waits for a deployment: some minutes for tasks to start and to stop, and those that it takes by itself.
+  patience = "${30 + (local.shifts ? var.deployment.bake_minutes : 0) + (var.deployment.strategy == "canary" ? var.deployment.canary_minutes : 0)}m"
+}
+
 resource "aws_ecs_service" "this" {
   name            = var.name
   cluster         = var.cluster.arn
@@ -17,6 +30,20 @@ resource "aws_ecs_service" "this" {
   # enough connections for both. The only task of an exclusive service stops before its successor starts.
   deployment_minimum_healthy_percent = var.exclusive ? 0 : 100
   deployment_maximum_percent         = var.exclusive ? 100 : 200
+  deployment_configuration {
+    strategy             = upper(var.deployment.strategy)
+    bake_time_in_minutes = local.shifts ? tostring(var.deployment.bake_minutes) : null
+
+    dynamic "canary_configuration" {
+      for_each = var.deployment.strategy == "canary" ? [var.deployment] : []
+
+      content {
+        canary_percent              = canary_configuration.value.canary_percent
+        canary_bake_time_in_minutes = tostring(canary_configuration.value.canary_minutes)
+      }
+    }
+  }
+
   # Time for a new task to start, connect and warm up before failed health checks count.
   health_check_grace_period_seconds = var.route == null ? null : 60
 
@@ -47,7 +74,7 @@ resource "aws_ecs_service" "this" {
     content {
       enable      = true
       rollback    = true
-      alarm_names = [aws_cloudwatch_metric_alarm.errors[0].alarm_name, aws_cloudwatch_metric_alarm.slow[0].alarm_name]
+      alarm_names = [for alarm in concat(values(aws_cloudwatch_metric_alarm.errors), values(aws_cloudwatch_metric_alarm.slow)) : alarm.alarm_name]
     }
   }
 
@@ -55,10 +82,25 @@ resource "aws_ecs_service" "this" {
     for_each = var.route == null ? [] : [var.route]
 
     content {
-      target_group_arn = aws_lb_target_group.this[0].arn
+      target_group_arn = aws_lb_target_group.this["primary"].arn
       container_name   = var.task.container
       container_port   = load_balancer.value.port
+
+      dynamic "advanced_configuration" {
+        for_each = local.shifts ? [aws_lb_target_group.this["alternate"]] : []
+
+        content {
+          alternate_target_group_arn = advanced_configuration.value.arn
+          production_listener_rule   = aws_lb_listener_rule.this[0].arn
+          role_arn                   = aws_iam_role.shift[0].arn
+        }
+      }
     }
+  }
+
+  timeouts {
+    create = local.patience
+    update = local.patience
   }
 
   lifecycle {
@@ -66,23 +108,25 @@ resource "aws_ecs_service" "this" {
     ignore_changes = [desired_count]
 
     # A service is also steady after a rollback. Without this check, apply would succeed with the old version running.
-    # It does not detect a failed first deployment; scripts/verify_rollout.sh does, because it compares deployment ids.
+    # It does not detect a failed first deployment; scripts/verify_rollout.sh does, because it looks at deployments.
     postcondition {
       condition     = self.task_definition == var.task.definition_arn
       error_message = "The deployment of ${var.name} was rolled back: the service runs a different task definition. Read the service's events and the task's log."
     }
   }
 
-  # ECS rejects a target group that belongs to no load balancer.
-  depends_on = [aws_lb_listener_rule.this]
+  # ECS rejects a target group that belongs to no load balancer, and moves requests with the role's permissions.
+  depends_on = [aws_lb_listener_rule.this, aws_iam_role_policy_attachment.shift]
 }
 
+# With a rolling deployment, old and new tasks share one group. Otherwise ECS puts the new ones into the group that is
+# free, and moves the requests from one to the other.
 resource "aws_lb_target_group" "this" {
-  count = var.route == null ? 0 : 1
+  for_each = local.groups
 
   # The name contains a digest with the port: a change of port creates a new group beside the old one, because a group
   # cannot be changed while the rule uses it. Names are limited to 32 characters.
-  name        = "${trimsuffix(substr(var.name, 0, 25), "-")}-${substr(sha1("${var.name}:${var.route.port}"), 0, 6)}"
+  name        = "${trimsuffix(substr(var.name, 0, 25), "-")}-${substr(sha1(each.value), 0, 6)}"
   vpc_id      = var.vpc_id
   port        = var.route.port
   protocol    = "HTTP"
@@ -116,7 +160,7 @@ resource "aws_lb_listener_rule" "this" {
 
   action {
     type             = "forward"
-    target_group_arn = aws_lb_target_group.this[0].arn
+    target_group_arn = aws_lb_target_group.this["primary"].arn
   }
 
   dynamic "condition" {
@@ -140,6 +184,13 @@ resource "aws_lb_listener_rule" "this" {
   }
 
   tags = { Name = var.name }
+
+  lifecycle {
+    # Blue/green and canary deployments write the group that has the requests into the rule; an apply must leave it. So
+    # that the rule still gets a new group, it is made anew with it.
+    ignore_changes       = [action]
+    replace_triggered_by = [aws_lb_target_group.this["primary"].arn]
+  }
 }
 
 # Allows connections from the load balancer to these tasks; they accept no others.

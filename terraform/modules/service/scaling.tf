@@ -28,9 +28,10 @@ resource "aws_appautoscaling_policy" "cpu" {
 }
 
 # Requests rise earlier than CPU. The default, 1,000 a second for each task, is far below what a task answers
-# (docs/BENCHMARKS.md): CPU decides, and this guards against requests that wait for something else.
+# (docs/BENCHMARKS.md): CPU decides, and this guards against requests that wait for something else. The metric is of one
+# target group, so it is of no use where deployments change the group.
 resource "aws_appautoscaling_policy" "requests" {
-  count = var.route == null ? 0 : 1
+  count = var.route == null || local.shifts ? 0 : 1
 
   name               = "${var.name}-requests"
   policy_type        = "TargetTrackingScaling"
@@ -45,7 +46,7 @@ resource "aws_appautoscaling_policy" "requests" {
 
     predefined_metric_specification {
       predefined_metric_type = "ALBRequestCountPerTarget"
-      resource_label         = "${var.route.load_balancer_arn_suffix}/${aws_lb_target_group.this[0].arn_suffix}"
+      resource_label         = "${var.route.load_balancer_arn_suffix}/${aws_lb_target_group.this["primary"].arn_suffix}"
     }
   }
 }

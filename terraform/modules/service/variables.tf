@@ -23,6 +23,18 @@ variable "task" {
   nullable = false
 }
 
+variable "account_id" {
+  description = "The account, for the role with which ECS moves requests."
+  type        = string
+  nullable    = false
+}
+
+variable "partition" {
+  description = "Partition of the account: aws, or that of China or of the US government."
+  type        = string
+  nullable    = false
+}
+
 variable "vpc_id" {
   description = "VPC of the target group."
   type        = string
@@ -78,6 +90,39 @@ variable "exclusive" {
   validation {
     condition     = !var.exclusive || var.scaling.max <= 1
     error_message = "exclusive needs scaling.max = 1: a second task could not start."
+  }
+}
+
+variable "deployment" {
+  description = "How a new task definition takes over. `rolling`: new tasks join the old ones, which then leave. `blue_green`: all requests move at once to a second set of tasks; the first stays for bake_minutes. `canary`: first canary_percent of the requests for canary_minutes, then as blue_green. An alarm meanwhile moves them back."
+  type = object({
+    strategy       = optional(string, "rolling")
+    bake_minutes   = optional(number, 5)
+    canary_percent = optional(number, 10)
+    canary_minutes = optional(number, 5)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains(["rolling", "blue_green", "canary"], var.deployment.strategy)
+    error_message = "deployment.strategy must be rolling, blue_green or canary."
+  }
+
+  validation {
+    condition     = var.deployment.strategy == "rolling" || (var.route != null && !var.exclusive)
+    error_message = "deployment.strategy blue_green and canary need a route, since they move requests, and a service that may have two tasks."
+  }
+
+  # The alarms look at one minute after the other, and need up to three that are bad.
+  validation {
+    condition     = alltrue([for minutes in [var.deployment.bake_minutes, var.deployment.canary_minutes] : minutes >= 5 && minutes <= 1440])
+    error_message = "deployment.bake_minutes and canary_minutes must be from 5 to 1440: in less the alarms cannot judge."
+  }
+
+  validation {
+    condition     = var.deployment.canary_percent >= 1 && var.deployment.canary_percent <= 99
+    error_message = "deployment.canary_percent must be from 1 to 99."
   }
 }
 

@@ -6,7 +6,7 @@ variables {
   load_balancer = "app/rates/1"
   cluster_name  = "rates-test"
   services = {
-    rates = { name = "rates-test-rates", target_group = "targetgroup/rates/1", alarm_arns = ["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:down"], log_group = "/rates-test-rates" }
+    rates = { name = "rates-test-rates", target_groups = ["targetgroup/rates/1"], alarm_arns = ["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:down"], log_group = "/rates-test-rates" }
     work  = { name = "rates-test-work", log_group = "/rates-test-work" }
   }
   database = { writer = "rates-test", max_connections = 100, burstable = true, replicas = ["rates-test-replica-1"] }

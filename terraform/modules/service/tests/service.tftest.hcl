@@ -4,6 +4,8 @@ variables {
   name       = "rates-test-rates"
   cluster    = { name = "rates-test", arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/rates-test" }
   task       = { definition_arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/rates:1", container = "app", security_group_id = "sg-tasks" }
+  account_id = "123456789012"
+  partition  = "aws"
   vpc_id     = "vpc-1"
   subnet_ids = ["subnet-a", "subnet-b"]
   alarms     = { topic_arn = "arn:aws:sns:eu-west-1:123456789012:alarms" }
@@ -21,17 +23,17 @@ run "the_target_group_asks_healthz_on_3000" {
   command = plan
 
   assert {
-    condition     = aws_lb_target_group.this[0].port == 3000 && aws_lb_target_group.this[0].target_type == "ip" && aws_lb_target_group.this[0].health_check[0].path == "/healthz"
+    condition     = aws_lb_target_group.this["primary"].port == 3000 && aws_lb_target_group.this["primary"].target_type == "ip" && aws_lb_target_group.this["primary"].health_check[0].path == "/healthz"
     error_message = "expected /healthz on 3000"
   }
 
   assert {
-    condition     = length(aws_lb_target_group.this[0].name) <= 32 && startswith(aws_lb_target_group.this[0].name, "rates-test-rates-")
+    condition     = length(aws_lb_target_group.this["primary"].name) <= 32 && startswith(aws_lb_target_group.this["primary"].name, "rates-test-rates-")
     error_message = "a target group's name has 32 characters at the most"
   }
 
   assert {
-    condition     = tonumber(aws_lb_target_group.this[0].deregistration_delay) == 15
+    condition     = tonumber(aws_lb_target_group.this["primary"].deregistration_delay) == 15
     error_message = "expected 15 seconds, not the 300 that would hold up deployments"
   }
 }
@@ -79,6 +81,129 @@ run "deployments_roll_back_by_themselves" {
   }
 }
 
+run "a_canary_moves_some_requests_first_and_its_alarms_look_at_both_groups" {
+  command = plan
+
+  variables {
+    deployment = { strategy = "canary" }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.deployment_configuration[0].strategy == "CANARY" && aws_ecs_service.this.deployment_configuration[0].bake_time_in_minutes == "5" && aws_ecs_service.this.deployment_configuration[0].canary_configuration[0].canary_percent == 10 && aws_ecs_service.this.deployment_configuration[0].canary_configuration[0].canary_bake_time_in_minutes == "5"
+    error_message = "expected a tenth of the requests for five minutes, then all"
+  }
+
+  assert {
+    condition     = toset(keys(aws_lb_target_group.this)) == toset(["primary", "alternate"]) && aws_lb_target_group.this["primary"].name != aws_lb_target_group.this["alternate"].name
+    error_message = "the new tasks need a target group of their own"
+  }
+
+  assert {
+    condition     = length(one(aws_ecs_service.this.load_balancer).advanced_configuration) == 1
+    error_message = "ECS must know both groups and the rule"
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.alarms[0].alarm_names == toset(["rates-test-rates-5xx", "rates-test-rates-5xx-alternate", "rates-test-rates-p99", "rates-test-rates-p99-alternate"])
+    error_message = "the new tasks may be in either group, so both are judged"
+  }
+
+  assert {
+    condition     = one([for query in aws_cloudwatch_metric_alarm.down[0].metric_query : query.expression if query.id == "healthy"]) == "FILL(alternate, 0) + FILL(primary, 0)"
+    error_message = "a service is down if neither group has a healthy task"
+  }
+
+  assert {
+    condition     = length(aws_appautoscaling_policy.requests) == 0
+    error_message = "requests of one group say nothing when the tasks are in the other"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.shift[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && aws_iam_role_policy_attachment.shift[0].policy_arn == "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
+    error_message = "ECS of this account moves the requests, and nobody else"
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.timeouts.update == "40m"
+    error_message = "apply must wait as long as the deployment takes"
+  }
+}
+
+run "blue_and_green_change_places_at_once" {
+  command = plan
+
+  variables {
+    deployment = { strategy = "blue_green", bake_minutes = 15 }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.deployment_configuration[0].strategy == "BLUE_GREEN" && aws_ecs_service.this.deployment_configuration[0].bake_time_in_minutes == "15" && length(aws_ecs_service.this.deployment_configuration[0].canary_configuration) == 0
+    error_message = "expected all requests at once, and the old tasks for fifteen minutes more"
+  }
+}
+
+run "rolling_is_the_default_and_needs_one_group_and_no_role" {
+  command = plan
+
+  assert {
+    condition     = aws_ecs_service.this.deployment_configuration[0].strategy == "ROLLING" && length(aws_lb_target_group.this) == 1 && length(aws_iam_role.shift) == 0
+    error_message = "expected a rolling deployment"
+  }
+}
+
+run "refuses_an_unknown_strategy" {
+  command = plan
+
+  variables {
+    deployment = { strategy = "linear" }
+  }
+
+  expect_failures = [var.deployment]
+}
+
+run "refuses_to_move_the_requests_of_a_worker" {
+  command = plan
+
+  variables {
+    route      = null
+    deployment = { strategy = "blue_green" }
+  }
+
+  expect_failures = [var.deployment]
+}
+
+run "refuses_to_move_requests_to_a_second_exclusive_task" {
+  command = plan
+
+  variables {
+    exclusive  = true
+    scaling    = { max = 1 }
+    deployment = { strategy = "canary" }
+  }
+
+  expect_failures = [var.deployment]
+}
+
+run "refuses_to_move_on_before_an_alarm_can_ring" {
+  command = plan
+
+  variables {
+    deployment = { strategy = "canary", canary_minutes = 1 }
+  }
+
+  expect_failures = [var.deployment]
+}
+
+run "refuses_a_canary_of_nothing" {
+  command = plan
+
+  variables {
+    deployment = { strategy = "canary", canary_percent = 0 }
+  }
+
+  expect_failures = [var.deployment]
+}
+
 run "it_scales_on_requests_and_cpu" {
   command = plan
 
@@ -98,7 +223,7 @@ run "every_alarm_says_what_to_do_first_and_to_whom" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.slow, aws_cloudwatch_metric_alarm.unhealthy, aws_cloudwatch_metric_alarm.down, [aws_cloudwatch_metric_alarm.cpu, aws_cloudwatch_metric_alarm.memory]) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.errors), values(aws_cloudwatch_metric_alarm.slow), values(aws_cloudwatch_metric_alarm.unhealthy), aws_cloudwatch_metric_alarm.down, [aws_cloudwatch_metric_alarm.cpu, aws_cloudwatch_metric_alarm.memory]) :
       strcontains(alarm.alarm_description, "First:") && alarm.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:alarms"])
     ])
     error_message = "an alarm without a first step, or that nobody hears, is noise"
@@ -180,7 +305,7 @@ run "a_rule_by_host" {
 
   # The last part is a digest of name and port.
   assert {
-    condition     = aws_lb_target_group.this[0].name != "rates-test-rates-${substr(sha1("rates-test-rates:3000"), 0, 6)}"
+    condition     = aws_lb_target_group.this["primary"].name != "rates-test-rates-${substr(sha1("rates-test-rates:3000"), 0, 6)}"
     error_message = "another port must make another target group, since the old one is in use"
   }
 }
