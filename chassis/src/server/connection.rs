@@ -34,7 +34,7 @@ use tokio::{
 };
 use tower::Service;
 
-use super::port::{State, UNREAD};
+use super::phase::{State, UNREAD};
 use crate::{
     body::{GuardedBody, WhileSending},
     edge::ClientAddress,

@@ -2,6 +2,7 @@
 
 mod connection;
 mod healthcheck;
+mod phase;
 mod port;
 mod tls;
 

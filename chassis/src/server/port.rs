@@ -5,10 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -24,13 +21,15 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::connection::{Activity, Connection, Counted, Timeouts};
+use super::{
+    connection::{Activity, Connection, Counted, Timeouts},
+    phase::{Phase, State, UNREAD},
+};
 
 /// How many connections may wait to be accepted; the kernel takes less where `net.core.somaxconn` is lower.
 const BACKLOG: u32 = 4096;
@@ -39,67 +38,8 @@ const BACKLOG: u32 = 4096;
 /// opened just before the port closed.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
-/// During a stop, a connection whose client has read nothing for this long is closed.
-pub(super) const UNREAD: Duration = Duration::from_secs(2);
-
 /// Pause after an error of `accept`, which is mostly one that stays for a while: no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// The steps of a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Phase {
-    /// No stop has begun.
-    Open,
-    /// Connections are still accepted. Answers over HTTP/1 ask the client to close the connection.
-    Leaving,
-    /// None are accepted. HTTP/2 clients are told to begin no more requests.
-    Closed,
-    /// No request is in flight; connections close.
-    Ending,
-    /// Everything is cut off.
-    Cut,
-}
-
-/// What the connections of a port share.
-pub(super) struct State {
-    phase: watch::Sender<Phase>,
-    /// Whether the phase is past `Open`. An atomic, since each answer looks at it.
-    leaving: AtomicBool,
-    /// Requests in flight, of all connections.
-    pub(super) requests: AtomicUsize,
-}
-
-impl State {
-    pub(super) fn new() -> Self {
-        Self {
-            phase: watch::Sender::new(Phase::Open),
-            leaving: AtomicBool::new(false),
-            requests: AtomicUsize::new(0),
-        }
-    }
-
-    /// Asks clients to close their connections.
-    pub(super) fn leave(&self) {
-        self.enter(Phase::Leaving);
-    }
-
-    /// Enters this phase, if it is a later one.
-    fn enter(&self, phase: Phase) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.phase.send_if_modified(|now| {
-            let is_next = phase > *now;
-            if is_next {
-                *now = phase;
-            }
-            is_next
-        });
-    }
-
-    /// Whether clients should close their connections.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
-    }
-}
 
 /// A port that accepts connections; cheap to clone.
 #[derive(Clone)]
@@ -128,7 +68,7 @@ impl Port {
             + Send
             + 'static,
     {
-        let mut phase = self.state.phase.subscribe();
+        let mut phase = self.state.subscribe();
         let mut closed = pin!(async { drop(phase.wait_for(|phase| *phase >= Phase::Closed).await) });
         let serve = |(stream, peer)| {
             let accepted = acceptor.accept(stream, ());
@@ -227,7 +167,7 @@ async fn serve_connection<I, U, S>(
         + 'static,
 {
     let opened = Instant::now();
-    let mut phase = state.phase.subscribe();
+    let mut phase = state.subscribe();
     let accepted = tokio::select! {
         biased;
         accepted = accepted => accepted.ok(),

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::BoxError;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
-
-use super::upload::Cause;
 
 /// The client sent less than it had to.
 #[derive(Debug)]
@@ -39,10 +38,10 @@ pub(crate) fn paced<S, E>(
     pieces: S,
     bytes_per_second: u32,
     period: Duration,
-) -> impl Stream<Item = Result<Bytes, Cause>> + Send + Unpin
+) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + Unpin
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
-    E: Into<Cause>,
+    E: Into<BoxError>,
 {
     let least = f64::from(bytes_per_second) * period.as_secs_f64();
     let start = (pieces, Duration::ZERO, 0_usize);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io::BufRead};
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
 use super::{DumpFault, DumpPlaces, LoadError};
-use crate::places::{Port, sql::RegionRow};
+use crate::places::{Port, RegionRow};
 
 /// A COPY block: its table, and the positions of the columns that are read.
 struct Block {

@@ -18,7 +18,7 @@ use crate::{
         staging,
     },
     database::MIGRATOR,
-    places::{self, Port, sql::RegionRow},
+    places::{self, Port, RegionRow},
 };
 pub use error::{DumpFault, LoadError};
 use input::{FileKind, Input};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{search::SearchKey, sql::RegionRow};
+use super::search::SearchKey;
 
 /// A port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -39,6 +39,14 @@ pub struct Region {
     /// The number of ports in it, at any depth.
     #[schema(examples(12))]
     pub port_count: usize,
+}
+
+/// A region as its table has it.
+#[derive(Debug)]
+pub(crate) struct RegionRow {
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) parent_slug: Option<String>,
 }
 
 /// What kind of place a code names.

@@ -4,17 +4,9 @@ use sqlx::{Connection, PgConnection};
 
 use super::{
     Catalogue, Port,
-    model::{PlaceId, PlaceIds},
+    model::{PlaceId, PlaceIds, RegionRow},
 };
 use crate::lanes::sql;
-
-/// A region as its table has it.
-#[derive(Debug)]
-pub(crate) struct RegionRow {
-    pub(crate) slug: String,
-    pub(crate) name: String,
-    pub(crate) parent_slug: Option<String>,
-}
 
 /// Reads all places, from one snapshot. Places are few: every port of UN/LOCODE would be some 20,000.
 pub(crate) async fn read_all(connection: &mut PgConnection) -> Result<Catalogue, sqlx::Error> {
