@@ -16,6 +16,7 @@ pub mod load;
 pub mod percentiles;
 pub mod places;
 mod reference;
+pub mod retire;
 mod rollup;
 mod service;
 pub mod settings;

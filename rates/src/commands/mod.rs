@@ -7,6 +7,7 @@ mod faults;
 mod key;
 mod load;
 mod push;
+mod retire;
 mod rollup;
 mod table;
 
@@ -37,6 +38,11 @@ pub enum Command {
     ///
     /// Writes only the rows that are wrong. Readers do not wait; writers wait until it is done.
     Rebuild,
+    /// Delete old prices
+    ///
+    /// Readers do not wait, and other writers wait for a second at most. The answers of older days are empty afterwards.
+    /// There is no way back but a backup.
+    Retire(retire::Options),
     /// Create, rotate, list and revoke the keys of suppliers and readers
     #[command(subcommand)]
     Key(key::Command),
@@ -70,6 +76,7 @@ pub async fn run<S: Service<Settings = Settings>>(
         Command::Load(options) => load::load(&settings, &options).await,
         Command::Verify => rollup::verify(&settings).await,
         Command::Rebuild => rollup::rebuild(&settings).await,
+        Command::Retire(options) => retire::retire(&settings, &options).await,
         Command::Key(command) => key::key(&settings, &command).await,
         Command::Batches(command) => batches::batches(&settings, &command).await,
         Command::Push(options) => push::push(&settings, &options).await,

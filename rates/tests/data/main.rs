@@ -12,5 +12,6 @@ mod outage;
 mod percentiles;
 mod reader;
 mod replica;
+mod retire;
 mod rollup;
 mod summaries;

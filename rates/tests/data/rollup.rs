@@ -7,7 +7,7 @@ use proptest::{
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 /// Rows that differ between the rollup and the raw prices.
-async fn differing(pool: &PgPool) -> Vec<String> {
+pub(crate) async fn differing(pool: &PgPool) -> Vec<String> {
     let statement = "
         with truth as (
             select o.place as origin, d.place as destination, day, sum(price) as price_sum, count(*) as price_count
