@@ -13,7 +13,9 @@ pub(crate) mod listener;
 pub(crate) mod month;
 pub mod places;
 pub mod query;
+mod queue;
 pub mod reader;
+mod runtime;
 pub mod sql;
 pub mod store;
 

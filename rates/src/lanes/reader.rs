@@ -1,11 +1,6 @@
-//! Reads lanes. Requests that arrive while statements run share the next statement.
-//!
-//! A statement costs PostgreSQL and the service more than the lane that it reads: a message, two wake-ups, a message
-//! back. Under load several requests share a statement and its cost. A single request gets its own statement without
-//! waiting. No request is delayed to make a statement larger.
+//! Reads lanes from the database: by statements that requests share, or from the prices, a few at a time.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,33 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chassis::postgres::{Health, Heartbeat, Pool, PooledConnection};
-use futures_util::future::join_all;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout,
-};
-
 use super::{
     expensive::ExpensiveReads,
     freshness::Freshness,
     lane::LaneRange,
+    queue::{Queue, Statements},
     sql::{self, LaneDays},
 };
 use crate::{database::Database, settings::ApiSettings};
-
-/// Concurrent statements, as long as they are fast. With one, PostgreSQL would idle while answers are written; with
-/// many, each would serve only one request.
-const QUICK_STATEMENTS: usize = 2;
-
-/// A request that has waited this long starts one more statement, if the pool has a connection: the running ones are
-/// slow, and other requests should not wait for them. Well above the time of a fast statement.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// The maximum number of requests in a statement, and of days in all of them, so that the first request does not wait
-/// long for the last. A single request may have more days.
-const MAX_REQUESTS: usize = 32;
-const MAX_DAYS: i64 = 4_000;
+use chassis::postgres::{Health, Heartbeat, Pool, PooledConnection};
+use futures_util::future::join_all;
 
 /// How long a turn keeps its connection before returning it to the pool, where others may wait for it.
 const KEEP_CONNECTION: Duration = Duration::from_millis(50);
@@ -149,7 +127,7 @@ impl LaneReader {
                     }
                     Err(error) => return Err(error),
                 },
-                () = replica.0.heartbeat.is_down() => {}
+                () = replica.heartbeat.is_down() => {}
             }
         }
         let lanes = self.primary.read(read).await?;
@@ -158,48 +136,35 @@ impl LaneReader {
     }
 
     fn next_replica(&self) -> Option<&PoolReader> {
-        let up = || self.replicas.iter().filter(|replica| replica.0.heartbeat.is_up());
+        let up = || self.replicas.iter().filter(|replica| replica.heartbeat.is_up());
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         up().nth(turn.checked_rem(up().count())?)
     }
 
     /// Learns which replicas answer; does not return.
     pub(super) async fn watch_replicas(&self) {
-        join_all(self.replicas.iter().map(|replica| replica.0.heartbeat.beat(&replica.0.pool))).await;
+        join_all(self.replicas.iter().map(|replica| replica.heartbeat.beat(&replica.pool))).await;
     }
 
     /// How many replicas answer.
     #[must_use]
     pub fn replicas_up(&self) -> usize {
-        self.replicas.iter().filter(|replica| replica.0.heartbeat.is_up()).count()
+        self.replicas.iter().filter(|replica| replica.heartbeat.is_up()).count()
     }
 
     /// Reads from the primary as requests do, and waits behind them as they do.
     pub(crate) async fn probe(&self) -> Result<(), Arc<sqlx::Error>> {
-        self.primary.read_shared(&[LaneRange::probe()]).await.map(drop)
+        self.primary.queue.read(&[LaneRange::probe()]).await.map(drop)
     }
 }
 
-/// Reads lanes through the connections of one pool; cheap to clone.
-#[derive(Debug, Clone)]
-struct PoolReader(Arc<SharedReader>);
-
+/// Reads lanes through the connections of one pool.
 #[derive(Debug)]
-struct SharedReader {
+struct PoolReader {
     pool: Pool,
     /// Of a replica.
     heartbeat: Heartbeat,
-    waiting: Mutex<VecDeque<WaitingRead>>,
-    turns: Arc<Semaphore>,
-    /// Further turns, for when the statements of the others are slow.
-    more_turns: Arc<Semaphore>,
-}
-
-/// A request that waits for a statement.
-#[derive(Debug)]
-struct WaitingRead {
-    ranges: Vec<LaneRange>,
-    reply: oneshot::Sender<Result<Vec<LaneDays>, Arc<sqlx::Error>>>,
+    queue: Queue<SharedStatements>,
 }
 
 impl PoolReader {
@@ -207,125 +172,53 @@ impl PoolReader {
         let connections = pool.max_size() as usize;
         // Leaves a quarter of the connections for everything else, beside those of expensive reads.
         let most = (connections - connections / 4).saturating_sub(expensive_reads).max(1);
-        let quick = most.min(QUICK_STATEMENTS);
-        Self(Arc::new(SharedReader {
-            pool,
-            heartbeat: Heartbeat::default(),
-            waiting: Mutex::default(),
-            turns: Arc::new(Semaphore::new(quick)),
-            more_turns: Arc::new(Semaphore::new(most - quick)),
-        }))
+        let queue = Queue::new(SharedStatements { pool: pool.clone() }, most);
+        Self { pool, heartbeat: Heartbeat::default(), queue }
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         match read {
-            Read::Shared(ranges) => self.read_shared(ranges).await,
+            Read::Shared(ranges) => self.queue.read(ranges).await,
             // Boxed; otherwise every answer's future would be as large as this needs.
             Read::Prices(ranges) => Box::pin(self.read_prices(ranges)).await,
         }
     }
 
     async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        let pool = &self.0.pool;
         let read = async || {
-            let mut connection = pool.acquire().await?;
+            let mut connection = self.pool.acquire().await?;
             connection.limited(async |connection| sql::read_prices(connection, ranges).await).await
         };
-        Ok(pool.retry(read).await?)
+        Ok(self.pool.retry(read).await?)
+    }
+}
+
+/// Statements that read the lanes of several requests.
+#[derive(Debug)]
+struct SharedStatements {
+    pool: Pool,
+}
+
+impl Statements for SharedStatements {
+    type Range = LaneRange;
+    type Answer = LaneDays;
+    type Error = Arc<sqlx::Error>;
+    type Turn = TurnConnection;
+
+    fn days(range: &LaneRange) -> i64 {
+        range.days()
     }
 
-    /// Reads by a shared statement that begins after this call, so that it sees every earlier commit.
-    async fn read_shared(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        let (reply, mut answered) = oneshot::channel();
-        self.waiting().push_back(WaitingRead { ranges: ranges.to_vec(), reply });
-        let mut answer = None;
-        if !self.start_turn(&self.0.turns) {
-            answer = timeout(PATIENCE, &mut answered).await.ok();
-            if answer.is_none() {
-                self.start_turn(&self.0.more_turns);
-            }
-        }
-        let answer = match answer {
-            Some(answer) => answer,
-            None => answered.await,
-        };
-        answer.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
+    async fn read(
+        &self,
+        turn: &TurnConnection,
+        ranges: &[LaneRange],
+    ) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
+        Ok(self.pool.retry(|| turn.read_lanes(&self.pool, ranges)).await?)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<WaitingRead>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the waiting requests if one of these turns is free; false if none is.
-    fn start_turn(&self, turns: &Arc<Semaphore>) -> bool {
-        let Ok(turn) = Arc::clone(turns).try_acquire_owned() else {
-            return false;
-        };
-        // A separate task: when a client disconnects, the other requests of its statement must still be answered.
-        tokio::spawn(self.clone().work(Arc::clone(turns), turn));
-        true
-    }
-
-    /// Runs one statement after another until no request waits.
-    async fn work(self, turns: Arc<Semaphore>, mut turn: OwnedSemaphorePermit) {
-        loop {
-            let connection = TurnConnection::default();
-            loop {
-                // Tasks that are ready can add their requests before the statement is closed.
-                tokio::task::yield_now().await;
-                let reads = self.next_reads();
-                if reads.is_empty() {
-                    break;
-                }
-                self.answer(reads, &connection).await;
-            }
-            drop(connection);
-            drop(turn);
-            // A request that arrived between the last check and the drop found no turn free, so check again.
-            if self.waiting().is_empty() {
-                return;
-            }
-            match Arc::clone(&turns).try_acquire_owned() {
-                Ok(again) => turn = again,
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// The requests of the next statement.
-    fn next_reads(&self) -> Vec<WaitingRead> {
-        let mut waiting = self.waiting();
-        let mut reads = Vec::new();
-        let mut days = 0;
-        while let Some(first) = waiting.front() {
-            days += first.ranges.iter().map(LaneRange::days).sum::<i64>();
-            if reads.len() == MAX_REQUESTS || (days > MAX_DAYS && !reads.is_empty()) {
-                break;
-            }
-            // Drops requests whose client has disconnected.
-            reads.extend(waiting.pop_front().filter(|read| !read.reply.is_closed()));
-        }
-        reads
-    }
-
-    async fn answer(&self, reads: Vec<WaitingRead>, connection: &TurnConnection) {
-        let ranges: Vec<LaneRange> = reads.iter().flat_map(|read| read.ranges.iter().copied()).collect();
-        let pool = &self.0.pool;
-        // Sending fails if the client has disconnected.
-        match pool.retry(|| connection.read_lanes(pool, &ranges)).await {
-            Ok(lanes) => {
-                let mut lanes = lanes.into_iter();
-                for read in reads {
-                    let _ = read.reply.send(Ok(lanes.by_ref().take(read.ranges.len()).collect()));
-                }
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                for read in reads {
-                    let _ = read.reply.send(Err(Arc::clone(&error)));
-                }
-            }
-        }
+    fn panicked() -> Arc<sqlx::Error> {
+        Arc::new(sqlx::Error::WorkerCrashed)
     }
 }
 
