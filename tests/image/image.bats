@@ -195,6 +195,23 @@ until_true() { # COMMAND...
   run -127 docker run --rm --entrypoint sh "$IMAGE" -c true
 }
 
+@test "its layers add the program and the certificates of RDS, and nothing in it names a secret" {
+  base=$(sed -n 's/^ARG BASE_IMAGE=//p' "$REPOSITORY/Dockerfile")
+  docker save "$IMAGE" | tar -x -C "$BATS_TEST_TMPDIR"
+  run python3 - "$BATS_TEST_TMPDIR" "$(docker image inspect "$base" --format '{{len .RootFS.Layers}}')" <<'PYTHON'
+import json, pathlib, sys, tarfile
+directory, inherited = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+[image] = json.loads((directory / "manifest.json").read_text())
+for layer in image["Layers"][inherited:]:
+    with tarfile.open(directory / layer) as files:
+        print(*(member.name for member in files if not member.isdir()), sep="\n")
+PYTHON
+  [ "$status" -eq 0 ]
+  [ "$(grep . <<<"$output" | sort)" = "$(printf '%s\n' etc/ssl/certs/rds-global-bundle.pem usr/local/bin/service)" ]
+  run docker image inspect "$IMAGE" --format '{{json .Config}}'
+  ! grep -qiE 'password|secret|token|AKIA' <<<"$output $(docker history --no-trunc --format '{{.CreatedBy}}' "$IMAGE")" || false
+}
+
 @test "the certificate authorities are there, those of RDS among them" {
   docker create --name "$NAME-files" "$IMAGE" >/dev/null
   for file in ca-certificates.crt rds-global-bundle.pem; do
