@@ -74,15 +74,11 @@ pub(crate) fn build(settings: &ReceiveSettings) -> Result<Parts, Failure> {
     let folder = Folder::open(&settings.output_dir)
         .or_fail(Exit::Unavailable, || format!("cannot use {}", settings.output_dir.display()))?;
     let checked = folder.clone();
-    let readiness = Readiness::new(Duration::from_secs(2), move || {
-        let folder = checked.clone();
-        async move {
-            let checked = tokio::task::spawn_blocking(move || folder.check()).await;
-            checked.map_err(io::Error::other).flatten().map_err(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
-                "cannot write to the output folder".to_owned()
-            })
-        }
+    let readiness = Readiness::blocking(Duration::from_secs(2), move || {
+        checked.check().map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
+            "cannot write to the output folder".to_owned()
+        })
     });
     let routes = Router::new()
         .route("/", get(health))

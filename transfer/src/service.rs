@@ -1,6 +1,6 @@
 //! The service as the chassis runs it: `serve` and `receive` answer requests, `send` runs the sender without an API.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use axum::Router;
 use chassis::{Configuration, Context, Exit, Failure, Parts, Role, Service, health::Readiness};
@@ -50,12 +50,9 @@ impl Service for Transfer {
         }
         let sender = Sender::new(settings, context.registry)?;
         let folder = settings.send.input_dir.clone();
-        let readiness = Readiness::new(Duration::from_secs(2), move || {
-            let folder = folder.clone();
-            async move {
-                let read = tokio::fs::read_dir(folder).await;
-                read.map(drop).map_err(|error| format!("the input folder cannot be read: {}", error.kind()))
-            }
+        let readiness = Readiness::blocking(Duration::from_secs(2), move || {
+            let read = fs::read_dir(&folder).map(drop);
+            read.map_err(|error| format!("the input folder cannot be read: {}", error.kind()))
         });
         Ok(Parts::new(Router::new(), readiness).task("sender", sender.run(context.stop.clone())))
     }

@@ -271,8 +271,7 @@ fn refused(who: &str, status: StatusCode, body: &str) -> Outcome {
 }
 
 fn client(timeout: Duration, authorities: &Path) -> Result<Client, Failure> {
-    // A second provider in one process (tests) keeps the first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    chassis::use_ring();
     let mut builder = Client::builder().timeout(timeout);
     if !authorities.as_os_str().is_empty() {
         let unusable = || format!("cannot use receiver.tls_ca_file {}", authorities.display());
