@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# CI builds offline against the committed query metadata; so does everybody else, unless a query is being changed.
+# Builds use the committed query metadata, without a database, unless SQLX_OFFLINE says otherwise.
 export SQLX_OFFLINE ?= true
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -20,7 +20,7 @@ run: ## Start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl
 	db/private_postgres.sh -- db/serve_sample.sh target/release/rates
 
 .PHONY: test
-test: ## Run all tests, with a private PostgreSQL
+test: ## Run the Rust tests with a private PostgreSQL
 	db/private_postgres.sh --fast -- $(CARGO) test --locked --workspace
 
 .PHONY: lint
@@ -113,19 +113,19 @@ transfer-test: ## Test transfer with the Python programs whose protocol it speak
 	.run/transfer/bin/python transfer/tests/interop.py target/debug/transfer
 
 .PHONY: transfer-bench
-transfer-bench: ## Measure the files per second of transfer beside the Python programs
+transfer-bench: ## Measure the files per second of transfer and of the Python programs
 	$(CARGO) build --locked --release -p transfer
 	python3 -m venv .run/transfer && .run/transfer/bin/pip install --quiet --requirement transfer/tests/requirements.txt
 	.run/transfer/bin/python transfer/tests/bench.py target/release/transfer
 
 .PHONY: chaos-short
-chaos-short: ## Break what can break, under load, with few rounds
+chaos-short: ## Test failures under load, with few rounds
 	$(CARGO) build --locked -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
 .PHONY: chaos
-chaos: ## The same in full, writing docs/RELIABILITY.md (some 40 minutes)
+chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (some 40 minutes)
 	$(CARGO) build --locked --release -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	.run/chaos/bin/pytest --full --write tests/chaos
@@ -144,7 +144,7 @@ multivac-kill: ## Kill multivac's server and worker at random 100 times with eac
 	MULTIVAC_KILLS=100 db/private_postgres.sh --fast -- $(CARGO) test --locked -p multivac --test process crash
 
 .PHONY: multivac-bench
-multivac-bench: ## Measure accepted posts of multivac beside Flask, gunicorn, rq and Redis (needs redis-server)
+multivac-bench: ## Measure the accepted posts per second of multivac and of Flask, gunicorn and rq (needs redis-server)
 	$(CARGO) build --locked --release -p multivac
 	python3 -m venv .run/multivac && .run/multivac/bin/pip install --quiet --requirement bench/multivac/requirements.txt
 	db/private_postgres.sh -- .run/multivac/bin/python bench/multivac/bench.py target/release/multivac

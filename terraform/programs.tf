@@ -11,7 +11,6 @@
 #   exclusive    whether only one process at a time can use the volume
 #   secrets      variables without which a server is of no use: in `secrets`, or in `environment`
 #   environment  fixed settings
-#   timeouts     variables that take the timeout of a request, besides the one that all programs have
 locals {
   program_settings = {
     # An image from outside this project: only what its service says.
@@ -36,7 +35,6 @@ locals {
       needs        = ["volume"]
       volume       = { OUTPUT_DIR = "" }
       secrets      = ["TRANSFER__RECEIVE__KEY"]
-      timeouts     = ["TRANSFER__RECEIVE__TIMEOUT_SECONDS"]
     }
     multivac = {
       metrics_port = 9467
@@ -63,6 +61,5 @@ locals {
     exclusive    = try(program.exclusive, false)
     secrets      = tolist(try(program.secrets, []))
     environment  = tomap(try(program.environment, {}))
-    timeouts     = tolist(try(program.timeouts, []))
   } }
 }

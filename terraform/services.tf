@@ -51,7 +51,6 @@ locals {
     service.image != null ? {} : merge(
       service.program.environment,
       { for variable, below in service.program.volume : variable => "${trimsuffix(service.volume, "/")}${below}" if service.volume != null },
-      { for variable in service.program.timeouts : variable => tostring(local.request_timeout) },
       {
         "${service.prefix}__SERVER__PORT"                    = tostring(service.port)
         "${service.prefix}__SERVER__METRICS_PORT"            = tostring(service.program.metrics_port)

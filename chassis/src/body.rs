@@ -1,4 +1,4 @@
-//! A response body, and what must last until it has been sent.
+//! A response body with a guard, which lives until the body has been sent.
 
 use std::{
     pin::Pin,
@@ -12,14 +12,14 @@ use axum::{
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-/// What lasts while a body is sent; it is dropped when the body has ended, or its client has gone away.
+/// A value that lives while a body is sent. It is dropped when the body has ended or the client has gone away.
 pub(crate) trait WhileSending {
     /// Whether the body should be cut off here.
     fn poll_cut(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
 
-    /// So many more bytes were handed on.
+    /// Called with the number of bytes of each piece that is sent.
     fn sent(&mut self, _bytes: usize) {}
 }
 
@@ -79,8 +79,8 @@ where
     }
 }
 
-/// Whether a body is sent as one piece whose length is known: then the connection is done with it as soon as it is
-/// written, and nothing needs to wait for its end.
+/// Whether a body is one piece of known length. The connection writes such a body at once, so nothing has to wait for
+/// its end.
 pub(crate) fn is_whole(body: &Body) -> bool {
     body.size_hint().exact().is_some()
 }

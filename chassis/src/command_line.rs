@@ -1,4 +1,4 @@
-//! The command line of a service: what every one has, and its own commands.
+//! The command line: the commands of every service, and those of the service itself.
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -108,7 +108,7 @@ fn run<S: Service>(command: Command<S::Command>) -> Result<Exit, Failure> {
     }
 }
 
-/// Writes to standard output. A closed pipe (`rates config | head`) is what the reader wants.
+/// Writes to standard output. A closed pipe (`rates config | head`) is no error.
 #[must_use = "it is how the command ends"]
 pub fn print(text: &str) -> Exit {
     let _ = std::io::stdout().write_all(text.as_bytes());

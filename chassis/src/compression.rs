@@ -1,7 +1,7 @@
 //! Content codings: which one a client prefers, and bodies that keep their compressed forms.
 //!
 //! Compressing costs far more than the rest of a cached answer. So large bodies are compressed on other threads, a few
-//! at a time, and a body that is kept is compressed once for each coding.
+//! at a time, and the body of a cached answer is compressed once for each coding.
 
 use std::{
     cell::RefCell,
@@ -25,8 +25,8 @@ use tokio::{
 /// In bytes. A smaller body fits into one packet with its head, so compression gains nothing.
 pub(crate) const SMALL: usize = 1024;
 
-/// A way to compress, in our order of preference, which decides where the client has none: zstd takes a fifth of the time
-/// of the others, brotli makes fewer bytes than gzip, and every client knows gzip.
+/// A way to compress, in the order that we prefer if the client has no preference: zstd takes a fifth of the time of
+/// the others, brotli makes fewer bytes than gzip, and every client knows gzip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Zstd,
@@ -43,8 +43,8 @@ thread_local! {
 impl Coding {
     const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
-    /// In bytes. Up to here a body that is not kept is compressed in place, in about the time that another thread needs to
-    /// wake. It also limits the memory of the contexts that threads keep.
+    /// In bytes. Up to here a body that is not kept is compressed in place, in about the time that another thread needs
+    /// to wake. It also limits the memory of the contexts that threads keep.
     fn in_place(self) -> usize {
         match self {
             Self::Zstd => 32 * 1024,
@@ -141,16 +141,16 @@ impl Coding {
     }
 }
 
-/// A body that is kept for many answers, with its compressed forms; cheap to clone. As a response it is sent in the form
-/// that the client prefers. The first compressed answer is made at little cost and not kept, since many bodies are asked for
-/// only once; from the second on, each form is made once, and smaller.
+/// A body that is kept for many answers, with its compressed forms; cheap to clone. As a response it is sent in the
+/// form that the client prefers. The first compressed answer is made at little cost and not kept, since many bodies are
+/// asked for only once; from the second on, each form is made once, and smaller.
 #[derive(Debug, Clone)]
 pub struct CompressibleBody(Arc<Forms>);
 
 #[derive(Debug)]
 struct Forms {
     plain: Bytes,
-    /// By coding. None in a cell: the form is too large to be worth keeping.
+    /// By coding. A cell with `None`: the compressed form is too large to be kept.
     compressed: [OnceCell<Option<Bytes>>; Coding::ALL.len()],
     /// What further forms may take, in bytes.
     room: AtomicUsize,
@@ -165,19 +165,20 @@ impl CompressibleBody {
         &self.0.plain
     }
 
-    /// The memory that it takes with all forms, in bytes. It does not change: the forms that are not made yet have
-    /// their room, half of the plain bytes and a little, and one that would need more is not made.
+    /// The memory of the body with all forms, in bytes. It does not change: room for forms that are not made yet is
+    /// included (half of the plain bytes and a little), and a form that would need more is not kept.
     #[must_use]
     pub fn weight(&self) -> usize {
         size_of::<Forms>() + self.0.plain.len() + room(&self.0.plain)
     }
 
-    /// The form if it has been made; the inner none if the plain body is to be sent.
+    /// The compressed form, if it has been made. The inner `None` means: send the plain body.
     pub(crate) fn made(&self, coding: Coding) -> Option<&Option<Bytes>> {
         self.0.compressed[coding as usize].get()
     }
 
-    /// The form, made now if need be; others that want it meanwhile wait for it. None if the plain body is to be sent.
+    /// The compressed form, made now if it is missing; concurrent callers wait for it. `None` means: send the plain
+    /// body.
     pub(crate) async fn make(&self, coding: Coding) -> Option<Bytes> {
         if !self.0.was_wanted.swap(true, Ordering::Relaxed) {
             return coding.compress(self.0.plain.clone()).await;

@@ -18,7 +18,7 @@ pub struct Configuration<S> {
 
 impl<S: Service> Configuration<S> {
     pub(crate) fn of_process() -> Self {
-        // A variable that is not text cannot be one of ours.
+        // A variable that is not UTF-8 cannot be one of ours.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

@@ -1,10 +1,11 @@
-//! A file of this machine, read and written by this process alone (redb).
+//! A database in one file (redb), which only this process uses.
 //!
-//! Changes go to one thread. It commits all that gathered while the commit before was being synced, so that concurrent
-//! requests share a sync; a change is reported after it. Readers see what is committed, hence what is synced.
+//! One thread makes the changes of [`EmbeddedFile::write`]. It commits together the changes that arrived during the
+//! previous commit, so that concurrent requests share a sync. A change is reported after its sync. Readers see only
+//! committed, hence synced data.
 //!
-//! A write or sync that fails, as on a full disk, makes redb refuse all that follows. The thread then opens the file anew
-//! and tries every second whether a write of the same size succeeds. Until one does, the file can only be read.
+//! After a write or sync that fails, as on a full disk, redb refuses all others. The thread then reopens the file and
+//! tries every second whether a write of the same size succeeds. Until one does, the file can only be read.
 
 use std::{
     error::Error,
@@ -25,12 +26,12 @@ use redb::{
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-/// The most changes of one commit, and the bytes after which it takes no more: what is lost together when a disk is
-/// full, and what a commit holds in memory.
+/// The most changes of one commit, and the bytes after which it takes no more. They bound the memory of a commit, and
+/// what fails together on a full disk.
 const MOST_CHANGES: usize = 1024;
 const ENOUGH_BYTES: usize = 16 << 20;
 
-/// How often the thread tries whether a file that failed can be written, and whether any other can be read.
+/// How often the thread checks whether a file that failed can be written again, and whether any other can be read.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Is empty except while the thread finds out whether the file can be written again.
@@ -46,7 +47,7 @@ pub struct FileSettings {
     pub cache_bytes: usize,
 }
 
-/// Why a file was not read or changed. A change that failed may have been made.
+/// Why a file was not read or changed. A change that failed may still have been made.
 pub type FileError = Box<dyn Error + Send + Sync>;
 
 /// An open file; cheap to clone. It is closed with the last clone, which waits for changes that are in work.
@@ -71,7 +72,7 @@ impl Drop for Inner {
 
 struct Change {
     bytes: usize,
-    /// Makes the change, and keeps what is to be reported.
+    /// Makes the change, and returns what reports it.
     make: Make,
 }
 
@@ -87,8 +88,8 @@ impl fmt::Debug for EmbeddedFile {
 }
 
 impl EmbeddedFile {
-    /// Opens the file, or makes it and its folder. After a crash it is repaired first. `cache_bytes` is the memory for
-    /// parts of the file.
+    /// Opens the file, or creates it and its folder. After a crash it is repaired first. `cache_bytes` is the memory
+    /// for parts of the file.
     pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, FileError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -119,8 +120,8 @@ impl EmbeddedFile {
         Ok(self.0.file.use_open(|database| read(&database.begin_read()?))?)
     }
 
-    /// Makes this table where it is missing, for readers, which need it. It blocks. Where the table is there, nothing is
-    /// written, which a full disk would refuse.
+    /// Creates a table that is missing, since readers need it. This blocks. If the table is there, nothing is written,
+    /// so this works on a full disk.
     pub fn make_table<K: Key + 'static, V: Value + 'static>(
         &self,
         table: TableDefinition<'_, K, V>,
@@ -137,7 +138,7 @@ impl EmbeddedFile {
     }
 
     /// Makes a change, and waits until it is synced. `bytes` is about how much it writes. An error of `change` undoes
-    /// every change of the same commit: it must be one of the file.
+    /// all changes of the same commit, so it may only report failures of the file.
     pub async fn write<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -156,7 +157,7 @@ impl EmbeddedFile {
         Ok(reply.await.map_err(|_| "the file cannot be changed; see the log")??)
     }
 
-    /// Fails from the first change that could not be committed until the file can be written again.
+    /// Fails while the file cannot be written.
     pub fn check_writable(&self) -> Result<(), FileError> {
         if self.0.file.is_writable.load(Ordering::Acquire) {
             Ok(())
@@ -182,7 +183,7 @@ impl OpenFile {
         work(database.as_ref().ok_or(redb::Error::PreviousIo)?)
     }
 
-    /// After a failure: opens the file anew for reads.
+    /// Reopens the file after a failure, for reads.
     fn reopen(&self) {
         self.is_writable.store(false, Ordering::Release);
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
@@ -197,7 +198,7 @@ impl OpenFile {
         }
     }
 
-    /// Whether so many bytes can be written again; if not, the file has been opened anew.
+    /// Tries to write so many bytes; reopens the file if that fails. Returns whether it can be written again.
     fn recover(&self, bytes: usize) -> bool {
         match self.use_open(|database| probe(database, bytes)) {
             Ok(()) => self.is_writable.store(true, Ordering::Release),
@@ -280,7 +281,7 @@ fn gather(first: Change, queue: &mpsc::Receiver<Change>) -> Vec<Change> {
     changes
 }
 
-/// Makes all changes in one synced transaction, and reports them. Without any, looks whether the file can be read.
+/// Makes all changes in one synced transaction, and reports them. Without changes, checks whether the file can be read.
 fn commit(file: &OpenFile, changes: Vec<Change>) -> Result<(), Arc<redb::Error>> {
     let mut reports = Vec::with_capacity(changes.len());
     let committed = file.use_open(|database| {
@@ -288,7 +289,7 @@ fn commit(file: &OpenFile, changes: Vec<Change>) -> Result<(), Arc<redb::Error>>
             return database.begin_read().map(drop).map_err(Into::into);
         }
         let mut transaction = database.begin_write()?;
-        // The next start after a crash takes no longer than any other: without it all of the file would be read.
+        // Otherwise the start after a crash would read all of the file.
         transaction.set_quick_repair(true);
         for change in changes {
             reports.push((change.make)(&transaction)?);

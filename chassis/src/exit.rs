@@ -50,7 +50,7 @@ impl Failure {
         Self { exit, message: message.into(), source: None }
     }
 
-    /// The same failure, told as the reason for another.
+    /// The same failure, as the reason for another one: `what` comes first.
     #[must_use]
     pub fn context(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
@@ -66,7 +66,7 @@ impl Failure {
     }
 }
 
-/// The message, then each cause that the text before does not end with.
+/// The message and its causes, without causes that are in the text already.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -90,7 +90,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut next = error.source();
     while let Some(cause) = next {
         let cause_text = cause.to_string();
-        // Many errors print their cause themselves; nobody needs to read it twice.
+        // Many errors print their cause themselves.
         if !text.ends_with(&cause_text) {
             text = format!("{text}: {cause_text}");
         }

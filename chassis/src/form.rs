@@ -1,4 +1,4 @@
-//! A field of a form, however it was sent.
+//! A field of a form: multipart, urlencoded or JSON.
 
 use axum::{
     body::{Body, Bytes},
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::{Problem, problem::FieldError};
 
-/// Reads a text of at least one character, of which none is U+0000, from the field of this name; of several the first.
-/// The body may be multipart, urlencoded or JSON.
+/// Reads the text of the first field of this name. It must have at least one character, and none may be U+0000. The
+/// body may be multipart, urlencoded or JSON.
 ///
 /// # Errors
 ///

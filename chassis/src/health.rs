@@ -28,6 +28,17 @@ impl Readiness {
         Self { check: Arc::new(move || Box::pin(check())), timeout, stop: None }
     }
 
+    /// A check that may block, such as one of a folder. It runs on a thread for blocking work.
+    pub fn blocking<F>(timeout: Duration, check: F) -> Self
+    where
+        F: Fn() -> Result<(), String> + Clone + Send + Sync + 'static,
+    {
+        Self::new(timeout, move || {
+            let checked = tokio::task::spawn_blocking(check.clone());
+            async move { checked.await.unwrap_or_else(|died| Err(died.to_string())) }
+        })
+    }
+
     /// The same check, which fails once a stop has begun.
     pub(crate) fn until(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }

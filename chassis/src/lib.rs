@@ -1,14 +1,15 @@
 //! The shell that every service of the platform runs in: command line, settings, logs, metrics, health, TLS, the edge
-//! around every request, a graceful stop, and what services with a database or a queue need. It knows no service, and
-//! no service knows another.
+//! around every request, a graceful stop, and what services with a database or a queue need. It depends on no
+//! service, and no service depends on another.
 //!
-//! A service implements [`Service`], and its `main` is [`main`]. `examples/hello.rs` is a whole one.
+//! A service implements [`Service`], and its `main` is [`main`]. `examples/hello.rs` is a complete service.
 
 pub mod accept;
 mod body;
 mod command_line;
 pub mod compression;
 mod configuration;
+mod crypto;
 pub mod edge;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -43,6 +44,7 @@ pub mod worker;
 
 pub use command_line::{main, print};
 pub use configuration::Configuration;
+pub use crypto::use_ring;
 pub use exit::{Exit, Failure};
 pub use problem::Problem;
 pub use process::{serve, work};

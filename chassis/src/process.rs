@@ -24,14 +24,13 @@ use crate::{
     telemetry,
 };
 
-/// What may be taken at the very end: by tasks that were cut off to give back what they hold, else to close what was
-/// used.
+/// The time at the very end: for tasks that were cut off to give back what they hold, or else to close connections.
 const ENDING: Duration = Duration::from_secs(2);
 
-/// What sending the last traces may take.
+/// The time to send the last traces.
 const LAST_TRACES: Duration = Duration::from_secs(1);
 
-/// Answers requests until it is stopped: for a command that names what `serve` does.
+/// Answers requests until it is stopped: for a command that does the same as `serve`.
 pub async fn serve<S: Service>(configuration: &Configuration<S>) -> Result<Exit, Failure> {
     start(configuration, Role::Serve).await
 }
@@ -65,7 +64,7 @@ async fn start<S: Service>(configuration: &Configuration<S>, role: Role) -> Resu
         tracing::error!("{failure}");
         failure.exit
     });
-    // In this order: what telemetry still has to say goes to the files.
+    // In this order: the last lines of telemetry go to the files.
     let _ = timeout(LAST_TRACES, tokio::task::spawn_blocking(|| drop(telemetry))).await;
     drop((app_log, access_log));
     Ok(exit)
@@ -156,7 +155,7 @@ impl Ending {
             self.stop.end_requests();
         };
         let is_finished = tokio::select! {
-            // First whether all has ended, so that a stop within its time is not taken for one that was cut.
+            // Checked first, so that a stop that ends at the last moment counts as finished.
             biased;
             ((), ()) = async { tokio::join!(requests, self.tasks.finish()) } => true,
             () = sleep_until(deadline) => false,
@@ -166,7 +165,7 @@ impl Ending {
             if is_finished {
                 join_all(self.closing).await;
             } else {
-                // What is cut off may still use what would be closed.
+                // Tasks that were cut off may still use these connections.
                 let (connections, requests) = (self.server.connections(), self.server.requests());
                 let tasks = self.tasks.len();
                 tracing::warn!(connections, requests, tasks, "cutting off what has not ended");

@@ -15,7 +15,7 @@ use http::StatusCode;
 
 use crate::Problem;
 
-/// With more clients than this, those that may do everything again are forgotten.
+/// With more clients than this, those that have used nothing of their limit are forgotten.
 pub const MAX_CLIENTS: usize = 10_000;
 
 /// A limit for each client by itself.
@@ -29,7 +29,7 @@ impl<K: Clone + Hash + Eq> RateLimit<K> {
         Self(DefaultKeyedRateLimiter::keyed(Quota::per_minute(times)))
     }
 
-    /// Counts one time; 429 when there were too many of `what`.
+    /// Counts one use; 429 if there were too many of `what`.
     pub fn check(&self, client: &K, what: &str) -> Result<(), Problem> {
         if self.0.len() > MAX_CLIENTS {
             self.0.retain_recent();

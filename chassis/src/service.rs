@@ -1,4 +1,4 @@
-//! What a service has to say of itself; the chassis does the rest. `examples/hello.rs` is a whole one.
+//! What a service must provide; the chassis does the rest. `examples/hello.rs` is a complete service.
 
 use std::{future::Future, path::PathBuf};
 
@@ -18,25 +18,25 @@ use crate::{
 
 /// A service: its name, settings, commands and parts.
 pub trait Service: Sized + 'static {
-    /// In lower case. Names the binary, its settings file and, in upper case, its environment variables.
+    /// The name of the binary and of its settings file, in lower case. In upper case it begins environment variables.
     const NAME: &'static str;
 
     /// The help text of the binary: a line, and after a blank line more.
     const ABOUT: &'static str;
 
-    /// Its settings, beside those that every service has.
+    /// Its settings, in addition to those of every service.
     type Settings: Settings;
 
-    /// Its commands, beside those that every service has; [`NoCommand`] for none.
+    /// Its commands, in addition to those of every service; [`NoCommand`] for none.
     type Command: clap::Subcommand;
 
     /// The description of its API.
     fn openapi() -> OpenApi;
 
-    /// Builds what a process of it runs. Nothing is served until this returns.
+    /// Builds what a process of the service runs. Nothing is served until this returns.
     fn build(context: Context<'_, Self>) -> impl Future<Output = Result<Parts, Failure>> + Send;
 
-    /// Runs one of its commands. Its log goes to standard error, so that standard output is its result.
+    /// Runs one of the commands. The log goes to standard error, so that standard output has only the result.
     fn run(
         command: Self::Command,
         configuration: &Configuration<Self>,
@@ -96,7 +96,8 @@ impl Parts {
         }
     }
 
-    /// The same with a sentence that `/openapi.json` adds to the description of the API: what the configuration makes of it.
+    /// The same with a sentence that `/openapi.json` adds to the description of the API, about effects of the
+    /// configuration.
     #[must_use]
     pub fn note(mut self, note: String) -> Self {
         self.note = note;
@@ -125,7 +126,7 @@ impl Parts {
         self
     }
 
-    /// The same with HTTPS by this certificate and key, where the settings name no other.
+    /// The same with HTTPS by this certificate and key, unless the settings name others.
     #[must_use]
     pub fn tls_files(mut self, files: Option<(PathBuf, PathBuf)>) -> Self {
         self.tls_files = files;

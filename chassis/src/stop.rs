@@ -1,4 +1,4 @@
-//! How a process is told to stop: by SIGTERM or Ctrl-C, and by a second one at once.
+//! How a process stops: gracefully after SIGTERM or Ctrl-C, at once after a second signal.
 
 use std::io;
 
@@ -19,14 +19,14 @@ impl Stop {
         self.begun.cancel();
     }
 
-    /// Asks everything to give up what is not done: the time to end is over.
+    /// Asks everything to give up unfinished work: the time is over.
     pub fn force(&self) {
         self.begun.cancel();
         self.served.cancel();
         self.forced.cancel();
     }
 
-    /// Says that no more requests come.
+    /// Says that all requests have ended.
     pub(crate) fn end_requests(&self) {
         self.served.cancel();
     }
@@ -47,7 +47,7 @@ impl Stop {
         self.begun.is_cancelled()
     }
 
-    /// Waits until what is not done should be given up.
+    /// Waits until unfinished work should be given up.
     pub async fn forced(&self) {
         self.forced.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! What runs beside the API.
+//! Background tasks.
 
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;

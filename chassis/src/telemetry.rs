@@ -65,9 +65,8 @@ where
 }
 
 fn tracer_provider(settings: &TelemetrySettings, service: &'static str) -> Option<SdkTracerProvider> {
-    // The exporter's client panics without a provider if any crate enables its TLS. This fails if one is installed
-    // already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // The exporter's client panics without a provider if any crate enables its TLS.
+    crate::use_ring();
     let endpoint = format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/'));
     // The exporter's client is blocking and cannot be created on a thread of the runtime.
     let exporter = std::thread::spawn(move || {

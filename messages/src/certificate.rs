@@ -1,4 +1,4 @@
-//! The certificate of those who have none yet.
+//! Makes a self-signed certificate if there is none.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,7 +17,7 @@ use crate::settings::TlsSettings;
 const CERTIFICATE: &str = "localhost.crt";
 const KEY: &str = "localhost.key";
 
-/// Certificate and key of the folder. Where neither is there, a self-signed pair is made and its path printed.
+/// Certificate and key of the folder. If both are missing, a self-signed pair is made and its path printed.
 pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf), Failure> {
     let folder = &settings.folder;
     let pair = (folder.join(CERTIFICATE), folder.join(KEY));
@@ -26,7 +26,7 @@ pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf),
     }
     let no_pair = || format!("cannot make a certificate in {}", folder.display());
     fs::create_dir_all(folder).or_fail(Exit::Failure, no_pair)?;
-    // Of processes that start together one makes the pair; the others wait and find it.
+    // If processes start together, one makes the pair, and the others wait and find it.
     let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
     let lock = lock.or_fail(Exit::Failure, no_pair)?;
     match (pair.0.exists(), pair.1.exists()) {
@@ -38,9 +38,9 @@ pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf),
             write(&unfinished(folder, KEY), 0o600, &key).or_fail(Exit::Failure, no_pair)?;
             fs::rename(unfinished(folder, KEY), &pair.1).or_fail(Exit::Failure, no_pair)?;
         }
-        // Ours: a crash came between the two renames.
+        // Made by us: a crash came between the two renames.
         (false, true) if unfinished(folder, CERTIFICATE).exists() && !unfinished(folder, KEY).exists() => {}
-        // Half of a pair is somebody's; to write the other half over it would lose it.
+        // A single file is a user's; a new pair would overwrite it.
         (true, false) => return Err(missing(&pair.1, &pair.0)),
         (false, true) => return Err(missing(&pair.0, &pair.1)),
     }
@@ -50,7 +50,7 @@ pub(crate) fn find_or_make(settings: &TlsSettings) -> Result<(PathBuf, PathBuf),
     Ok(pair)
 }
 
-/// What a file is called until it and its sibling are whole; no one else's file has this name.
+/// The name of a file until both are complete; no file of a user has it.
 fn unfinished(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".{name}.unfinished"))
 }
@@ -64,9 +64,9 @@ fn missing(missing: &Path, found: &Path) -> Failure {
     Failure::new(Exit::Failure, text)
 }
 
-/// Writes an unfinished file anew.
+/// Writes an unfinished file, in place of one that a crash left.
 fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    // One of a crash may be half, and would keep its mode.
+    // That one may be incomplete, and would keep its mode.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -80,7 +80,7 @@ fn self_signed(hosts: &[String]) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(hosts)?;
     params.distinguished_name.push(DnType::CommonName, &*hosts[0]);
-    // Trusted as it is, by naming the file; it signs for nobody else.
+    // Clients trust this certificate itself; it cannot sign others.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -13,13 +13,13 @@ use crate::digest::Digest;
 /// Probes are these texts and no others, so that `clean` finds what a check that died left behind.
 const PROBES: u16 = 256;
 
-/// Each request has this time.
+/// The time limit of each request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The server that gets the requests.
 #[derive(Args)]
 pub struct Server {
-    /// Where it is
+    /// Its URL
     #[arg(long, default_value = "https://localhost:5000")]
     url: String,
     /// PEM file of a certificate to trust besides the system's, for example certs/localhost.crt
@@ -27,7 +27,7 @@ pub struct Server {
     cacert: Option<PathBuf>,
 }
 
-/// What is deleted, and where.
+/// The messages to delete, and their server.
 #[derive(Args)]
 pub struct CleanOptions {
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) async fn check(server: &Server) -> Result<Exit, Failure> {
     let digest = Digest::of(text.as_bytes()).to_string();
     let message = server.at(&format!("/messages/{digest}"));
     let post = client.post(server.at("/messages")).json(&json!({"message": text}));
-    // 200 where a check that died left the same probe.
+    // 200 if a check that died left the same probe.
     server.expect("storing", post, &[201, 200], &json!({"digest": digest})).await?;
     server.expect("reading", client.get(&message), &[200], &json!({"message": text})).await?;
     server.expect("deleting", client.delete(&message), &[200], &json!({"message_deleted": digest})).await?;
@@ -87,8 +87,7 @@ fn wrong(text: String) -> Failure {
 
 impl Server {
     fn client(&self) -> Result<Client, Failure> {
-        // A second provider in one process (tests) keeps the first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        chassis::use_ring();
         let mut builder = Client::builder().timeout(PATIENCE);
         if let Some(path) = &self.cacert {
             let unusable = || format!("cannot use {}", path.display());
@@ -145,12 +144,12 @@ impl Server {
     }
 }
 
-/// What is wrong with the server's certificate, where a request failed for it.
+/// What is wrong with the server's certificate, if a request failed because of it.
 fn fault_of_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
     if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
         return Some(fault);
     }
-    // The source of an I/O error is not the error in it, but that one's source.
+    // `source` of an I/O error skips the error inside it, so that one is taken by `get_ref`.
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     match inner {
         Some(inner) => fault_of_certificate(inner),

@@ -27,7 +27,7 @@ pub(crate) struct App {
 /// A message.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct Message<'a> {
-    /// Any text, the empty one too.
+    /// Any text; it may be empty.
     #[serde(borrow)]
     #[schema(examples("foo"))]
     message: Cow<'a, str>,
@@ -49,7 +49,7 @@ pub(crate) struct Deleted {
     message_deleted: String,
 }
 
-/// There is no such message. Clients compare the whole body, so it is this and nothing more.
+/// There is no such message. Clients compare the whole body, so it has no other member.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NotFound {
     /// What was looked for.
@@ -90,7 +90,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
     }
     let digest = Digest::of(message.as_bytes());
     let message = match message {
-        // Without escapes the message stands in the body as it is.
+        // A message without escapes is in the body as it is.
         Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
         Cow::Owned(text) => Bytes::from(text),
     };
@@ -159,7 +159,7 @@ fn not_found(named: &str) -> Response {
     (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
 }
 
-/// Another site's form can send other types without asking, so nothing else is read as JSON.
+/// Pages of other sites can send forms of other types without being asked first, so only this type is read as JSON.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();

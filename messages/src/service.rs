@@ -21,7 +21,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Stores messages and gives them back by their SHA-256.
 pub struct Messages;
 
-/// What the binary can do beside what every service can.
+/// The commands of this service, in addition to those of every service.
 #[derive(Subcommand)]
 pub enum Command {
     /// Store, read and delete a probe on a server, for watchdogs

@@ -1,4 +1,4 @@
-//! The settings of `messages`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
+//! The settings of `messages`. `settings.toml`, which is compiled in, has their defaults and meanings.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use chassis::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The settings of `messages`, beside those that every service has.
+/// The settings of `messages`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

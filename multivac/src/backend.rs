@@ -16,7 +16,7 @@ use crate::{
     store::{FileStore, PostgresStore, Store},
 };
 
-/// The name of the queue, where others may share its server.
+/// The name of the queue, since others may share its server.
 const QUEUE: &str = "multivac";
 
 /// The schema, compiled in. A database with other migrations is accepted: those of a newer release, so that it can be
@@ -30,11 +30,11 @@ pub static MIGRATOR: Migrator = {
 /// What requests and workers share; cheap to clone.
 #[derive(Clone)]
 pub struct Backend {
-    /// Where data waits.
+    /// The queue of new data.
     pub queue: Arc<dyn Queue>,
-    /// Where it ends.
+    /// Where workers store data.
     pub store: Arc<dyn Store>,
-    /// The file with both, which this process alone can use, where they are in one.
+    /// The file of both, if there is no database; only this process can use it.
     pub file: Option<EmbeddedFile>,
     /// The database server that takes writes, where there is a database.
     pub primary: Option<Arc<Primary>>,
@@ -42,8 +42,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Opens what the settings name. A server that does not answer is no reason to fail; a file that cannot be opened
-    /// and a database that lacks migrations are.
+    /// Opens what the settings name. Fails if a file cannot be opened or a database lacks migrations, but not if a
+    /// server does not answer.
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
         if !settings.database.is_configured() {
             return Self::open_file(settings);

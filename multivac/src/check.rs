@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-/// Each request has this time.
+/// The time limit of each request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is asked whether the probe is stored.
@@ -16,10 +16,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// The server that gets the probe.
 #[derive(Args)]
 pub struct CheckOptions {
-    /// Where it is
+    /// Its URL
     #[arg(long, default_value = "http://localhost:5000")]
     url: String,
-    /// A file with NAME:PASSWORD, where the server has users
+    /// A file with NAME:PASSWORD, if the server has users
     #[arg(long, value_name = "FILE")]
     user_file: Option<PathBuf>,
     /// How long the worker may take, in seconds
@@ -27,10 +27,9 @@ pub struct CheckOptions {
     timeout: u64,
 }
 
-/// Posts a probe, waits until it is stored, and deletes it whatever happens: stored or still queued.
+/// Posts a probe, waits until it is stored, and deletes it in any case, stored or still queued.
 pub(crate) async fn check(options: &CheckOptions) -> Result<Exit, Failure> {
-    // A second provider in one process (tests) keeps the first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    chassis::use_ring();
     let client =
         Client::builder().timeout(PATIENCE).build().or_fail(Exit::Failure, || "cannot make requests")?;
     let user = options.user_file.as_ref().map(fs::read_to_string).transpose();

@@ -138,7 +138,7 @@ async fn delete_data(
     if !is_id(&id) || (queue.find(&id).await?.is_none() && store.get(Some(&id)).await?.is_none()) {
         return Err(Problem::not_found("no such data"));
     }
-    // First the store: a worker that has the job already then stores nothing.
+    // The store first, so that a worker that has the job already stores nothing.
     store.delete(Some(&id)).await?;
     queue.discard(&id).await?;
     Ok("Deleted!")
@@ -154,7 +154,7 @@ async fn delete_first(State(backend): State<Backend>) -> Result<&'static str, Pr
     Ok(if backend.store.delete(None).await? { "Deleted!" } else { "no such data" })
 }
 
-/// Ids of all queues consist of digits and a hyphen; a store need not be asked for anything else.
+/// Whether this can be an id: those of all queues consist of digits and a hyphen.
 fn is_id(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }

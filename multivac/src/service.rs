@@ -27,7 +27,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// A question box with a queue and a worker.
 pub struct Multivac;
 
-/// What the binary can do beside what every service can.
+/// The commands of this service, in addition to those of every service.
 #[derive(Subcommand)]
 pub enum Command {
     /// Store what is queued, without the API (only the metrics port)
@@ -36,7 +36,7 @@ pub enum Command {
     Work,
     /// Create or update the tables in PostgreSQL
     Migrate,
-    /// Look at the jobs of the queue
+    /// List, repeat and remove the jobs of the queue
     #[command(subcommand)]
     Jobs(JobsCommand),
     /// Manage who may post and delete

@@ -1,4 +1,4 @@
-//! The settings of `multivac`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
+//! The settings of `multivac`. `settings.toml`, which is compiled in, has their defaults and meanings.
 
 use chassis::{
     embedded::FileSettings,
@@ -9,7 +9,7 @@ use chassis::{
 };
 use serde::Deserialize;
 
-/// The settings of `multivac`, beside those that every service has.
+/// The settings of `multivac`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

@@ -10,21 +10,21 @@ use chassis::{
 };
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 
-/// Keeps data by the id of the job that brought it. What a call reports is durable.
+/// Keeps data under the id of its job. What a call reports is durable.
 pub trait Store: Send + Sync {
     /// Stores the payloads of all these jobs, or none. What was stored or deleted before stays as it is, so that a job
     /// can be repeated.
     fn put<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()>;
 
-    /// The data that this job brought; without an id, what was stored first of what is there.
+    /// The data of this job; without an id, the oldest data.
     fn get<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, Option<String>>;
 
-    /// Deletes the data that this job brought or will bring; without an id, what was stored first. False where there was
-    /// nothing stored to delete. Concurrent calls without an id delete different data.
+    /// Deletes the data of this job, also if it is not stored yet; without an id, the oldest data. False if nothing was
+    /// stored. Concurrent calls without an id delete different data.
     fn delete<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, bool>;
 }
 
-/// The worker's part: stores what jobs bring.
+/// What workers do: store the data of jobs.
 pub struct Storing(pub Arc<dyn Store>);
 
 impl Handler for Storing {

@@ -1,5 +1,5 @@
-//! Fernet tokens, as Python's `cryptography.fernet` makes and reads them: base64 (URL alphabet) of a version byte, a time,
-//! an IV, AES-128-CBC of the content, and the HMAC-SHA-256 of all that.
+//! Fernet tokens, as Python's `cryptography.fernet` makes and reads them: base64 (URL alphabet) of a version byte, a
+//! time, an IV, AES-128-CBC of the content, and the HMAC-SHA-256 of all that.
 
 use std::{
     fmt,
@@ -33,7 +33,7 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// What signs and what encrypts: 16 bytes each.
+/// 16 bytes that sign, then 16 bytes that encrypt.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
@@ -62,7 +62,7 @@ impl Key {
         BASE64_URL_SAFE.encode(self.0)
     }
 
-    /// Encrypts `content` now.
+    /// Encrypts `content` into a token of the current time.
     pub fn seal(&self, content: &[u8]) -> Result<String, getrandom::Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         Ok(self.seal_with(content, now, random()?))
@@ -90,10 +90,10 @@ impl Key {
     }
 }
 
-/// Decrypts the token with whichever of the keys made it, and gives the number of that key. Where none did, or the token is
+/// Decrypts a token into `content`, and returns the index of the key that made it. If no key did, or the token is
 /// damaged, the error is of the kind `InvalidData`.
 ///
-/// Nothing is written before the whole token is known to be genuine, so it is read twice; it is never in memory as a whole.
+/// The token is read twice, so that nothing is written before all of it is verified. It is never in memory as a whole.
 pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Write) -> io::Result<usize> {
     let (header, mut signed) = start(token)?;
     let mut macs: Vec<_> = keys.iter().map(|key| key.mac().chain_update(header)).collect();
@@ -131,8 +131,8 @@ fn start<R: Read + Seek>(
     if header[0] == VERSION { Ok((header, bytes)) } else { Err(invalid()) }
 }
 
-/// Reads to the end, and hands on whole blocks of all but the last bytes, which it returns: so many, if what is before
-/// them is whole blocks.
+/// Reads to the end. Passes the bytes to `hand_on` in whole blocks, but holds back the end, which it returns: at least
+/// the `last` bytes, where there are so many, and less than a block more.
 fn read_but_last(
     bytes: &mut impl Read,
     last: usize,
@@ -151,7 +151,7 @@ fn read_but_last(
     }
 }
 
-/// As the decoder of base64 reports a wrong character.
+/// The same kind of error as the base64 decoder's.
 fn invalid() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }

@@ -4,6 +4,7 @@
 //! what the files become on the way.
 
 pub mod fernet;
+mod keys;
 mod names;
 mod receiver;
 mod sender;

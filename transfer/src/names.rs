@@ -1,11 +1,11 @@
-//! Names of elements: what dicttoxml makes of the keys of an object.
+//! Names of elements, made from the keys of objects as dicttoxml does.
 
 use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 
 /// The characters that a name may start with, those that it may also contain, and digits.
 ///
-/// The first two are of the fourth edition of XML 1.0, which Python's parser follows, the last of Python's `str.isdigit`.
-/// `tests/interop.py` compares them with Python's.
+/// The first two are of the fourth edition of XML 1.0, which Python's parser follows, the last of Python's
+/// `str.isdigit`. `tests/interop.py` compares them with Python's.
 static CHARACTERS: LazyLock<[HashSet<char>; 3]> = LazyLock::new(|| {
     let lines = include_str!("names.txt").lines().filter_map(|line| line.split_once(' '));
     let of_kind = |kind: &str| {
@@ -20,7 +20,7 @@ static CHARACTERS: LazyLock<[HashSet<char>; 3]> = LazyLock::new(|| {
 /// The element that a key becomes.
 pub(crate) struct Name<'k> {
     pub(crate) element: Cow<'k, str>,
-    /// The key, where the element cannot be called so.
+    /// The key, if it is no valid name of an element.
     pub(crate) attribute: Option<Cow<'k, str>>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn element_name(key: &str, is_scalar: bool) -> Result<Name<'_>, Strin
         if valid(&numbered).is_some() {
             return Ok(Name { element: numbered.into(), attribute: None });
         }
-        // dicttoxml looks at the name of a scalar twice; that of a list or an object stays wrong.
+        // dicttoxml checks the name of a scalar twice, and writes an invalid name for a list or an object.
         return if is_scalar {
             Ok(Name { element: "key".into(), attribute: Some(numbered.into()) })
         } else {
@@ -48,7 +48,7 @@ pub(crate) fn element_name(key: &str, is_scalar: bool) -> Result<Name<'_>, Strin
     Ok(Name { element: "key".into(), attribute: Some(key.into()) })
 }
 
-/// The name in a key that a tag can begin with: the parser ignores white space behind it.
+/// The key without white space at its end, which Python's parser ignores, if that is a valid name.
 fn valid(key: &str) -> Option<&str> {
     let name = key.trim_end_matches([' ', '\t', '\n', '\r']);
     let [start, inside, _] = &*CHARACTERS;

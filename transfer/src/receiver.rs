@@ -1,9 +1,7 @@
 //! The receiver: takes tokens, stores what is in them.
 
 use std::{
-    fs,
     io::{self, BufWriter, Write},
-    path::Path as FilePath,
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +9,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{
-        DefaultBodyLimit, FromRequest, Multipart, Request, State,
+        FromRequest, Multipart, Request, State,
         multipart::{Field, MultipartError},
     },
     response::{IntoResponse, Response},
@@ -19,27 +17,23 @@ use axum::{
 };
 use chassis::{
     Exit, Failure, Parts, Problem,
-    edge::{EdgeOptions, Limits},
+    edge::EdgeOptions,
     exit::{OrFail, chain},
     extract::Path,
     health::Readiness,
     problem::FieldError,
-    settings::{ShellSettings, is_set},
 };
 use http::StatusCode;
-use secrecy::ExposeSecret;
 use serde::Serialize;
 use tempfile::SpooledTempFile;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{
     fernet::{self, Key},
+    keys,
     settings::ReceiveSettings,
     store::{Folder, fault_of_name},
 };
-
-/// The names may have separators here, so that the handler can say what is wrong with them.
-const UPLOAD: &str = "/upload/{*filename}";
 
 /// What describes the API.
 #[derive(OpenApi)]
@@ -54,6 +48,7 @@ pub(crate) struct Api;
 
 #[derive(Clone)]
 struct App {
+    /// Newest first.
     keys: Arc<[Key]>,
     folder: Folder,
 }
@@ -74,67 +69,23 @@ struct Upload {
 }
 
 /// Builds the receiver.
-pub(crate) fn build(settings: &ReceiveSettings, shell: &ShellSettings) -> Result<Parts, Failure> {
-    let keys = read_or_generate_keys(settings)?;
+pub(crate) fn build(settings: &ReceiveSettings) -> Result<Parts, Failure> {
+    let keys = keys::read_or_generate(settings)?;
     let folder = Folder::open(&settings.output_dir)
         .or_fail(Exit::Unavailable, || format!("cannot use {}", settings.output_dir.display()))?;
-    let limit = shell.server.body_limit_bytes;
     let checked = folder.clone();
-    let readiness = Readiness::new(Duration::from_secs(2), move || {
-        let folder = checked.clone();
-        async move {
-            let checked = tokio::task::spawn_blocking(move || folder.check()).await;
-            checked.map_err(io::Error::other).flatten().map_err(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
-                "cannot write to the output folder".to_owned()
-            })
-        }
+    let readiness = Readiness::blocking(Duration::from_secs(2), move || {
+        checked.check().map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
+            "cannot write to the output folder".to_owned()
+        })
     });
     let routes = Router::new()
         .route("/", get(health))
-        .route(UPLOAD, post(upload).layer(DefaultBodyLimit::max(limit)))
+        // A name may have separators here, so that the handler can say what is wrong with it.
+        .route("/upload/{*filename}", post(upload))
         .with_state(App { keys: keys.into(), folder });
-    let limits = Limits { timeout: Duration::from_secs_f64(settings.timeout_seconds), body_bytes: limit };
-    Ok(Parts::new(routes, readiness)
-        .edge(EdgeOptions::default().limits(UPLOAD, limits).repeat_detail_as("msg")))
-}
-
-/// The keys that are set, newest first, or those in the file; where there is no file, a new one for this process.
-fn read_or_generate_keys(settings: &ReceiveSettings) -> Result<Vec<Key>, Failure> {
-    if is_set(&settings.key) {
-        return parse_keys(settings.key.expose_secret(), "receive.key");
-    }
-    let path = settings.key_file.display().to_string();
-    if settings.key_file.exists() {
-        return read_keys(&settings.key_file);
-    }
-    tracing::error!(path, "no decryption key at {path}; using a generated key, which no sender knows");
-    let key = Key::generate().or_fail(Exit::Failure, || "cannot generate a key")?;
-    if settings.log_generated_key {
-        tracing::warn!(
-            key = key.reveal(),
-            "the generated key; set receive.log_generated_key = false to hide it"
-        );
-    }
-    Ok(vec![key])
-}
-
-/// The keys in a file, a line each.
-pub(crate) fn read_keys(path: &FilePath) -> Result<Vec<Key>, Failure> {
-    let text = fs::read_to_string(path)
-        .or_fail(Exit::Unavailable, || format!("cannot read the key {}", path.display()))?;
-    parse_keys(&text, &path.display().to_string())
-}
-
-/// The keys in a text, a line each. `origin` says where it came from.
-fn parse_keys(text: &str, origin: &str) -> Result<Vec<Key>, Failure> {
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let keys: Result<Vec<Key>, String> = lines.map(Key::parse).collect();
-    match keys {
-        Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(Failure::new(Exit::Usage, format!("{origin} has no key"))),
-        Err(fault) => Err(Failure::new(Exit::Usage, format!("{origin}: {fault}, one on a line"))),
-    }
+    Ok(Parts::new(routes, readiness).edge(EdgeOptions::default().repeat_detail_as("msg")))
 }
 
 /// Says that the receiver runs.

@@ -1,6 +1,6 @@
-//! The service as the chassis runs it: the receiver answers requests, the sender works beside none.
+//! The service as the chassis runs it: `serve` and `receive` answer requests, `send` runs the sender without an API.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use axum::Router;
 use chassis::{Configuration, Context, Exit, Failure, Parts, Role, Service, health::Readiness};
@@ -17,14 +17,15 @@ use crate::{
 /// Sends files, and receives them.
 pub struct Transfer;
 
-/// What the binary can do beside what every service can.
+/// The commands of `transfer`, in addition to those of every service.
 #[derive(Subcommand)]
 pub enum Command {
     /// Receive files into the output folder (what `serve` does as well)
     Receive,
     /// Send the JSON files of the input folder until SIGTERM or Ctrl-C
     Send {
-        /// Send what is there, show it, and end: 65 where a file was refused or set aside, 69 where nobody receives
+        /// Send the files that are there and exit: 65 if one was refused or set aside, 69 if the receiver cannot be
+        /// reached
         #[arg(long)]
         once: bool,
     },
@@ -45,16 +46,13 @@ impl Service for Transfer {
     async fn build(context: Context<'_, Self>) -> Result<Parts, Failure> {
         let settings = context.settings;
         if context.role == Role::Serve {
-            return receiver::build(&settings.receive, context.shell);
+            return receiver::build(&settings.receive);
         }
         let sender = Sender::new(settings, context.registry)?;
         let folder = settings.send.input_dir.clone();
-        let readiness = Readiness::new(Duration::from_secs(2), move || {
-            let folder = folder.clone();
-            async move {
-                let read = tokio::fs::read_dir(folder).await;
-                read.map(drop).map_err(|error| format!("the input folder cannot be read: {}", error.kind()))
-            }
+        let readiness = Readiness::blocking(Duration::from_secs(2), move || {
+            let read = fs::read_dir(&folder).map(drop);
+            read.map_err(|error| format!("the input folder cannot be read: {}", error.kind()))
         });
         Ok(Parts::new(Router::new(), readiness).task("sender", sender.run(context.stop.clone())))
     }

@@ -1,6 +1,6 @@
-//! The settings of `transfer`. Their defaults and meanings stand in `settings.toml`, which is compiled in.
+//! The settings of `transfer`. `settings.toml`, which is compiled in, has their defaults and meanings.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use chassis::{
     Failure,
@@ -9,7 +9,7 @@ use chassis::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The settings of `transfer`, beside those that every service has.
+/// The settings of `transfer`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -35,8 +35,6 @@ pub struct ReceiveSettings {
     pub key_file: PathBuf,
     /// Whether the value of a generated key is logged.
     pub log_generated_key: bool,
-    /// What an upload may take.
-    pub timeout_seconds: f64,
 }
 
 /// What the sender sends.
@@ -45,7 +43,7 @@ pub struct ReceiveSettings {
 pub struct SendSettings {
     /// The folder.
     pub input_dir: PathBuf,
-    /// What was sent.
+    /// The file that records what was sent.
     pub status_file: PathBuf,
     /// The file of the key.
     pub key_file: PathBuf,
@@ -53,7 +51,7 @@ pub struct SendSettings {
     pub scan_interval_seconds: f64,
     /// A file that changed within this time may still be written.
     pub settle_seconds: f64,
-    /// A bad file that changed within this time may not be whole.
+    /// A bad file that changed within this time may be incomplete.
     pub reject_after_seconds: f64,
     /// The largest file.
     pub file_limit_bytes: u64,
@@ -73,7 +71,7 @@ pub struct ReceiverSettings {
     pub uri: String,
     /// Empty: the system's authorities.
     pub tls_ca_file: PathBuf,
-    /// What an answer may take.
+    /// How long an answer may take.
     pub timeout_seconds: f64,
 }
 
@@ -87,12 +85,6 @@ impl ReceiverSettings {
             format!("http://{}", self.address)
         };
         format!("{}:{}/{}", base.trim_end_matches('/'), self.port, self.uri.trim_matches('/'))
-    }
-
-    /// What an answer may take.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.timeout_seconds)
     }
 }
 
@@ -135,7 +127,7 @@ impl chassis::settings::Settings for Settings {
     const DEFAULTS: &'static [&'static str] = &[include_str!("settings.toml")];
     const FLAT: &'static [&'static [Flat]] = &[FLAT];
 
-    fn faults(&self, shell: &ShellSettings) -> Vec<Fault> {
+    fn faults(&self, _shell: &ShellSettings) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut range = |key, value: f64, least: f64, most: f64| {
             if !(least..=most).contains(&value) {
@@ -151,11 +143,6 @@ impl chassis::settings::Settings for Settings {
         }
         if !(1..=1024).contains(&self.send.concurrency) {
             faults.push(("send.concurrency", "must be from 1 to 1024".to_owned()));
-        }
-        let (timeout, most) = (self.receive.timeout_seconds, shell.server.drain_seconds);
-        if !(timeout > 0.0 && timeout < most) {
-            let fault = format!("must be above 0 and below server.drain_seconds ({most})");
-            faults.push(("receive.timeout_seconds", fault));
         }
         if self.receiver.url().parse::<reqwest::Url>().is_err() || self.receiver.address.is_empty() {
             faults.push(("receiver.address", "is neither a host nor a URL".to_owned()));

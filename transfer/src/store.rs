@@ -11,22 +11,22 @@ use std::{
 use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
-/// Files that are not whole yet; no name of an upload begins like this.
+/// The beginning of the names of incomplete files; no upload has a name like this.
 const UNFINISHED: &str = ".transfer-";
 
-/// An unfinished file of this age was left by a receiver that was killed.
+/// An incomplete file that is older was left by a receiver that was killed.
 const LEFTOVER: Duration = Duration::from_hours(1);
 
-/// The folder of contents that were replaced.
+/// The folder for contents that were replaced.
 const PREVIOUS: &str = "previous";
 
 /// A larger upload is on the disk while it arrives.
 const IN_MEMORY: usize = 256 * 1024;
 
-/// The longest name, in bytes: file systems take 255, and the name of a replaced content has an ending of 21.
+/// The longest name, in bytes: file systems take 255, and the name of a replaced content is 21 longer.
 const LONGEST_NAME: usize = 200;
 
-/// What a name must not be, where a Windows machine reads the folder.
+/// Names that a Windows machine cannot read; so are `com0` to `lpt9`.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// See the [module](self).
@@ -57,13 +57,13 @@ pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
 }
 
 impl Folder {
-    /// Opens the folder, or makes it, and removes what receivers that were killed left in it.
+    /// Opens or creates the folder, and removes incomplete files of receivers that were killed.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
-            // One that another receiver writes now is younger.
+            // A younger one may belong to another receiver that writes it now.
             let is_old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > LEFTOVER);
             if is_unfinished && entry.metadata().and_then(|data| data.modified()).is_ok_and(is_old) {
                 fs::remove_file(entry.path())?;
@@ -82,19 +82,20 @@ impl Folder {
         self.unfinished().map(drop)
     }
 
-    /// Where an upload is put while it arrives: in memory, or without a name on the disk, where a kill leaves nothing.
+    /// Where an upload is kept while it arrives: in memory or, if it is large, in a file without a name, which the
+    /// system deletes when the process ends.
     pub(crate) fn spool(&self) -> SpooledTempFile {
         tempfile::spooled_tempfile_in(IN_MEMORY, &self.0)
     }
 
-    /// An empty file that is not seen as one of the folder's.
+    /// An empty file with the name of an incomplete one.
     pub(crate) fn unfinished(&self) -> io::Result<NamedTempFile> {
         let readable_by_all = fs::Permissions::from_mode(0o644);
         tempfile::Builder::new().prefix(UNFINISHED).permissions(readable_by_all).tempfile_in(&self.0)
     }
 
-    /// Stores the content under the name for good; whether that changed anything. A content that it replaces stays in the
-    /// folder `previous` as NAME.HASH.xml, with the first 16 digits of its SHA-256.
+    /// Stores the content durably under the name; returns whether that changed anything. A content that it replaces is
+    /// kept in the folder `previous` as NAME.HASH.xml, with the first 16 digits of its SHA-256.
     pub(crate) fn store(&self, name: &str, content: NamedTempFile) -> io::Result<bool> {
         content.as_file().sync_data()?;
         let path = self.path(name);
@@ -103,7 +104,7 @@ impl Folder {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => error.file,
             Err(error) => return Err(error.error),
         };
-        // Two receivers that replace the same file would else keep one of its contents alone.
+        // Without the lock, two receivers that replace the same file could lose one of its contents.
         let lock = File::open(&self.0)?;
         lock.lock()?;
         let (old, new) = (hash(&path)?, hash(content.path())?);
@@ -116,12 +117,12 @@ impl Folder {
             }
             content.persist(&path)?;
         }
-        // Where nothing changed as well: whoever stored it may have been killed before this.
+        // Also if nothing changed: the receiver that stored the file may have been killed before it synced the folder.
         self.sync()?;
         Ok(old != new)
     }
 
-    /// Names are there for good once their folder is synced.
+    /// Names are durable once their folder is synced.
     fn sync(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }

@@ -11,8 +11,8 @@ const ITEM: &str = "item";
 
 /// Converts a JSON document. Its error says what is wrong with the document.
 ///
-/// An object repeats no key: the last value counts, at the place of the first. `NaN` and `Infinity` are numbers, as in
-/// Python. Only objects and arrays can be converted, nested at most 200 deep, and no text with control characters.
+/// Of equal keys in an object, the last value counts, at the place of the first. `NaN` and `Infinity` are numbers, as
+/// in Python. Only objects and arrays can be converted, nested at most 200 deep, and no text with control characters.
 pub fn from_json(json: &[u8]) -> Result<String, String> {
     let value =
         JsonValue::parse(json, true).map_err(|error| format!("not JSON: {}", error.description(json)))?;
@@ -27,7 +27,6 @@ pub fn from_json(json: &[u8]) -> Result<String, String> {
 }
 
 fn members(xml: &mut String, depth: usize, object: &JsonObject<'_>) -> Result<(), String> {
-    // The last of equal keys counts, at the place of the first.
     let mut last = std::collections::HashMap::with_capacity(object.len());
     for (place, (key, value)) in object.iter().enumerate() {
         last.entry(key.as_ref()).or_insert((place, value)).1 = value;
@@ -37,7 +36,7 @@ fn members(xml: &mut String, depth: usize, object: &JsonObject<'_>) -> Result<()
     for (key, (_, value)) in members {
         let name = names::element_name(key, is_scalar(value))?;
         let attributes = name.attribute.map_or_else(String::new, |key| {
-            // A reader of XML turns white space of an attribute into spaces.
+            // Python's parser turns white space in an attribute into spaces.
             let key = key.replace("\r\n", " ").replace(['\r', '\n', '\t'], " ");
             format!(" name=\"{}\"", escape(&key))
         });
@@ -67,7 +66,7 @@ fn write_value(
         JsonValue::Float(number) => ("float", float(*number)),
         JsonValue::Str(text) => {
             check(text)?;
-            // A reader of XML turns every line end into this one.
+            // Python's parser turns every line end into \n.
             ("str", escape(&text.replace("\r\n", "\n").replace('\r', "\n")))
         }
         JsonValue::Array(array) => {
@@ -88,7 +87,7 @@ fn write_value(
     Ok(())
 }
 
-/// An element around other elements, closed at once where there are none.
+/// An element with other elements inside; `<name/>` if there are none.
 fn element(
     xml: &mut String,
     depth: usize,
@@ -122,7 +121,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('>', "&gt;")
 }
 
-/// XML cannot hold every character.
+/// Rejects characters that XML cannot hold.
 fn check(text: &str) -> Result<(), String> {
     let is_forbidden =
         |c: char| matches!(c, '\0'..='\x08' | '\x0B' | '\x0C' | '\x0E'..='\x1F' | '\u{FFFE}' | '\u{FFFF}');

@@ -177,7 +177,7 @@ async fn an_upload_over_the_limit_is_refused_wherever_it_is_large() {
 
 #[tokio::test]
 async fn a_slow_upload_ends() {
-    let receiver = Receiver::start(&[("TRANSFER__RECEIVE__TIMEOUT_SECONDS", "0.2")]).await;
+    let receiver = Receiver::start(&[("TRANSFER__SERVER__REQUEST_TIMEOUT_SECONDS", "0.2")]).await;
     let start = form("file", "AAAA")[..100].to_owned();
     let pieces = futures_util::StreamExt::chain(
         futures_util::stream::iter([Ok::<_, std::io::Error>(start)]),

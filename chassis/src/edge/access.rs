@@ -15,7 +15,7 @@ use axum::extract::Request;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
-/// A line, as far as it is known.
+/// A line that is not complete yet.
 pub(super) struct Entry {
     line: Vec<u8>,
     tail: Vec<u8>,
@@ -50,7 +50,7 @@ impl Entry {
         self
     }
 
-    /// The whole line, once so many bytes of body were sent.
+    /// The complete line, with the number of bytes of the body that were sent.
     pub(super) fn line(mut self, bytes: u64) -> Vec<u8> {
         let _ = write!(self.line, "{}", if self.is_head { 0 } else { bytes });
         self.line.extend_from_slice(&self.tail);
@@ -62,7 +62,7 @@ fn put_header(line: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) {
     push_quoted(line, headers.get(name).map_or(b"-", |value| value.as_bytes()));
 }
 
-/// Escapes what a client sent: it must neither end its quotes nor begin a line, and may not be UTF-8, which the log is.
+/// Escapes text of a client, so that it cannot close its quotes or begin a line, and the log stays UTF-8.
 fn push_quoted(line: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         match byte {

@@ -25,8 +25,8 @@ impl Connected<SocketAddr> for ClientAddress {
     }
 }
 
-/// Takes the client's address from `X-Forwarded-For`. Each proxy appends the address that it was asked from: the last
-/// entry was written by the last proxy, and anyone may have written what stands before those of trusted proxies.
+/// Takes the client's address from `X-Forwarded-For`. Each proxy appends the address of its client, so the last entries
+/// are those of the trusted proxies; anyone may have written the entries before.
 pub(super) fn apply_forwarded(request: &mut Request, trusted_proxies: usize) {
     if trusted_proxies == 0 {
         return;

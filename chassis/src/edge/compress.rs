@@ -1,4 +1,4 @@
-//! Compression, where the client asks for it and it pays.
+//! Compression, if the client accepts it and it is worth its cost.
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -15,7 +15,7 @@ const LARGEST: u64 = 8 * 1024 * 1024;
 
 /// A response in the form that its client prefers.
 pub(super) enum Form {
-    /// It is there.
+    /// It is complete.
     Ready(Response),
     /// It is being compressed.
     Later(BoxFuture<'static, Response>),
@@ -100,8 +100,8 @@ fn compressed(mut response: Response, coding: Coding, form: Option<Bytes>) -> Re
     response
 }
 
-/// A strong `ETag` names exact bytes, and a compressed body has others. A weak one names the same content in any form,
-/// which is what `If-None-Match` compares.
+/// A strong `ETag` names exact bytes, and a compressed body has others. A weak `ETag` names the same content in any
+/// form, and `If-None-Match` compares weakly.
 fn weaken_etag(response: &mut Response) {
     if let Some(tag) = response.headers().get(header::ETAG)
         && tag.as_bytes().starts_with(b"\"")

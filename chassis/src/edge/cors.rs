@@ -7,7 +7,7 @@ use tower_http::cors::{Any, CorsLayer};
 
 use super::request::REQUEST_ID;
 
-/// Those of `origins`, all for `*`, none when empty. Their requests may carry `browser_headers` as well.
+/// Allows the pages of `origins`: all for `*`, none if empty. Their requests may carry `browser_headers` as well.
 pub(super) fn layer(origins: &[String], browser_headers: &[HeaderName]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

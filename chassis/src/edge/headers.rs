@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 /// The policy of data: nothing is to be run, loaded or framed. A handler of pages sets a policy of its own.
 const DATA: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// What matters only where a browser shows an answer as a document. Data goes without: a head is copied with each answer.
+/// Headers that matter only where a browser shows an answer as a document. Data is sent without them, which is cheaper.
 const OF_DOCUMENTS: [(HeaderName, HeaderValue); 4] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),

@@ -1,4 +1,4 @@
-//! How much is too much: requests in flight, time, bytes of a body. And a `Host` too few or too many.
+//! Limits of requests in flight, time and body, and the check for exactly one `Host`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +29,8 @@ impl Limits {
     }
 }
 
-/// The refusal of a request over HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2). Whoever reads another one of
-/// two than a proxy did may be led past what the proxy checks.
+/// The refusal of a request over HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2). With two, we might read
+/// another one than a proxy before us checked.
 pub(super) fn refuse_host(version: Version, headers: &HeaderMap) -> Option<Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let detail = match (hosts.next(), hosts.next()) {
@@ -43,7 +43,7 @@ pub(super) fn refuse_host(version: Version, headers: &HeaderMap) -> Option<Probl
     Some(Problem::new(StatusCode::BAD_REQUEST).detail(detail))
 }
 
-/// Empty is valid where the target has no authority.
+/// An empty `Host` is valid if the target has no authority.
 fn is_host(value: &HeaderValue) -> bool {
     let host = value.as_bytes();
     host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok()
@@ -62,7 +62,7 @@ impl InFlight {
         Self { edge: Arc::clone(edge), number: others + 1 }
     }
 
-    /// The refusal of a request that is one too many.
+    /// The refusal, if too many requests are in flight.
     pub(super) fn refuse(&self) -> Option<Problem> {
         (self.number > self.edge.concurrency).then(|| {
             self.edge.metrics.shed.inc();

@@ -24,11 +24,11 @@ pub(super) struct RequestLine<'a> {
 }
 
 impl RequestLine<'_> {
-    /// Logs the line. The cause of a problem is logged here and nowhere else; of a request that failed, also what
-    /// was asked, by whom, and what the client was told.
+    /// Logs the line. The cause of a problem is logged here and nowhere else. The line of a failed request also has the
+    /// query, the client and the text of the answer.
     ///
-    /// The line repeats what the request's span says and stands outside of it: to write a span into a line costs more
-    /// than all its own fields, since JSON that was made when it began is parsed and written again.
+    /// The line is outside of the request's span and repeats its fields. To write a span into a line costs more than
+    /// all other fields, since the JSON of the span is parsed and written again.
     pub(super) fn log(&self) {
         let Self { id, trace_id, method, route, .. } = *self;
         let status = self.status.as_u16();

@@ -2,18 +2,18 @@
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | `ready` | answers what a service has at hand before the request is routed |
+//! | `ready` | answers from memory before the request is routed |
 //! | `cors` | lets pages of other origins read answers |
 //! | `guard` | around each route: catches panics, cuts what takes too long |
 //! | `client` | finds the client's address behind trusted proxies |
 //! | `request`, `trace` | the id of the request, and the trace that it belongs to |
-//! | `limits` | refuses what is too much: requests in flight, bytes of a body |
+//! | `limits` | refuses too many requests in flight and too large bodies |
 //! | *the handler* | |
 //! | `problems` | completes errors: request id, page for browsers |
 //! | `endpoint`, `log` | measures, and logs one line |
 //! | `headers` | security headers |
 //! | `compress` | compresses where the client asks for it |
-//! | `streaming`, `access` | what lasts until a body has been sent; the access log |
+//! | `streaming`, `access` | counts a request until its body has been sent; the access log |
 //!
 //! `guard` is applied inside routing, so that it knows the matched route.
 
@@ -45,10 +45,10 @@ pub use ready::Edged;
 
 use crate::{Problem, logfile::LogWriter, metrics::RequestMetrics, settings::ServerSettings};
 
-/// The answer to a GET, if it is at hand.
+/// The answer to a GET, if it is in memory.
 type ReadyAnswer = dyn Fn(&Request) -> Option<Response> + Send + Sync;
 
-/// What a service wants of the edge, beside what the settings say.
+/// Options of a service for the edge, in addition to the settings.
 #[derive(Default)]
 pub struct EdgeOptions {
     limits: HashMap<&'static str, Limits>,
@@ -66,11 +66,11 @@ impl EdgeOptions {
         self
     }
 
-    /// Tries `answer` before a GET of exactly this path is routed; what it does not answer is routed as usual.
-    /// Everything else that the edge does is still done.
+    /// Calls `answer` before a GET of exactly this path is routed; a request that it does not answer is routed as
+    /// usual. Everything else that the edge does is still done.
     ///
-    /// For a route whose answers mostly are at hand: routing, with its futures and copies, is a notable part of what
-    /// such an answer costs. `answer` must not block. Not used where CORS is on or spans are exported.
+    /// For a route whose answers are mostly in memory: routing, with its futures and copies, is a notable part of the
+    /// cost of such an answer. `answer` must not block. Not used where CORS is on or spans are exported.
     #[must_use]
     pub fn ready(
         mut self,

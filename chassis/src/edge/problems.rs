@@ -1,4 +1,4 @@
-//! Errors as they go out: with the id of the request, and as a page for those who asked for one.
+//! Completes errors: adds the id of the request, and makes a page of them for browsers.
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, header};

@@ -1,4 +1,4 @@
-//! Answers that are at hand before a request is routed.
+//! Answers from memory, before a request is routed.
 
 use std::{
     convert::Infallible,

@@ -35,7 +35,7 @@ pub(super) struct RequestInfo {
     in_flight: InFlight,
 }
 
-/// What is needed of a request that fails.
+/// What the log says of a request that fails.
 struct Details {
     uri: Uri,
     client: ClientAddress,
@@ -43,7 +43,7 @@ struct Details {
 }
 
 impl RequestInfo {
-    /// Without what is needed when the request fails; see [`Self::keep_details`].
+    /// Without the details for a failure; see [`Self::keep_details`].
     pub(super) fn new(
         request: &Request,
         edge: &Arc<Edge>,
@@ -68,7 +68,7 @@ impl RequestInfo {
         }
     }
 
-    /// Keeps what is needed when the request fails. An answer that is ready does not fail, and goes without this cost.
+    /// Keeps the details for a failure. An answer that is ready does not fail, and does without this cost.
     pub(super) fn keep_details(&mut self, request: &Request) {
         self.details = Some(Details {
             uri: request.uri().clone(),
@@ -97,7 +97,7 @@ impl RequestInfo {
         (self.started + self.endpoint.limits.timeout).into()
     }
 
-    /// Why the request does not even reach its handler.
+    /// The refusal of a request that does not reach its handler.
     pub(super) fn refusal(&self, request: &Request) -> Option<Problem> {
         let too_many = if self.endpoint.is_health { None } else { self.in_flight.refuse() };
         too_many
@@ -152,7 +152,7 @@ impl RequestInfo {
     }
 }
 
-/// The client's id where it is one that a log can hold, else a new random one.
+/// The client's id if it is fit for a log, else a new random one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let is_usable = |value: &&HeaderValue| {
         (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
@@ -168,7 +168,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// One of the usual methods; an invented one must not make a new time series.
+/// The method if it is a usual one, else `OTHER`, so that clients cannot make new time series.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

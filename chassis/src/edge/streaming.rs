@@ -1,5 +1,5 @@
-//! What lasts until a body has been sent. A body of known length is handed over whole, so everything ends with its
-//! head; one of unknown length (streamed) stays in flight, within its time, until its end.
+//! When a request ends. A body of known length is written at once, so the request ends with the head. A request whose
+//! body is streamed stays in flight until the body ends, within the time of the request.
 
 use std::{
     pin::Pin,
@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{access, limits::InFlight};
 use crate::body::{GuardedBody, WhileSending, is_whole};
 
-/// Keeps the request in flight until the response has been sent, and then logs how many bytes that were.
+/// Keeps the request in flight until the response has been sent, and then logs the number of bytes.
 pub(super) fn guard(
     response: Response,
     in_flight: InFlight,

@@ -1,4 +1,4 @@
-//! `jobs`: what waits, what was given up, and what to do about it.
+//! `jobs`: lists the jobs of a queue, repeats and removes them.
 
 use std::fmt::Write;
 
@@ -8,31 +8,31 @@ use serde_json::json;
 use super::{ListedJob, Queue};
 use crate::{Exit, Failure, Problem, print};
 
-/// What can be done with the jobs of a queue. Where it is in a file, the server must not run.
+/// Commands for the jobs of a queue. If the queue is in a file, the server must not run.
 #[derive(Subcommand)]
 pub enum JobsCommand {
-    /// List the oldest jobs, dead ones too
+    /// List the oldest jobs, including dead ones
     List {
-        /// At most so many
+        /// The most jobs to list
         #[arg(long, default_value_t = 100)]
         most: usize,
-        /// Only those that were given up
+        /// Only dead jobs
         #[arg(long)]
         dead: bool,
     },
     /// Print a job with its data, as JSON
     Show {
-        /// As `list` has it
+        /// Its id, as `list` prints it
         id: String,
     },
     /// Queue a dead job again, as if it were new
     Retry {
-        /// As `list` has it
+        /// Its id, as `list` prints it
         id: String,
     },
     /// Remove a job that is not done
     Drop {
-        /// As `list` has it
+        /// Its id, as `list` prints it
         id: String,
     },
 }

@@ -1,5 +1,5 @@
-//! A queue in a file of this machine ([`EmbeddedFile`]), for one process: its own memory knows which jobs are in work.
-//! An attempt is counted when it fails.
+//! A queue in a file ([`EmbeddedFile`]), for one process, which keeps in memory which jobs are in work. An attempt is
+//! counted when it fails.
 
 use std::{
     collections::BTreeSet,
@@ -45,8 +45,9 @@ pub struct FileQueue {
 struct Record {
     payload: String,
     attempts: i32,
-    /// In milliseconds since 1970, as the next.
+    /// In milliseconds since 1970.
     created: u64,
+    /// In milliseconds since 1970.
     due: u64,
     last_error: Option<String>,
 }
@@ -111,7 +112,7 @@ impl FileQueue {
         Ok(jobs)
     }
 
-    /// Changes the record of a job in work, and puts it into this table.
+    /// Moves a failed job from the jobs in work to this table.
     async fn put_back(&self, job: &Job, into: Jobs, pause: Duration, reason: &str) -> Result<(), Problem> {
         let (id, attempts, reason) = (number(&job.id), job.attempts, reason.to_owned());
         let changed = self.file.write(job.payload.len(), move |transaction| {
@@ -251,7 +252,7 @@ impl Leases for FileQueue {
                 Ok(())
             });
             let done = done.await.map_err(unusable);
-            // Even if that failed: they are taken again, and done once more.
+            // Even if that failed: then they are taken and done again.
             self.forget(jobs);
             done
         })
@@ -306,7 +307,7 @@ fn for_each(
     Ok(())
 }
 
-/// A table to read; none before the first write.
+/// A table for reads; none before the first write.
 fn opened<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
     match table {
         Ok(table) => Ok(Some(table)),

@@ -21,13 +21,13 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// An attempt is cut before its lease ends.
 const ATTEMPT: Duration = Duration::from_secs(8);
 
-/// Jobs that are done together, since most of what one costs is the round trip and the sync.
+/// The most jobs that are done together: a job costs little beside the round trip and the sync.
 const BATCH: usize = 256;
 
-/// A job of another process is found within this time; those of this one wake a worker.
+/// A job that another process has put is found within this time; one of this process wakes a worker.
 const POLL: Duration = Duration::from_millis(50);
 
-/// The pause after the queue or what the handler needs did not answer.
+/// The pause after an outage of the queue, or of a service that the handler needs.
 const OUTAGE: Duration = Duration::from_secs(1);
 
 /// A queue that leases its jobs.
@@ -115,7 +115,7 @@ impl<Q: Leases> Worker<'_, Q> {
     async fn work_once(&self) -> Result<bool, Problem> {
         let jobs = self.queue.take(BATCH).await?;
         let is_idle = jobs.is_empty();
-        // One that failed before should not make others fail again.
+        // Jobs that failed before are done one by one, so that they do not make others fail.
         let (new, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.attempts == 1);
         let mut groups: VecDeque<Vec<Job>> = again.into_iter().map(|job| vec![job]).collect();
         groups.push_front(new);
@@ -134,12 +134,11 @@ impl<Q: Leases> Worker<'_, Q> {
         Ok(!is_idle)
     }
 
-    /// Does these jobs; false where one of several failed, so that they should be tried one by one. An error is an
-    /// outage.
+    /// Does these jobs. False if one of several failed: then they should be tried one by one. An error is an outage.
     async fn attempt(&self, jobs: &[Job]) -> Result<bool, Problem> {
         let problem = match jobs {
             [] => return Ok(true),
-            // Never reported: its worker died each time.
+            // Its worker died each time, and reported nothing.
             [job] if job.attempts > self.max_attempts => {
                 return self.give_up(job, "the worker died").await.map(|()| true);
             }

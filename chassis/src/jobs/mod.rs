@@ -26,26 +26,26 @@ pub use settings::{DEFAULTS, FLAT, RedisSettings, WorkerSettings};
 pub use crate::worker::Depth;
 use crate::{Problem, Stop};
 
-/// What a queue answers, when it does.
+/// The answer of a queue; an error if the queue cannot be reached.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Problem>>;
 
 /// A job that a worker has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its name in the queue, which no other job ever has.
+    /// Its id in the queue, which no other job ever gets.
     pub id: String,
-    /// What was put.
+    /// The payload that was put.
     pub payload: String,
     /// How often a worker has begun with it, this time included.
     pub attempts: i32,
 }
 
-/// A job as people look at it.
+/// A job, with what `jobs list` shows of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListedJob {
     /// The job.
     pub job: Job,
-    /// For how long it has been there, in seconds.
+    /// How long the job has been in the queue, in seconds.
     pub age_seconds: f64,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -62,7 +62,7 @@ pub trait Handler: Send + Sync + 'static {
 /// How jobs are worked on.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkOptions {
-    /// Workers of this process; none only measure the queue.
+    /// Workers of this process; with 0, the process only measures the queue.
     pub workers: usize,
     /// How often a job is tried before it is given up.
     pub max_attempts: i32,
@@ -70,22 +70,22 @@ pub struct WorkOptions {
 
 /// A queue. What a call reports is as durable as its server or file.
 pub trait Queue: fmt::Debug + Send + Sync {
-    /// Adds a job; its id.
+    /// Adds a job, and returns its id.
     fn put(&self, payload: String) -> Answer<'_, String>;
 
-    /// What waits.
+    /// How many jobs wait, and for how long.
     fn depth(&self) -> Answer<'_, Depth>;
 
-    /// The oldest jobs, dead ones too; at most so many.
+    /// The oldest jobs, including dead ones; at most `most`.
     fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>>;
 
     /// The job of this id.
     fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Option<ListedJob>>;
 
-    /// Queues a dead job again, as if it were new; false where there is no such one.
+    /// Queues a dead job again, as if it were new. False if there is no dead job of this id.
     fn retry<'a>(&'a self, id: &'a str) -> Answer<'a, bool>;
 
-    /// Removes a job that is not done; false where there is no such one. A worker that has it may still do it.
+    /// Removes a job that is not done. False if there is no job of this id. A worker that has the job may still do it.
     fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, bool>;
 
     /// Registers counts and depth.

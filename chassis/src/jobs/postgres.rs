@@ -24,7 +24,7 @@ pub struct PostgresQueue {
     queue: worker::Queue,
     pool: Pool,
     puts: Arc<Puts>,
-    /// Each job keeps one of these while it is in work.
+    /// A job in work keeps one of these.
     connections: Pool,
 }
 
@@ -46,8 +46,8 @@ impl PostgresQueue {
 /// A statement takes no more payloads after so many bytes.
 const ENOUGH_BYTES: usize = 4 << 20;
 
-/// Payloads that wait to be put, each with who waits for its number. Those that come while a statement runs are put together
-/// by the next one, so that they share its round trip and its sync.
+/// Payloads that wait to be put, each with the sender of its reply. Payloads that arrive while a statement runs are put
+/// together by the next one, so that they share its round trip and its sync.
 #[derive(Debug)]
 struct Puts {
     queue: worker::Queue,
@@ -63,7 +63,7 @@ impl Puts {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts all that wait, unless the turn before has.
+    /// Puts all payloads that wait, unless the previous turn has put them.
     async fn put_waiting(&self) {
         let _turn = self.turn.lock().await;
         let (payloads, replies): (Vec<_>, Vec<_>) = {
@@ -85,7 +85,7 @@ impl Puts {
             if put.is_ok() {
                 self.queue.wake();
             }
-            // Who asked may be gone.
+            // The caller may be gone.
             let _ = reply.send(put.as_ref().map(|ids| ids[place]).map_err(Arc::clone));
         }
     }
@@ -96,7 +96,7 @@ impl Queue for PostgresQueue {
         Box::pin(async move {
             let (reply, put) = oneshot::channel();
             self.puts.waiting().push((payload, reply));
-            // A task of its own: who asks first may go away, while others wait for the same statement.
+            // In a task, since the first caller may go away while others wait for the same statement.
             let puts = Arc::clone(&self.puts);
             tokio::spawn(async move { puts.put_waiting().await });
             let put = put.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)));

@@ -1,12 +1,13 @@
 //! A queue in Redis: a stream, read by a group of consumers.
 //!
 //! Redis itself counts how often an entry was delivered, and for how long it has not been acknowledged. Beside the
-//! stream `NAME:jobs` there are two hashes by the job's id: `NAME:errors`, why the last attempt failed, and
-//! `NAME:dead`, why a job was given up. A dead job stays in the stream, acknowledged, so that no one gets it.
+//! stream `NAME:jobs` there are two hashes by the job's id: `NAME:errors` has the reason why the last attempt failed,
+//! and `NAME:dead` the reason why a job was given up. A dead job stays in the stream, acknowledged, so that no worker
+//! gets it.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,11 +27,12 @@ use super::{
 };
 use crate::{Exit, Failure, Problem, Stop, exit::OrFail, worker::metrics::QueueMetrics};
 
-/// All processes are one consumer: what one of them has left is found by its age, not by its name.
+/// The name of the group and of its only consumer, which all processes share: jobs that a dead process has left are
+/// found by their age, not by a consumer's name.
 const GROUP: &str = "workers";
 
-/// How often a worker looks for jobs whose lease has ended.
-const CLAIM: Duration = Duration::from_millis(500);
+/// How often a process looks for jobs whose lease has ended.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Entries, the time of Redis, and the two hashes.
 type RangeReply = (StreamRangeReply, (u64, u64), HashMap<String, String>, HashMap<String, String>);
@@ -43,8 +45,14 @@ pub struct RedisQueue {
     connection: ConnectionManager,
     metrics: QueueMetrics,
     added: Notify,
-    /// When jobs were last claimed, and where the next claim goes on.
-    claim: Mutex<(Option<Instant>, String)>,
+    claims: Mutex<Claims>,
+}
+
+/// The search for jobs whose lease has ended.
+struct Claims {
+    last: Option<Instant>,
+    /// The id at which the next search begins.
+    next_id: String,
 }
 
 impl std::fmt::Debug for RedisQueue {
@@ -76,7 +84,7 @@ impl RedisQueue {
             connection,
             metrics: QueueMetrics::default(),
             added: Notify::new(),
-            claim: Mutex::new((None, "0-0".to_owned())),
+            claims: Mutex::new(Claims { last: None, next_id: "0-0".to_owned() }),
         })
     }
 
@@ -94,28 +102,32 @@ impl RedisQueue {
         command
     }
 
-    /// `XCLAIM` for our own jobs: changes what Redis counts of them, unless they were acknowledged.
-    fn claim_again(&self, ids: &[&str], idle: Duration, attempts: i32) -> Cmd {
+    fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets for how long jobs have been taken, and how often, unless they were acknowledged.
+    fn set_lease(&self, ids: &[&str], idle: Duration, attempts: i32) -> Cmd {
         let mut command = self.stream("XCLAIM");
         command.arg(GROUP).arg(GROUP).arg(0).arg(ids).arg("IDLE").arg(millis(idle));
         command.arg("RETRYCOUNT").arg(attempts).arg("JUSTID");
         command
     }
 
-    /// Jobs whose lease has ended.
-    async fn claim(&self, most: usize) -> Result<Vec<Job>, Problem> {
+    /// Takes jobs whose lease has ended.
+    async fn take_abandoned(&self, most: usize) -> Result<Vec<Job>, Problem> {
         let from = {
-            let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
-            if claim.0.is_some_and(|last| last.elapsed() < CLAIM) {
+            let mut claims = self.claims();
+            if claims.last.is_some_and(|last| last.elapsed() < CLAIM_INTERVAL) {
                 return Ok(Vec::new());
             }
-            claim.0 = Some(Instant::now());
-            claim.1.clone()
+            claims.last = Some(Instant::now());
+            claims.next_id.clone()
         };
         let mut command = self.stream("XAUTOCLAIM");
         command.arg(GROUP).arg(GROUP).arg(millis(LEASE)).arg(from).arg("COUNT").arg(most);
         let reply: StreamAutoClaimReply = self.send(&command).await?;
-        self.claim.lock().unwrap_or_else(PoisonError::into_inner).1 = reply.next_stream_id;
+        self.claims().next_id = reply.next_stream_id;
         let mut counts = pipe();
         for entry in &reply.claimed {
             counts.add_command(self.pending(&entry.id, &entry.id, 1));
@@ -128,13 +140,31 @@ impl RedisQueue {
         Ok(reply.claimed.iter().zip(counts).map(|(entry, count)| job(entry, attempts(count))).collect())
     }
 
+    /// Takes jobs that no worker has had.
+    async fn take_new(&self, most: usize) -> Result<Vec<Job>, Problem> {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(GROUP).arg("COUNT").arg(most);
+        read.arg("STREAMS").arg(&self.jobs).arg(">");
+        let reply: Option<StreamReadReply> = self.send(&read).await?;
+        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+        Ok(entries.map(|entry| job(&entry, 1)).collect())
+    }
+
+    async fn create_group(&self) {
+        let mut create = cmd("XGROUP");
+        create.arg("CREATE").arg(&self.jobs).arg(GROUP).arg(0).arg("MKSTREAM");
+        // If it fails, another worker was faster, or the next attempt to take jobs reports why.
+        let _: Result<(), Problem> = self.send(&create).await;
+    }
+
+    /// `XPENDING`: how often jobs were delivered.
     fn pending(&self, from: &str, to: &str, most: usize) -> Cmd {
         let mut command = self.stream("XPENDING");
         command.arg(GROUP).arg(from).arg(to).arg(most);
         command
     }
 
-    /// Entries of the stream with what is known of them.
+    /// The jobs of the stream between two ids, oldest first.
     async fn range(&self, from: &str, to: &str, most: usize) -> Result<Vec<ListedJob>, Problem> {
         let mut entries = pipe();
         entries.cmd("XRANGE").arg(&self.jobs).arg(from).arg(to).arg("COUNT").arg(most);
@@ -142,7 +172,7 @@ impl RedisQueue {
         let (range, (seconds, _), mut errors, mut dead): RangeReply = self.send_all(&entries).await?;
         let pending: StreamPendingCountReply = match self.send(&self.pending(from, to, most)).await {
             Ok(pending) => pending,
-            // No worker has ever been here.
+            // No worker has ever run.
             Err(problem) if has_no_group(&problem) => StreamPendingCountReply::default(),
             Err(problem) => return Err(problem),
         };
@@ -211,11 +241,10 @@ impl Queue for RedisQueue {
                 return Ok(false);
             }
             let mut commands = pipe();
-            // Its lease has ended, so that the next worker claims it.
-            let mut deliver = self.claim_again(&[id], LEASE, 0);
-            // It was acknowledged.
-            deliver.arg("FORCE");
-            commands.atomic().add_command(deliver).ignore();
+            // As if its lease had just ended: the next worker takes it. FORCE, because it was acknowledged.
+            let mut end_lease = self.set_lease(&[id], LEASE, 0);
+            end_lease.arg("FORCE");
+            commands.atomic().add_command(end_lease).ignore();
             commands.cmd("HDEL").arg(&self.dead).arg(id);
             let (revived,): (i64,) = self.send_all(&commands).await?;
             Ok(revived > 0)
@@ -230,15 +259,8 @@ impl Queue for RedisQueue {
             let mut commands = pipe();
             commands.atomic().cmd("XACK").arg(&self.jobs).arg(GROUP).arg(id).ignore();
             commands.cmd("XDEL").arg(&self.jobs).arg(id);
-            commands
-                .cmd("HDEL")
-                .arg(&self.errors)
-                .arg(id)
-                .ignore()
-                .cmd("HDEL")
-                .arg(&self.dead)
-                .arg(id)
-                .ignore();
+            commands.cmd("HDEL").arg(&self.errors).arg(id).ignore();
+            commands.cmd("HDEL").arg(&self.dead).arg(id).ignore();
             let (removed,): (i64,) = self.send_all(&commands).await?;
             Ok(removed > 0)
         })
@@ -261,25 +283,13 @@ impl Queue for RedisQueue {
 impl Leases for RedisQueue {
     fn take(&self, most: usize) -> Answer<'_, Vec<Job>> {
         Box::pin(async move {
-            let mut read = cmd("XREADGROUP");
-            read.arg("GROUP").arg(GROUP).arg(GROUP).arg("COUNT").arg(most);
-            read.arg("STREAMS").arg(&self.jobs).arg(">");
-            let taken: Result<Vec<Job>, Problem> = async {
-                let claimed = self.claim(most).await?;
-                if !claimed.is_empty() {
-                    return Ok(claimed);
-                }
-                let reply: Option<StreamReadReply> = self.send(&read).await?;
-                let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-                Ok(entries.map(|entry| job(&entry, 1)).collect())
-            }
-            .await;
+            let taken = match self.take_abandoned(most).await {
+                Ok(jobs) if jobs.is_empty() => self.take_new(most).await,
+                taken => taken,
+            };
             match taken {
                 Err(problem) if has_no_group(&problem) => {
-                    let mut create = cmd("XGROUP");
-                    create.arg("CREATE").arg(&self.jobs).arg(GROUP).arg(0).arg("MKSTREAM");
-                    // Another worker may have been faster.
-                    let _: Result<(), Problem> = self.send(&create).await;
+                    self.create_group().await;
                     Ok(Vec::new())
                 }
                 taken => taken,
@@ -304,7 +314,7 @@ impl Leases for RedisQueue {
         Box::pin(async move {
             let mut commands = pipe();
             for job in jobs {
-                commands.add_command(self.claim_again(&[&job.id], LEASE, job.attempts - 1)).ignore();
+                commands.add_command(self.set_lease(&[&job.id], LEASE, job.attempts - 1)).ignore();
             }
             self.send_all(&commands).await
         })
@@ -314,9 +324,9 @@ impl Leases for RedisQueue {
         Box::pin(async move {
             let mut commands = pipe();
             commands.atomic().cmd("HSET").arg(&self.errors).arg(&job.id).arg(reason).ignore();
-            // What is left of its lease is the pause.
+            // The rest of its lease is the pause.
             let idle = LEASE.saturating_sub(pause);
-            commands.add_command(self.claim_again(&[&job.id], idle, job.attempts)).ignore();
+            commands.add_command(self.set_lease(&[&job.id], idle, job.attempts)).ignore();
             self.send_all(&commands).await
         })
     }

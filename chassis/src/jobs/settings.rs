@@ -51,9 +51,9 @@ impl RedisSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerSettings {
-    /// Whether the server works, too.
+    /// Whether the server has workers, too.
     pub in_server: bool,
-    /// Workers of a process that works.
+    /// How many workers such a process has.
     pub count: u32,
     max_attempts: i32,
 }
@@ -72,7 +72,7 @@ impl WorkerSettings {
         faults
     }
 
-    /// For a process that works, or only measures.
+    /// For a process with workers, or one that only measures.
     #[must_use]
     pub fn options(&self, works: bool) -> WorkOptions {
         WorkOptions { workers: if works { self.count as usize } else { 0 }, max_attempts: self.max_attempts }

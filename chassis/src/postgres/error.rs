@@ -1,4 +1,4 @@
-//! Which failures of the database mean "later" and which mean "never".
+//! Which failures of the database are temporary.
 
 use std::{io, sync::Arc};
 
@@ -25,7 +25,8 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the connection had ended before it was used. Not a use that was given up, which would only take as long again.
+/// Whether the connection had ended before it was used. A use that took too long does not count: it would take as long
+/// again.
 pub(super) fn connection_died(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
@@ -43,7 +44,7 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// The same where one statement was to answer several requests.
+/// The same, for one statement that was to answer several requests.
 impl From<Arc<sqlx::Error>> for Problem {
     fn from(error: Arc<sqlx::Error>) -> Self {
         if is_outage(&error) {
@@ -55,7 +56,7 @@ impl From<Arc<sqlx::Error>> for Problem {
     }
 }
 
-/// What a failed statement says to the person at the terminal: PostgreSQL's message, detail and hint.
+/// The text of a failed statement for the terminal: PostgreSQL's message, detail and hint.
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let outage = is_outage(&error);

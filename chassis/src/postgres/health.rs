@@ -40,8 +40,8 @@ impl Health {
         *self.reason() = result.err();
     }
 
-    /// The problem that this failed use of the database is. A pool reports only that it timed out; the cause is then what
-    /// the last attempt to connect met.
+    /// The problem for this failed use of the database. A pool reports only that it timed out; then the cause is that
+    /// of the last attempt to connect.
     pub fn problem(&self, error: impl Into<Arc<sqlx::Error>>) -> Problem {
         let error = error.into();
         if is_outage(&error) {

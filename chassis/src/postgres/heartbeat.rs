@@ -1,4 +1,4 @@
-//! Whether a server answers, learned before requests have to wait for it.
+//! Checks all the time whether a server answers, so that no request has to find out.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -16,14 +16,14 @@ const BEAT: Duration = Duration::from_millis(500);
 /// The server has this time to answer, and to connect.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// Asks one server all the time, by a connection of its own, whether it answers.
+/// Checks one server on a connection of its own.
 #[derive(Debug)]
 pub struct Heartbeat {
     is_up: watch::Sender<bool>,
 }
 
 impl Default for Heartbeat {
-    /// Up until known otherwise, so that a process can use a server before it has asked.
+    /// Assumes that the server answers, so that a process can use it before the first check.
     fn default() -> Self {
         Self { is_up: watch::Sender::new(true) }
     }

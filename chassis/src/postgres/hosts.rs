@@ -1,7 +1,7 @@
 //! URLs that name several servers, as libpq reads them: `postgres://USER@HOST:PORT,HOST:PORT/NAME`.
 
-/// A URL for each server that this URL names. Of libpq's `target_session_attrs` it may have the values that the server that
-/// takes writes fulfils; the connection is always to that one.
+/// A URL for each server that this URL names. We always connect to the server that takes writes, so of libpq's
+/// `target_session_attrs` only values that this server fulfils are accepted.
 pub(super) fn one_url_each(url: &str) -> Result<Vec<String>, String> {
     let Some((scheme, rest)) = url.split_once("://") else { return Ok(vec![url.to_owned()]) };
     let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));

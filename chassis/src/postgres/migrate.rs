@@ -38,9 +38,9 @@ async fn applied_migrations(executor: impl PgExecutor<'_>) -> Result<BTreeSet<i6
     }
 }
 
-/// For the start of a process: migrates where the settings say so, and refuses a database that lacks migrations. One
-/// that is unreachable is no reason to refuse: `/readyz` tells when it is back. A database or role that does not exist
-/// is, since waiting does not help; and one that should be migrated now.
+/// For the start of a process: migrates if the settings say so, and refuses a database that lacks migrations. An
+/// unreachable database is accepted: `/readyz` says when it is back. It is refused if it should be migrated now, or if
+/// the database or role does not exist, since waiting does not help.
 pub async fn check_schema(
     pool: &Pool,
     settings: &DatabaseSettings,
@@ -48,7 +48,7 @@ pub async fn check_schema(
     service: &str,
 ) -> Result<(), Failure> {
     if settings.migrate_at_start {
-        // Not in the pool: a migration, or the wait for that of another instance, may take longer than a request.
+        // Not in the pool, whose connections have the time limits of requests.
         let mut connection = connect(settings).await?;
         run(migrator, &mut connection).await?;
     }

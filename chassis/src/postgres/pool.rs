@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{DatabaseSettings, error::connection_died, is_outage};
 
-/// A use of a connection is given up this long after the time at which the database gives up its statement.
+/// A use of a connection is given up this long after the database should have cancelled its statement.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The server ends a transaction whose client does nothing for this long, or earlier. It may hold the lock that all
@@ -30,11 +30,19 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 /// How long [`Pool::close`] waits for connections that are in use.
 const CLOSE: Duration = Duration::from_secs(1);
 
+/// How the server looks after its connections: it closes one that does not answer for some ten seconds.
+const DEAD_PEERS: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+];
+
 /// Connections to one server; cheap to clone.
 ///
-/// Each use of a connection has a limit on this side, too. A network that drops packets reports nothing: without the
-/// limit, a use would hang until TCP gives up, some 15 minutes later. A connection whose use was given up, or failed
-/// because of an outage, is closed and not used again.
+/// Each use of a connection has a time limit in this process, too. A network that drops packets reports nothing:
+/// without the limit, a use would hang until TCP gives up, some 15 minutes later. A connection whose use took too long,
+/// or failed because of an outage, is closed and not used again.
 #[derive(Debug, Clone)]
 pub struct Pool {
     connections: PgPool,
@@ -67,14 +75,14 @@ impl Pool {
             .max_connections(size)
             .acquire_timeout(settings.acquire_timeout())
             // A ping before each use would double the round trips of a read. A connection that died in the pool costs
-            // one request a retry (see [`Self::read`]).
+            // one request a retry (see [`Self::retry`]).
             .test_before_acquire(false)
             // Firewalls forget connections that are idle for longer, and then drop their packets.
             .idle_timeout(Duration::from_mins(4))
             .max_lifetime(Duration::from_mins(30))
             .before_acquire({
                 let moved = Arc::clone(&moved);
-                // A connection to the server of before must not be used again.
+                // A connection to the previous server must not be used again.
                 move |_, connection| {
                     let moved = *moved.lock().unwrap_or_else(PoisonError::into_inner);
                     let is_current = moved.is_none_or(|moved| connection.age <= moved.elapsed());
@@ -85,7 +93,7 @@ impl Pool {
         Self { connections, limit, moved }
     }
 
-    /// These connections, each use of which may take this long.
+    /// A pool of these connections. Each use of one may take up to `limit`.
     #[must_use]
     pub fn of(connections: PgPool, limit: Duration) -> Self {
         Self { connections, limit, moved: Arc::default() }
@@ -97,9 +105,9 @@ impl Pool {
         Ok(PooledConnection { connection, limit: self.limit, is_sound: false })
     }
 
-    /// Reads, and reads again if the connection had died in the pool: the database restarted, or something between
-    /// dropped an idle connection. As often as there are connections that may have died, and for reads only: a write that
-    /// failed in this way may have been committed.
+    /// Reads, and reads again if the connection had died in the pool: the database restarted, or a firewall dropped an
+    /// idle connection. Each connection of the pool may have died, so there are as many attempts. For reads only: a
+    /// write that failed in this way may have been committed.
     pub async fn retry<T, F>(&self, read: impl Fn() -> F) -> Result<T, sqlx::Error>
     where
         F: Future<Output = Result<T, sqlx::Error>>,
@@ -119,7 +127,7 @@ impl Pool {
         self.limit
     }
 
-    /// How many connections there are, and how many of them are idle.
+    /// How many connections there are, idle ones included.
     #[must_use]
     pub fn size(&self) -> u32 {
         self.connections.size()
@@ -155,15 +163,7 @@ impl Pool {
     }
 }
 
-/// How the server looks after its connections: one that does not answer for some ten seconds is closed.
-const DEAD_PEERS: [(&str, &str); 4] = [
-    ("tcp_keepalives_idle", "5"),
-    ("tcp_keepalives_interval", "2"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "10000"),
-];
-
-/// Statements, each by any connection.
+/// Runs each statement on any connection.
 impl<'p> Executor<'p> for &'p Pool {
     type Database = Postgres;
 
@@ -203,8 +203,8 @@ impl<'p> Executor<'p> for &'p Pool {
     }
 }
 
-/// A connection of a [`Pool`]. It goes back there when it is dropped, unless its last use did not end well: then it may be
-/// in the middle of a statement, or dead, and is closed.
+/// A connection of a [`Pool`]. When it is dropped, it returns to the pool if its last use ended well. Otherwise it may
+/// be dead or in the middle of a statement, and is closed.
 pub struct PooledConnection {
     connection: PoolConnection<Postgres>,
     limit: Duration,

@@ -29,7 +29,8 @@ impl Primary {
         Self { servers, pools }
     }
 
-    /// Connects to the server that takes writes, in a short time. If it is another one than before, moves the pools there.
+    /// Connects to the server that takes writes, in a short time. If it is another one than before, moves the pools
+    /// there.
     pub async fn connect(&self, application_name: &str) -> Result<PgConnection, sqlx::Error> {
         let (connection, server) = find(&self.servers, application_name).await?;
         let (host, port) = (server.get_host(), server.get_port());
@@ -43,8 +44,8 @@ impl Primary {
         Ok(connection)
     }
 
-    /// Asks the server all the time whether it takes writes, and moves the pools when another one does, until requests have
-    /// ended. A service that has a connection of its own to notice this calls [`Self::check`] by it instead.
+    /// Checks all the time, until requests have ended, whether the server takes writes, and moves the pools when
+    /// another one does. A service that holds a connection anyway calls [`Self::check`] on it instead.
     pub async fn follow(self: Arc<Self>, stop: Stop) {
         if self.servers.len() == 1 {
             return stop.requests_ended().await;
@@ -96,7 +97,7 @@ async fn find<'s>(
         let options = server.clone().application_name(application_name).options([("jit", "off")]);
         let connect = async {
             let mut connection = options.connect().await?;
-            // A single server is asked nothing: what is wrong with it shows in its use.
+            // A single server is not checked: errors show when it is used.
             if servers.len() > 1 {
                 check_takes_writes(&mut connection).await?;
             }
@@ -112,7 +113,7 @@ async fn find<'s>(
 
 /// A connection for a command: without the time limits of requests.
 pub async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
-    // A migration or a load takes as long as it takes; its whole text in the log would tell nobody anything.
+    // A migration or a load may take long, and its text would only fill the log.
     let servers: Vec<_> = settings
         .primaries()
         .map_err(failure_of)?

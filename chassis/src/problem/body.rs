@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 /// One wrong field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// The row of the content that it stands in, from 1; none for what is not in a row.
+    /// The row of the content, from 1; none if the fault is not in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(examples(17))]
     pub row: Option<u64>,
@@ -86,7 +86,7 @@ pub struct ProblemBody {
     pub request_id: Option<String>,
 }
 
-/// A body as it is sent: what people look for comes first.
+/// A body as it is sent, with the most important members first.
 #[derive(Serialize)]
 pub(super) struct Wire<'a> {
     #[serde(rename = "type")]

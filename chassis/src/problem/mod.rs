@@ -21,8 +21,8 @@ use crate::exit;
 /// The media type of every error body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// The most wrong parameters that an error names. Without a limit, a query string of many short faults would be answered
-/// with ten times its size.
+/// The most wrong parameters that an error names. Without a limit, a query string of many short faults would be
+/// answered with ten times its size.
 const LISTED_PARAMETERS: usize = 20;
 
 /// An error as the client will see it, with the cause that only the log will.
@@ -45,7 +45,7 @@ struct Parts {
 }
 
 impl Problem {
-    /// A problem that says no more than its status does.
+    /// A problem with a status and nothing else.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
         Self(Box::new(Parts {

@@ -1,9 +1,9 @@
-//! What a connection does beside speaking HTTP: it is closed when it is idle, sends the head of a request too slowly or
-//! does not read its answers, and it writes a small answer in one piece.
+//! Closes a connection that is idle, sends the head of a request too slowly or does not read its answers, and writes a
+//! small answer in one piece.
 //!
-//! hyper has a timer for the first, but sets and removes it for each request, which is a notable part of what a cached
-//! answer costs. Here a connection has one timer, which is only looked at when it fires: either there were requests
-//! meanwhile and it goes on, or there were none and it closes the connection.
+//! hyper has a timer for heads, but sets and removes it for each request, which is a notable part of the cost of a
+//! cached answer. Here a connection has one timer. When it fires, it is set again if there were requests meanwhile; if
+//! not, it closes the connection.
 //!
 //! hyper writes head and body as a list of two. Up to a few kilobytes, to copy both into one buffer costs less than the
 //! kernel's handling of a list. hyper's own setting for it would copy large bodies too, and keep the memory.
@@ -83,7 +83,7 @@ impl Activity {
     }
 
     fn end(&self) {
-        // First the time: in between, the connection must not look as if it had been idle since the answer before.
+        // First the time: in between, the connection must not look as if it had been idle since the previous answer.
         self.touch();
         self.requests.fetch_sub(1, Ordering::Relaxed);
         self.port.requests.fetch_sub(1, Ordering::Relaxed);
@@ -260,7 +260,7 @@ where
     }
 }
 
-/// Counts a request as ended when it is dropped, which is also how one ends whose client went away.
+/// Counts a request as ended when it is dropped; so does a request whose client went away.
 pub(super) struct RequestGuard(Arc<Activity>);
 
 impl Drop for RequestGuard {

@@ -28,9 +28,9 @@ use tls::Tls;
 use crate::{Exit, Failure, Role, edge::Edged, exit::OrFail, settings::ServerSettings};
 use connection::Timeouts;
 
-/// Both ports, bound but not served yet: a port that is taken is an error, and not half a service.
+/// Both ports, bound but not served yet, so that a port that is taken is an error before anything is served.
 pub(crate) struct Listeners {
-    /// None in a process that only works.
+    /// None in a process that runs `work`.
     public: Option<TcpListener>,
     private: TcpListener,
     tls: Option<Tls>,

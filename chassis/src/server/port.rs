@@ -21,6 +21,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch::Receiver,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
@@ -136,7 +137,7 @@ impl Port {
         self.state.requests.load(Ordering::Relaxed)
     }
 
-    /// Cuts off everything.
+    /// Closes all connections at once.
     pub(super) fn cut(&self) {
         self.state.enter(Phase::Cut);
     }
@@ -149,6 +150,23 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// The stream of a connection after its handshake. None if the handshake failed, or is not done when a stop ends.
+async fn handshake<I, U>(
+    accepted: impl Future<Output = io::Result<(I, U)>>,
+    phase: &mut Receiver<Phase>,
+    opened: Instant,
+) -> Option<I> {
+    let stop_ends = async {
+        drop(phase.wait_for(|phase| *phase >= Phase::Ending).await);
+        sleep_until(opened + FIRST_REQUEST).await;
+    };
+    tokio::select! {
+        biased;
+        accepted = accepted => accepted.ok().map(|(stream, _)| stream),
+        () = stop_ends => None,
+    }
 }
 
 /// Serves a connection to its end.
@@ -168,16 +186,7 @@ async fn serve_connection<I, U, S>(
 {
     let opened = Instant::now();
     let mut phase = state.subscribe();
-    let accepted = tokio::select! {
-        biased;
-        accepted = accepted => accepted.ok(),
-        // Only a handshake takes so long.
-        () = async {
-            drop(phase.wait_for(|phase| *phase >= Phase::Ending).await);
-            sleep_until(opened + FIRST_REQUEST).await;
-        } => None,
-    };
-    let Some((stream, _)) = accepted else { return };
+    let Some(stream) = handshake(accepted, &mut phase, opened).await else { return };
     // A phase that began during the handshake must be seen, too.
     phase.mark_changed();
     let activity = Arc::new(Activity::new(Arc::clone(&state)));
@@ -188,28 +197,29 @@ async fn serve_connection<I, U, S>(
     builder.http1().header_read_timeout(None);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
-    let (mut look_at, mut is_closing) = (None, false);
+    // When a stop closes the connection, or next looks whether it has been closed.
+    let (mut close_at, mut is_closing) = (None, false);
     loop {
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
             Ok(()) = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Closed if activity.is_http2() => connection.as_mut().graceful_shutdown(),
-                Phase::Ending if activity.is_unused() => look_at = Some(opened + FIRST_REQUEST),
-                Phase::Ending => look_at = Some(Instant::now()),
+                Phase::Ending if activity.is_unused() => close_at = Some(opened + FIRST_REQUEST),
+                Phase::Ending => close_at = Some(Instant::now()),
                 Phase::Cut => return,
                 Phase::Open | Phase::Leaving | Phase::Closed => {}
             },
-            () = sleep_until(look_at.unwrap_or(opened)), if look_at.is_some() => {
+            () = sleep_until(close_at.unwrap_or(opened)), if close_at.is_some() => {
                 let now = Instant::now();
                 if !is_closing {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 } else if activity.idle_since().is_some_and(|since| since + UNREAD <= now) {
-                    // All is answered, and the client does not read it: that must not delay the end of the process.
+                    // A client that does not read its answers must not delay the end of the process.
                     return;
                 }
-                look_at = Some(now + UNREAD / 4);
+                close_at = Some(now + UNREAD / 4);
             },
         }
     }

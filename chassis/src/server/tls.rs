@@ -37,8 +37,7 @@ pub(crate) struct Tls {
 impl Tls {
     /// Reads a pair of PEM files.
     pub(super) async fn open((certificate, key): (PathBuf, PathBuf)) -> Result<Self, Failure> {
-        // A second provider in one process (tests) keeps the first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::use_ring();
         let read = modified([&certificate, &key]);
         let config = RustlsConfig::from_pem_file(&certificate, &key).await.or_fail(Exit::Failure, || {
             format!("cannot use {} with {}", certificate.display(), key.display())

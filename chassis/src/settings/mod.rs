@@ -1,7 +1,6 @@
 //! Settings in layers; a later layer wins:
 //!
-//! 1. commented defaults, compiled in: those of the chassis, then those of the service. What has no default is no
-//!    setting;
+//! 1. commented defaults, compiled in: those of the chassis, then those of the service. Every setting has a default;
 //! 2. the file `NAME.toml`, then `NAME.$APP_ENV.toml`, from the first folder that has either: `$NAME_CONFIG_DIR`, the
 //!    working directory, `/etc/NAME`;
 //! 3. the flat variables that platforms set (`PORT`, `DATABASE_URL`, …), read by `envy`;
@@ -35,7 +34,7 @@ use crate::{Exit, Failure, exit::OrFail};
 /// What is wrong with a setting: its dotted name, and what would be right.
 pub type Fault = (&'static str, String);
 
-/// The settings of a service, beside those that every service has.
+/// The settings of a service, in addition to those of every service.
 pub trait Settings: DeserializeOwned + Clone + Send + Sync + 'static {
     /// Commented TOML. A later document may change the default of a setting of an earlier one, or of the chassis.
     const DEFAULTS: &'static [&'static str];
@@ -43,7 +42,7 @@ pub trait Settings: DeserializeOwned + Clone + Send + Sync + 'static {
     /// The flat variables of this service.
     const FLAT: &'static [&'static [Flat]];
 
-    /// What is wrong with values that have the right type.
+    /// The faults of values that have the right type.
     fn faults(&self, shell: &ShellSettings) -> Vec<Fault>;
 }
 
@@ -152,8 +151,7 @@ pub fn load<T: Settings>(
 
 /// The settings whose keys are `wanted`; none if even the defaults do not fit.
 ///
-/// serde stops at its first fault: the default takes the place of that value, and serde is asked again until it finds
-/// no other.
+/// serde stops at the first fault. To find them all, that value is replaced by its default and serde runs again.
 fn deserialize<T: DeserializeOwned>(
     values: &mut BTreeMap<String, (Value, String)>,
     defaults: &BTreeMap<String, Value>,
@@ -215,7 +213,7 @@ pub fn is_set(secret: &SecretString) -> bool {
     !secret.expose_secret().is_empty()
 }
 
-/// A secret that was given as a value or, as container platforms mount secrets, in a file. Empty where neither was.
+/// A secret from a setting or, as container platforms mount secrets, from a file. Empty if both are empty.
 pub fn read_secret(value: &SecretString, file: &str) -> Result<SecretString, Failure> {
     if is_set(value) || file.is_empty() {
         return Ok(value.clone());

@@ -1,4 +1,4 @@
-//! Values as people may see them.
+//! Values without secrets, for people.
 
 use config::Value;
 

@@ -30,8 +30,8 @@ pub enum LogFormat {
 }
 
 impl TelemetrySettings {
-    /// The filter with the names of levels that other loggers use. `WARNING` alone would be read as the name of a module,
-    /// and turn off all other logs.
+    /// The filter with the names of levels that other loggers use. `WARNING` alone would be read as the name of a
+    /// module, and turn off all other logs.
     pub(crate) fn filter(&self) -> String {
         let level = |directive: &str| match directive.trim().to_ascii_lowercase().as_str() {
             "warning" => "warn".to_owned(),
@@ -44,7 +44,7 @@ impl TelemetrySettings {
 
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        // One at a time, since the parser does not say which directive it means.
+        // One at a time, since the parser's errors do not name the directive.
         for directive in self.filter().split(',') {
             if let Err(error) = EnvFilter::builder().parse(directive) {
                 faults.push(("telemetry.log_filter", format!("{directive:?}: {error}")));

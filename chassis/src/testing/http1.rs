@@ -1,4 +1,4 @@
-//! The least that asks a server over plain HTTP: a socket, and text.
+//! A minimal HTTP client: a socket, and text.
 
 use std::{
     io::{Read, Write},

@@ -1,5 +1,5 @@
-//! What tests of every service share: a client of the router, a process of the real binary, and the answers of both.
-//! A failing helper shows request, status and body.
+//! Helpers for the tests of every service: a client of the router, a process of the real binary, and the answers of
+//! both. A failing helper shows request, status and body.
 
 #![expect(clippy::missing_panics_doc, reason = "helpers of tests panic where a test fails")]
 #![expect(

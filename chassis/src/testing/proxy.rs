@@ -1,4 +1,4 @@
-//! A way to a server that breaks when a test tells it to.
+//! A proxy before a server, which breaks when a test says so.
 
 use std::{net::SocketAddr, path::PathBuf};
 

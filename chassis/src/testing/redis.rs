@@ -20,8 +20,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one, as the compose stack has it, with these arguments besides. None, with a message, where there is no
-    /// redis-server.
+    /// Starts a server with the settings of the compose stack and these arguments. None, with a message, if
+    /// redis-server is not installed.
     pub fn start(arguments: &[&str]) -> Option<Self> {
         let port = free_port();
         let folder = tempfile::tempdir().expect("redis-server");
@@ -49,7 +49,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// As when its machine loses power, but for what the kernel still holds.
+    /// Kills the server. Unlike a loss of power, this does not lose what the kernel has not written yet.
     pub fn kill(&mut self) {
         self.child.kill().expect("redis-server");
         self.child.wait().expect("redis-server");

@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use crate::{Exit, Failure, exit::OrFail, print};
 
-/// What can be done with users.
+/// Commands for users.
 #[derive(Subcommand)]
 pub enum UserCommand {
     /// Read a password from standard input and make the user's entry

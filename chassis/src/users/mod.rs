@@ -1,5 +1,5 @@
-//! Users who may change data, by HTTP basic authentication: the section `[auth]`, the check of a request, and the command
-//! that makes users.
+//! Users who may change data, by HTTP basic authentication: the section `[auth]`, the check of a request, and the
+//! command that makes users.
 
 mod command;
 
@@ -62,12 +62,12 @@ pub struct AuthSettings {
 pub struct Users {
     /// In PHC format, by name.
     hashes: HashMap<String, String>,
-    /// Digests of logins that were right, since to verify one takes some 20 ms of a processor. At most one of each user.
+    /// Digests of correct logins, at most one of each user: to verify a password takes some 20 ms of a processor.
     known: Mutex<HashSet<[u8; 32]>>,
-    /// Part of each digest, so that a copy of this memory is no help to guess passwords.
+    /// Part of each digest, so that a copy of this memory does not help to guess passwords.
     salt: [u8; 32],
     attempts: RateLimit<IpAddr>,
-    /// As many at once as there are processors: each needs 19 MiB.
+    /// How many passwords are verified at a time: one for each processor, since each needs 19 MiB.
     verifying: Semaphore,
 }
 
@@ -127,7 +127,7 @@ impl Users {
     }
 
     async fn check(&self, request: &Parts) -> Result<(), Problem> {
-        // A browser adds the login that it knows to the forms of other sites, too.
+        // A browser sends a remembered login with forms of other sites, too.
         let site = request.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
         if site.is_some_and(|site| site == "cross-site") {
             return Err(Problem::new(StatusCode::FORBIDDEN).detail("A page of another site may not do this."));
@@ -146,7 +146,7 @@ impl Users {
             return Ok(());
         }
         let _permit = self.verifying.acquire().await.map_err(Problem::internal)?;
-        // Of requests that came together, the first has verified it.
+        // Another request with the same login may have verified it meanwhile.
         if self.is_known(&digest) {
             return Ok(());
         }
@@ -172,7 +172,7 @@ impl Users {
     }
 }
 
-/// How requests are refused that are not of a user, for descriptions of APIs.
+/// The refusals of requests without a user, for descriptions of APIs.
 #[derive(IntoResponses)]
 pub enum Refusals {
     /// No user, or a wrong password

@@ -1,4 +1,4 @@
-//! Jobs of a queue as people look at them, and what they may do with one.
+//! Lists the jobs of a queue, repeats and removes them.
 
 use sqlx::FromRow;
 
@@ -13,7 +13,7 @@ pub struct StoredJob {
     pub payload: String,
     /// How often a worker has begun with it.
     pub attempts: i32,
-    /// For how long it has been there, in seconds.
+    /// How long the job has been in the queue, in seconds.
     pub age_seconds: f64,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -25,7 +25,7 @@ const COLUMNS: &str = "select id, payload::text, attempts, extract(epoch from no
                        last_error, dead_since is not null as is_dead from public.jobs where queue = $1";
 
 impl Queue {
-    /// The oldest jobs, at most so many.
+    /// The oldest jobs, at most `most`.
     pub async fn list(&self, most: i64) -> Result<Vec<StoredJob>, sqlx::Error> {
         let query = sqlx::AssertSqlSafe(format!("{COLUMNS} order by id limit $2"));
         sqlx::query_as(query).bind(self.name()).bind(most).fetch_all(self.pool()).await
@@ -37,7 +37,7 @@ impl Queue {
         sqlx::query_as(query).bind(self.name()).bind(id).fetch_optional(self.pool()).await
     }
 
-    /// Queues a job again that was given up; false where there is no such one.
+    /// Queues a dead job again. False if there is no dead job of this number.
     pub async fn retry(&self, id: i64) -> Result<bool, sqlx::Error> {
         let revived = sqlx::query(
             "update public.jobs set attempts = 0, dead_since = null, due_at = now()
@@ -46,7 +46,7 @@ impl Queue {
         Ok(revived.bind(self.name()).bind(id).execute(self.pool()).await?.rows_affected() > 0)
     }
 
-    /// Removes a job, done or not; false where there is no such one. Waits for a worker that has it.
+    /// Removes a job, dead or not. False if there is no job of this number. Waits for a worker that has it.
     pub async fn discard(&self, id: i64) -> Result<bool, sqlx::Error> {
         let removed = sqlx::query("delete from public.jobs where queue = $1 and id = $2");
         Ok(removed.bind(self.name()).bind(id).execute(self.pool()).await?.rows_affected() > 0)

@@ -1,4 +1,4 @@
-//! What is measured of a queue.
+//! The metrics of a queue.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -29,7 +29,7 @@ struct Numbers {
 pub struct Depth {
     /// Jobs that are not done, those in work included.
     pub waiting: i64,
-    /// For how long the oldest of them has waited; 0 where none waits.
+    /// How long the oldest of them has waited, in seconds; 0 if none waits.
     pub oldest_seconds: f64,
     /// Jobs that were given up.
     pub dead: i64,

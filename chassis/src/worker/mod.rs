@@ -1,7 +1,7 @@
 //! A queue of jobs in PostgreSQL, and the workers that do them.
 //!
-//! A job is done in the transaction that also removes it, and whose connection holds its row's lock: whatever dies,
-//! either all of it happened, or the next worker finds the job as it was.
+//! A job is done in the transaction that also removes it, and that holds the lock of its row. If anything dies, either
+//! all of the job is done, or the next worker finds the job as it was.
 
 mod inspect;
 pub(crate) mod metrics;
@@ -57,8 +57,8 @@ pub trait Handler: Send + Sync + 'static {
     /// What is known of a job that was done.
     type Done: Send;
 
-    /// Does a job in `transaction`, which is committed afterwards, together with the job's end. An attempt that fails is
-    /// rolled back, and repeated later.
+    /// Does a job in `transaction`, which is committed afterwards, together with the job's end. An attempt that fails
+    /// is rolled back, and repeated later.
     fn handle(
         &self,
         job: &Job,
@@ -88,8 +88,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Workers<H> {
     /// What they take from.
     pub queue: Queue,
-    /// Where they get a connection for each job, which is given up after the limit of this pool. A job may take long: not
-    /// the pool of requests.
+    /// Where they get a connection for each job, which is given up after the limit of this pool. A job may take long:
+    /// not the pool of requests.
     pub connections: Pool,
     /// What they do.
     pub handler: Arc<H>,

@@ -1,4 +1,4 @@
-//! The embedded store: messages in one file of this machine, used by this process alone.
+//! The embedded store: messages in one file, which only this process uses.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const MESSAGES: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("messag
 pub struct FileStore(EmbeddedFile);
 
 impl FileStore {
-    /// Opens the file, or makes it and its folder. After a crash it is repaired first.
+    /// Opens the file, or creates it and its folder. After a crash it is repaired first.
     pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, FileError> {
         let file = EmbeddedFile::open(path, cache_bytes)?;
         file.make_table(MESSAGES)?;
@@ -35,7 +35,7 @@ impl FileStore {
 impl Store for FileStore {
     fn put(&self, digest: Digest, message: Bytes) -> Answer<'_, bool> {
         Box::pin(async move {
-            // A message that is there needs no sync, unless it is of a commit whose sync failed.
+            // A message that is there is synced, unless the sync of its commit failed.
             self.0.check_writable().map_err(StoreError::new)?;
             if self.read(digest)?.is_some() {
                 return Ok(false);

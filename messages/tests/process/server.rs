@@ -37,7 +37,7 @@ pub fn certificate(path: &Path) -> reqwest::Certificate {
 
 /// A client that trusts these certificates and nothing else.
 pub fn client(certificates: impl IntoIterator<Item = reqwest::Certificate>) -> reqwest::ClientBuilder {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    chassis::use_ring();
     reqwest::Client::builder().timeout(Duration::from_secs(20)).tls_certs_only(certificates)
 }
 

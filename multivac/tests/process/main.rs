@@ -34,7 +34,7 @@ fn work(place: &Place, variables: &[(&str, &str)]) -> Process {
 }
 
 fn client() -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    chassis::use_ring();
     Client::builder().timeout(support::PATIENCE).build().unwrap()
 }
 

@@ -1,9 +1,10 @@
 //! The sender: takes the JSON files of a folder, and converts, encrypts and sends each in one go.
 //!
-//! A round reads the folder (`watch`) and does for some files at a time (`courier`): read, convert, encrypt; keep the token
-//! (`state`); send it; keep that it was sent. Files that are in work together share the syncs of the status
-//! file. After a kill the kept tokens are sent first. A token that was sent and not noted is sent again, which changes
-//! nothing at the receiver.
+//! A round reads the folder (`watch`) and delivers several files at a time (`courier`). Each file is read, converted
+//! and encrypted; its token is stored in the status file (`state`) and sent; then the status file says that it was
+//! sent. Files that are delivered at the same time share the syncs of the status file. After a kill the stored tokens
+//! are sent first. A token may be sent twice, if the kill came before the status file said so; this changes nothing at
+//! the receiver.
 
 mod courier;
 mod state;
@@ -37,21 +38,25 @@ use self::{
 };
 use crate::settings::Settings;
 
-/// How long to wait after the first and after many failures.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
+/// How long to wait after the first failure, at most.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// Files of so many KiB in all are in memory at a time; a larger one alone.
-const MEMORY: u32 = 32 << 10;
+/// How long to wait after many failures, at most.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// More changes of the folder gather for this time.
+/// Files of this many KiB together are in memory at a time; a larger file is alone.
+const MEMORY_KIB: u32 = 32 << 10;
+
+/// How long to wait for more changes of the folder after the first.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// What the rounds did, and what the last one left.
+/// What all rounds did, and what the last one left undone.
 #[derive(Debug, Default)]
 struct Summary {
     sent: usize,
+    /// Set aside.
     rejected: usize,
-    /// Not sent, and to be tried again.
+    /// Refused by the other side, and to be tried again.
     refused: usize,
     /// Files that may still be written.
     unsettled: usize,
@@ -88,7 +93,7 @@ impl Metrics {
 /// See the [module](self).
 pub(crate) struct Sender {
     settings: Settings,
-    courier: Courier,
+    courier: Arc<Courier>,
     state: State,
     watch: Watch,
     metrics: Metrics,
@@ -102,7 +107,7 @@ impl Sender {
         let folder = &settings.send.input_dir;
         fs::create_dir_all(folder).or_fail(Exit::NoInput, || format!("cannot use {}", folder.display()))?;
         Ok(Self {
-            courier: Courier::new(settings)?,
+            courier: Arc::new(Courier::new(settings)?),
             state: State::open(&settings.send.status_file)?,
             watch: Watch::start(folder),
             metrics: Metrics::register(registry),
@@ -173,67 +178,65 @@ impl Sender {
     async fn round(&mut self, summary: &mut Summary, stop: &Stop) -> Result<(), Failure> {
         let due = self.due(summary)?;
         self.bar.iter().for_each(|bar| bar.inc_length(due.len() as u64));
-        let (mut left, memory, is_over) =
-            (due.len(), Semaphore::new(MEMORY as usize), AtomicBool::new(false));
+        let (mut left, mut done, mut failure) = (due.len(), Vec::new(), None);
+        let (memory, has_failed) = (Semaphore::new(MEMORY_KIB as usize), AtomicBool::new(false));
         let (courier, state) = (&self.courier, &self.state);
         let results = stream::iter(due)
-            // After a failure, the rest would wait for the same silence one after the other.
-            .take_while(|_| ready(!stop.has_begun() && !is_over.load(Relaxed)))
+            // Without this, every other file would wait for the same receiver until its own timeout.
+            .take_while(|_| ready(!stop.has_begun() && !has_failed.load(Relaxed)))
             .map(async |(file, mut record, changed)| {
-                let kib = u32::try_from(changed.unwrap_or(record.stamp).bytes >> 10)
-                    .unwrap_or(MEMORY)
-                    .min(MEMORY - 1)
-                    + 1;
+                let kib = changed.unwrap_or(record.stamp).bytes / 1024 + 1;
+                let kib = u32::try_from(kib).unwrap_or(MEMORY_KIB).min(MEMORY_KIB);
                 let _memory = memory.acquire_many(kib).await;
                 let outcome = courier.deliver(state, &file, &mut record, changed.is_some()).await;
-                is_over.fetch_or(outcome.is_err(), Relaxed);
+                has_failed.fetch_or(outcome.is_err(), Relaxed);
                 (file, record, outcome)
             })
             .buffer_unordered(self.settings.send.concurrency);
         let mut results = Box::pin(results);
-        let (mut done, mut failure) = (Vec::new(), None);
         while let Some((file, mut record, outcome)) = results.next().await {
             left -= 1;
-            let line = match outcome {
-                Ok(Outcome::Nothing) => None,
-                Ok(Outcome::Later) => {
-                    summary.unsettled += 1;
-                    None
-                }
-                Ok(Outcome::Sent) => {
-                    summary.sent += 1;
-                    record.refusals = (0, None);
-                    self.metrics.success.reset();
-                    Some(format!("{file} sent as {}", record.name))
-                }
-                Ok(Outcome::Rejected(reason)) => {
-                    summary.rejected += 1;
-                    tracing::error!(file, reason, "set aside; it is not sent until it changes");
-                    Some(format!("{file} set aside: {reason}"))
-                }
-                Ok(Outcome::Refused(reason)) => {
-                    summary.refused += 1;
-                    let failures = record.refusals.0 + 1;
-                    record.refusals = (failures, Some(Instant::now() + backoff(failures)));
-                    tracing::warn!(file, reason, failures, "refused; trying again later");
-                    Some(format!("{file} refused: {reason}"))
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    None
-                }
-            };
+            match outcome {
+                Ok(outcome) => self.report(&file, &mut record, outcome, summary),
+                Err(error) => failure = Some(error),
+            }
+            self.bar.iter().for_each(|bar| bar.inc(1));
             done.push((file, record));
             self.metrics.waiting.set(gauge(left + summary.unsettled + summary.refused));
-            self.tell(line);
         }
         drop(results);
         self.state.records.extend(done);
         failure.map_or(Ok(()), Err)
     }
 
-    /// Files that need something now, with how those look that are to be read. The rest of those that are not done is in
-    /// the summary.
+    /// Counts the outcome of a file, and tells people of it.
+    fn report(&self, file: &str, record: &mut Record, outcome: Outcome, summary: &mut Summary) {
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Later => summary.unsettled += 1,
+            Outcome::Sent => {
+                summary.sent += 1;
+                (record.refusals, record.retry_at) = (0, None);
+                self.metrics.success.reset();
+                self.tell(&format!("{file} sent as {}", record.name));
+            }
+            Outcome::Rejected(reason) => {
+                summary.rejected += 1;
+                tracing::error!(file, reason, "set aside; it is not sent until it changes");
+                self.tell(&format!("{file} set aside: {reason}"));
+            }
+            Outcome::Refused(reason) => {
+                summary.refused += 1;
+                record.refusals += 1;
+                record.retry_at = Some(Instant::now() + backoff(record.refusals));
+                tracing::warn!(file, reason, failures = record.refusals, "refused; trying again later");
+                self.tell(&format!("{file} refused: {reason}"));
+            }
+        }
+    }
+
+    /// The files to deliver now, with the stamp of each that has changed and must be read. The summary counts those
+    /// that must wait.
     fn due(&mut self, summary: &mut Summary) -> Result<Vec<(String, Record, Option<Stamp>)>, Failure> {
         let settle = Duration::from_secs_f64(self.settings.send.settle_seconds);
         let found = self.watch.scan(&self.settings.send.input_dir, settle);
@@ -247,7 +250,9 @@ impl Sender {
             rejected += i64::from(record.step == Step::Rejected);
             let changed = changed.get(file).copied();
             if changed.is_none() && !record.is_pending() {
-            } else if record.refusals.1.is_some_and(|again| again > now) {
+                continue;
+            }
+            if record.retry_at.is_some_and(|retry_at| retry_at > now) {
                 summary.refused += 1;
             } else {
                 due.push((file.clone(), record.clone(), changed));
@@ -259,16 +264,13 @@ impl Sender {
         Ok(due)
     }
 
-    /// A line for people, or for the log.
-    fn tell(&self, line: Option<String>) {
-        match (&self.bar, line) {
-            (Some(bar), Some(line)) => {
-                let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
-            }
-            (None, Some(line)) => tracing::info!("{line}"),
-            (_, None) => {}
+    /// Prints a line above the progress bar, or logs it.
+    fn tell(&self, line: &str) {
+        if let Some(bar) = &self.bar {
+            let _ = bar.suspend(|| chassis::print(&format!("{line}\n")));
+        } else {
+            tracing::info!("{line}");
         }
-        self.bar.iter().for_each(|bar| bar.inc(1));
     }
 }
 
@@ -276,10 +278,10 @@ fn gauge(files: impl TryInto<i64>) -> i64 {
     files.try_into().unwrap_or(i64::MAX)
 }
 
-/// How long to wait after so many failures: twice as long each time, and half of it by chance, so that senders that failed
-/// together come back apart.
+/// How long to wait after this many failures: twice as long each time. Up to half of it is random, so that senders that
+/// failed together do not come back together.
 fn backoff(failures: u32) -> Duration {
-    let longest = (BACKOFF.0 * 2_u32.pow(failures.clamp(1, 16) - 1)).min(BACKOFF.1);
+    let longest = (FIRST_WAIT * 2_u32.pow(failures.clamp(1, 16) - 1)).min(LONGEST_WAIT);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 

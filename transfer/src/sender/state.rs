@@ -15,12 +15,12 @@ use chassis::{
 use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-/// By the name of the file: its record as JSON, and what is still to be delivered of it, a token and a batch of prices.
+/// By the name of the file: its record as JSON, then the parts of [`Outgoing`].
 const FILES: TableDefinition<&str, (&[u8], &str, &[u8])> = TableDefinition::new("files");
 
 const CACHE_BYTES: usize = 16 << 20;
 
-/// How a file looks without reading it.
+/// What the file system says of a file's content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
@@ -63,15 +63,27 @@ pub(super) struct Record {
     pub(super) hash: String,
     pub(super) stamp: Stamp,
     pub(super) step: Step,
-    /// How often it was refused since this process started, and when to try again.
+    /// How often it was refused in a row since this process started.
     #[serde(skip)]
-    pub(super) refusals: (u32, Option<Instant>),
+    pub(super) refusals: u32,
+    /// When to try again after a refusal.
+    #[serde(skip)]
+    pub(super) retry_at: Option<Instant>,
 }
 
 impl Record {
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.step, Step::Encrypted | Step::Received)
     }
+}
+
+/// What of a file is still to be delivered.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    /// For the receiver.
+    pub(super) token: String,
+    /// For the rates service; empty where the file is no batch of prices.
+    pub(super) batch: Vec<u8>,
 }
 
 /// See the [module](self).
@@ -106,8 +118,8 @@ impl State {
         Ok(Self { file, records, names })
     }
 
-    /// The record of a file. At the receiver it is called what stands before its first dot, unless another file had that
-    /// name first. It keeps its name for ever, so that a changed content replaces its own and no other.
+    /// The record of a file. At the receiver it is called what stands before its first dot, unless another file had
+    /// that name first. It keeps its name for ever, so that a changed content replaces its own and no other.
     pub(super) fn record(&mut self, file: &str) -> &mut Record {
         self.records.entry(file.to_owned()).or_insert_with(|| {
             let mut name = file.split('.').next().unwrap_or_default().to_owned();
@@ -119,28 +131,29 @@ impl State {
         })
     }
 
-    /// What is to be delivered of a file.
-    pub(super) fn content(&self, file: &str) -> Result<(String, Vec<u8>), Failure> {
+    /// What of a file is still to be delivered.
+    pub(super) fn outgoing(&self, file: &str) -> Result<Outgoing, Failure> {
         let read = self.file.read(|transaction| {
-            let content = transaction.open_table(FILES)?.get(file)?;
-            Ok(content.map(|content| (content.value().1.to_owned(), content.value().2.to_owned())))
+            let row = transaction.open_table(FILES)?.get(file)?;
+            Ok(row.map(|row| Outgoing { token: row.value().1.to_owned(), batch: row.value().2.to_owned() }))
         });
         Ok(read.or_fail(Exit::Unavailable, || "cannot read the status file")?.unwrap_or_default())
     }
 
-    /// Keeps the record of a file for good, with what is to be delivered.
+    /// Stores the record of a file with what is to be delivered, and returns the record once it is durable.
     pub(super) async fn keep(
         &self,
         file: &str,
-        record: &Record,
-        token: String,
-        batch: Vec<u8>,
-    ) -> Result<(), Failure> {
-        let (file, record) = (file.to_owned(), serde_json::to_vec(record).expect("a record is JSON"));
+        record: Record,
+        outgoing: Outgoing,
+    ) -> Result<Record, Failure> {
+        let (file, json) = (file.to_owned(), serde_json::to_vec(&record).expect("a record is JSON"));
+        let Outgoing { token, batch } = outgoing;
         let kept = self.file.write(token.len() + batch.len(), move |transaction| {
-            transaction.open_table(FILES)?.insert(&*file, (&*record, &*token, &*batch))?;
+            transaction.open_table(FILES)?.insert(&*file, (&*json, &*token, &*batch))?;
             Ok(())
         });
-        kept.await.or_fail(Exit::Unavailable, || "cannot write the status file")
+        kept.await.or_fail(Exit::Unavailable, || "cannot write the status file")?;
+        Ok(record)
     }
 }

@@ -16,19 +16,19 @@ use tokio::sync::Notify;
 
 use super::state::Stamp;
 
-/// A file that its writer has opened is not read until it is closed, or has not changed for this time: the news that it was
-/// closed can be lost.
+/// A file that is open for writing is not read until it is closed, or has not changed for this time: the event of its
+/// closing may have been lost.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// Files that changed since the process started, and whether their writer has closed them.
+/// By file that changed since the process started: whether its writer has closed it.
 type Closed = Arc<Mutex<HashMap<String, bool>>>;
 
 /// The input folder.
 pub(super) struct Watch {
     closed: Closed,
-    /// Told of each change.
+    /// Notified when a file can be read that could not before.
     pub(super) changed: Arc<Notify>,
-    /// None where the file system tells of no changes.
+    /// None where the file system reports no changes.
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -54,7 +54,7 @@ impl Watch {
         Self { closed, changed, _watcher: watcher.ok() }
     }
 
-    /// The files of the folder that nobody seems to write, short names first, and how many others there are.
+    /// The files that no program seems to be writing, short names first, and the number of the other files.
     pub(super) fn scan(&self, folder: &Path, settle: Duration) -> io::Result<(Vec<(String, Stamp)>, usize)> {
         let (mut found, mut unsettled) = (Vec::new(), 0);
         for entry in fs::read_dir(folder)? {
@@ -63,7 +63,7 @@ impl Watch {
                 tracing::warn!(file = ?entry.file_name(), "not sent: the name is not UTF-8; rename the file");
                 continue;
             };
-            // Of what a link leads to. Gone meanwhile: its owner took it back.
+            // Follows links. An error means that the file is gone: its owner took it back.
             match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() && is_document(&file) => {
                     let stamp = Stamp::of(&metadata);
@@ -82,7 +82,7 @@ impl Watch {
     }
 }
 
-/// Keeps what the event says of files; whether a file may be read that could not before.
+/// Records what the event says of a file; returns whether a file can be read that could not before.
 fn note(closed: &Closed, event: &Event) -> bool {
     let mut closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
     if event.need_rescan() {
@@ -96,7 +96,7 @@ fn note(closed: &Closed, event: &Event) -> bool {
         EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => None,
         _ => return false,
     };
-    // Of a rename the last path is the new name.
+    // The last path of a rename is the new name.
     let Some(file) = event.paths.last().and_then(|path| path.file_name()?.to_str()) else { return false };
     match is_closed {
         Some(is_closed) => closed.insert(file.to_owned(), is_closed),
@@ -105,7 +105,7 @@ fn note(closed: &Closed, event: &Event) -> bool {
     is_closed == Some(true) && is_document(file)
 }
 
-/// As the pattern `*.json` of a shell reads names.
+/// Whether a shell's `*.json` matches this name.
 fn is_document(file: &str) -> bool {
     !file.starts_with('.') && Path::new(file).extension().is_some_and(|extension| extension == "json")
 }

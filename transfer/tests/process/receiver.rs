@@ -64,7 +64,7 @@ fn the_originals_names_of_levels_are_understood() {
 async fn two_receivers_that_share_a_folder_lose_nothing() {
     let place = Place::new();
     let receivers = [place.receiver(), Process::start(place.command(&["receive"], &[("SERVER_PORT", "0")]))];
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    chassis::use_ring();
     let client = reqwest::Client::new();
     let contents: Vec<String> = (0..60).map(|number| format!("content {number}")).collect();
     // The same name at once, of both receivers; every content twice.

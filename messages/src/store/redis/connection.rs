@@ -55,8 +55,7 @@ pub(super) struct Connector<'a> {
 
 impl<'a> Connector<'a> {
     pub(super) fn new(settings: &'a RedisSettings) -> Result<Self, Failure> {
-        // A second provider in one process (tests) keeps the first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        chassis::use_ring();
         let timeout = Duration::from_secs_f64(settings.timeout_seconds);
         Ok(Self { settings, certificates: certificates(settings)?, timeout })
     }

@@ -39,7 +39,7 @@ impl Replica {
         Self { connection, unreachable_until: AtomicU64::new(0) }
     }
 
-    /// Whether a read may go to it. When the pause is over, the first read alone tries it; the others need not wait.
+    /// Whether a read may go to it. After the pause, only the first read tries it, so that others need not wait.
     fn takes_reads(&self, now: u64) -> bool {
         let until = self.unreachable_until.load(Ordering::Relaxed);
         until == 0
@@ -78,7 +78,7 @@ impl RedisStore {
         self.started.elapsed().as_secs()
     }
 
-    /// The replicas in turn, but for those that are unreachable.
+    /// The replicas in turn, without unreachable ones.
     fn replica(&self) -> Option<&Replica> {
         if self.replicas.is_empty() {
             return None;
@@ -103,7 +103,7 @@ impl RedisStore {
                     }
                 }
                 Err(error) => {
-                    // Told once, not by all that were waiting for it.
+                    // Logged once, not by each read that waited.
                     if replica.unreachable_until.swap(after(self.now()), Ordering::Relaxed) == 0 {
                         let seconds = COOL_OFF.as_secs();
                         tracing::warn!(error = %error, seconds, "a read replica failed and is left out for a while");
@@ -112,7 +112,7 @@ impl RedisStore {
             }
         }
         let first = self.primary.send(&command).await;
-        // The first to find a connection lost reports it, and the next is made anew: reads can be asked twice.
+        // The first use of a lost connection fails, and the next one reconnects, so a read is tried twice.
         match first {
             Err(error) if error.is_connection_dropped() => self.primary.send(&command).await,
             first => first,
