@@ -14,7 +14,7 @@ use crate::{
     lanes::{
         FoundLanes, Lanes, chart,
         element::PlacedElement,
-        query::{Picture, QueryLimits, RatesQuery, Statistics},
+        query::{Interval, Picture, QueryLimits, RatesQuery, Statistics},
     },
     places::{Catalogue, Pair},
 };
@@ -66,7 +66,7 @@ pub(super) fn queries(
     days: (NaiveDate, NaiveDate),
     limits: QueryLimits,
 ) -> Result<Vec<RatesQuery<'static>>, Problem> {
-    let (first, picture) = shown::query(lanes, days, &Picture::default(), limits)?;
+    let (first, picture) = shown::query(lanes, days, Some(Interval::Day), &Picture::default(), limits)?;
     // Without percentiles, whether it is one lane or many.
     let query = |query| RatesQuery { statistics: Statistics::Mean, ..query };
     Ok(first.lanes_of_picture(&picture).into_iter().map(query).collect())

@@ -17,7 +17,7 @@ use crate::{
     http::parameters::parse_day,
     lanes::{
         FoundLanes, Lanes, NoLanes, chart,
-        query::{Fingerprint, Picture, RatesQuery, Values},
+        query::{Fingerprint, Interval, Picture, RatesQuery, Values},
         store::Source,
     },
     places::{Catalogue, Pair},
@@ -39,10 +39,17 @@ struct Page<'a> {
     is_empty: bool,
     left: u16,
     right: u16,
+    /// What a price is for, in words.
+    container: String,
+    /// How many prices an average needs, in words.
+    enough: String,
 }
 
 /// The choices of how lanes are drawn.
 struct Options {
+    intervals: Vec<Choice>,
+    /// Whether there is a choice: a moving average is of days.
+    has_intervals: bool,
     values: Vec<Choice>,
     averages: Vec<Choice>,
     previous_year: bool,
@@ -73,7 +80,7 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
     let query = PageQuery::parse(text);
     let catalogue = service.places.known_or_read().await?;
     let (form, lanes) = Form::new(&query, &catalogue);
-    let mut page = Page::new(form, &query.picture);
+    let mut page = Page::new(service, form, &query);
     let days = days_of(service, &catalogue, &query, &lanes, &mut page.form).await?;
     let Some(days) = days.filter(|_| page.form.faults.is_empty()) else {
         return Err(NoPage::Faults(page.render().map_err(Problem::internal)?));
@@ -94,8 +101,10 @@ async fn lane_page(
     (from, to): (NaiveDate, NaiveDate),
     mut page: Page<'_>,
 ) -> Result<(CompressibleBody, Source), NoPage> {
-    let view = View::new(lanes, &from.to_string(), &to.to_string(), &query.picture);
-    let (first, picture) = shown::query(&view.lanes, (from, to), &query.picture, service.limits)?;
+    let view = View::new(lanes, (&from.to_string(), &to.to_string()), query);
+    let (first, picture) =
+        shown::query(&view.lanes, (from, to), query.interval, &query.picture, service.limits)?;
+    page.options.tell_interval(shown::interval_of(first.days(), &picture));
     let queries = first.lanes_of_picture(&picture);
     let found = read(service, &queries).await?;
     let fingerprint = fingerprint(&["page", text, &view.from, &view.to], &found);
@@ -126,8 +135,8 @@ async fn home_page(
     let market = read(service, &queries).await?;
     let home = Home::new(latest, lanes, &queries, &market);
     let (from, to) = (days.0.to_string(), days.1.to_string());
-    let view = View::new(home.charted(), &from, &to, &Picture::default());
-    let (first, picture) = shown::query(&view.lanes, days, &Picture::default(), service.limits)?;
+    let view = View::new(home.charted(), (&from, &to), &PageQuery::default());
+    let (first, picture) = shown::query(&view.lanes, days, None, &Picture::default(), service.limits)?;
     let queries = first.lanes_of_picture(&picture);
     let charted = read(service, &queries).await?;
     let mut fingerprint = fingerprint(&["home", &from, &to], &market);
@@ -161,17 +170,19 @@ fn fingerprint(texts: &[&str], found: &FoundLanes) -> Fingerprint {
 }
 
 impl Page<'_> {
-    fn new(form: Form, picture: &Picture<'_>) -> Self {
+    fn new(service: &Lanes, form: Form, query: &PageQuery<'_>) -> Self {
         Self {
             assets: &ASSETS,
             form,
-            options: Options::of(picture),
+            options: Options::of(query),
             ranges: Vec::new(),
             shown: None,
             home: None,
             is_empty: false,
             left: chart::LEFT,
             right: chart::RIGHT,
+            container: service.unit.clone(),
+            enough: chart::enough(service.limits.min_count),
         }
     }
 
@@ -191,7 +202,7 @@ impl Page<'_> {
 }
 
 impl Options {
-    fn of(picture: &Picture<'_>) -> Self {
+    fn of(PageQuery { picture, interval, .. }: &PageQuery<'_>) -> Self {
         let choice = |value: String, text: &str, chosen| Choice { value, text: text.to_owned(), chosen };
         let values = [
             (Values::Price, "US dollars"),
@@ -202,10 +213,15 @@ impl Options {
         let mut averages = vec![1, 7, 30, 90];
         averages.extend((!averages.contains(&current)).then_some(current));
         let average = |days: u16| {
-            let text = if days == 1 { "each day".to_owned() } else { format!("{days} days, moving") };
+            let text = if days == 1 { "none".to_owned() } else { format!("{days} days") };
             choice(days.to_string(), &text, days == current)
         };
+        let intervals =
+            Interval::ALL.map(|one| choice(one.name().to_owned(), one.name(), *interval == Some(one)));
+        let automatic = choice(String::new(), "automatic", interval.is_none());
         Self {
+            intervals: std::iter::once(automatic).chain(intervals).collect(),
+            has_intervals: picture.moving_average.is_none(),
             values: values
                 .into_iter()
                 .map(|(values, text)| choice(values.name().to_owned(), text, values == picture.values))
@@ -213,6 +229,11 @@ impl Options {
             averages: averages.into_iter().map(average).collect(),
             previous_year: picture.previous_year,
         }
+    }
+
+    /// Says which interval is chosen by the range.
+    fn tell_interval(&mut self, interval: Interval) {
+        self.intervals[0].text = format!("automatic: {}", interval.name());
     }
 }
 

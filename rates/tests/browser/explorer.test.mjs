@@ -38,7 +38,7 @@ async function withPage(path, body, options = {}) {
 
 const rates = async (query) => (await (await fetch(`${base}/rates?${query}`)).json()).rates;
 const drawn = (page) => page.$eval(".picture img", (image) => image.complete && image.naturalWidth);
-const slider = (page) => page.getByRole("slider", { name: "Day of the chart" });
+const slider = (page) => page.getByRole("slider", { name: "day of the chart" });
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /** A day of the API as the page writes it. */
 const dated = (day) => `${Number(day.slice(8))} ${months[Number(day.slice(5, 7)) - 1]} ${day.slice(0, 4)}`;
@@ -259,12 +259,46 @@ test("lanes are compared as difference and as index, and a choice is shown at on
     const index = Math.round((both[1][at].price / both[1][known[0]].price) * 100);
     assert.equal(await shown("index"), String(index));
     assert.equal(await page.inputValue("#date_from"), "2021-01-01");
-    await page.getByLabel("Average of").selectOption("7");
+    await page.getByLabel("Moving average").selectOption("7");
     await page.waitForURL(/values=index.*moving_average=7|moving_average=7.*values=index/);
     await page.getByLabel("Year before").check();
     await page.waitForURL(/previous_year=true/);
     assert.match(await page.locator(".reading li").last().innerText(), /a year before/);
   }));
+
+test("a year is a line of weeks, which are read, zoomed to, and exchanged for other intervals", () => {
+  const year = `${lane}&date_from=2021-01-01&date_to=2021-12-31`;
+  return withPage(`/?${year}`, async (page) => {
+    const weeks = await rates(`${year}&interval=week&order=asc`);
+    const week = page.getByRole("slider", { name: "week of the chart" });
+    assert.equal(await week.getAttribute("aria-valuemax"), String(weeks.length - 1));
+    const dayOf = (at) => weeks.slice(0, at).reduce((sum, { day, last_day }) => sum + (Date.parse(last_day) - Date.parse(day)) / 86_400_000 + 1, 0);
+    const at = 20;
+    await page.locator(".picture").hover({ position: await positionOf(page, dayOf(at) + 5, 365) });
+    const { day, last_day, price, count } = weeks[at];
+    assert.equal(await reading(page), `${dated(day)} to ${dated(last_day)} average ${dollars(price)} prices ${count}`);
+
+    await week.focus();
+    await page.keyboard.press("Home");
+    for (const key of ["Shift+ArrowRight", "Shift+ArrowRight", "Enter"]) await page.keyboard.press(key);
+    await page.waitForURL(new RegExp(`date_from=2021-01-01&date_to=${weeks[2].last_day}`));
+    await slider(page).waitFor();
+    await page.goBack();
+    await page.getByLabel("Interval").selectOption("quarter");
+    await page.waitForURL(/interval=quarter/);
+    const quarters = await rates(`${year}&interval=quarter`);
+    assert.equal(await page.locator(".reading b").first().innerText(), dollars(quarters[0].price));
+    await page.click("summary >> text=Table");
+    assert.equal(await page.locator("tbody tr").count(), 4);
+    // A moving average is of days, so no interval goes with it.
+    await page.getByLabel("Moving average").selectOption("30");
+    await page.waitForURL(/moving_average=30/);
+    assert.ok(await page.getByLabel("Interval").isDisabled());
+    assert.equal(await slider(page).getAttribute("aria-valuemax"), "364");
+    await page.getByLabel("Moving average").selectOption("1");
+    await page.waitForURL((url) => !url.searchParams.has("moving_average") && !url.searchParams.has("interval"));
+  });
+});
 
 test("dragging over days zooms, and there is a way back and to all days", () =>
   withPage(`/?${month}`, async (page) => {
@@ -301,6 +335,10 @@ test("without JavaScript it is a form and a picture", () =>
       assert.match(await reading(page), /^\d+ Jan 2021 average \$/);
       await page.click("summary >> text=Table");
       assert.equal(await page.locator("tbody tr").count(), 31);
+      await page.getByLabel("Interval").selectOption("week");
+      await page.click("text=Show");
+      await page.waitForURL(/interval=week/);
+      assert.match(await reading(page), /^25 Jan 2021 to 31 Jan 2021 average \$/);
     },
     { javaScriptEnabled: false },
   ));
@@ -314,12 +352,13 @@ const screens = {
 for (const [name, options] of Object.entries(screens)) {
   test(`nobody is shut out: ${name}`, async () => {
     const compared = `${month}&orig_code=CNSGH&dest_code=NLRTM`;
-    for (const path of ["/", `/?${month}`, `/?${compared}&previous_year=true`]) {
+    const paths = ["/", `/?${month}`, `/?${compared}&previous_year=true`, `/?${lane}&date_from=2021-01-01&date_to=2021-12-31`];
+    for (const path of paths) {
       await withPage(
         path,
         async (page) => {
           for (const summary of await page.locator("summary").all()) await summary.click();
-          await slider(page).focus();
+          await page.getByRole("slider").focus();
           await page.keyboard.press("ArrowLeft");
           await page.locator(".tip").waitFor();
           const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);

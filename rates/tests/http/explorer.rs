@@ -132,9 +132,9 @@ async fn the_latest_day_is_read_before_the_script_runs_and_prices_are_whole(pool
     assert!(text.contains("2.5 to 97.5 % $108 to $393"), "{text}");
     let data = html.split("id=\"readings\">").nth(1).unwrap().split("</script>").next().unwrap();
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
-    assert_eq!(data[0][0]["days"].as_array().unwrap().len(), 31);
-    assert_eq!(data[0][0]["days"][4], serde_json::json!([250.0]));
-    assert_eq!(data[0][0]["days"][3], serde_json::Value::Null);
+    let average = &data["lines"][0][0]["values"];
+    assert_eq!((data["starts"].as_array().unwrap().len(), average.as_array().unwrap().len()), (31, 31));
+    assert_eq!((&average[4], &average[3]), (&serde_json::json!([250.0]), &serde_json::Value::Null));
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -157,7 +157,54 @@ async fn what_is_chosen_stays_while_lanes_and_days_change(pool: PgPool) {
         picture.ends_with("&compare=china:europe&values=index&moving_average=12&previous_year=true"),
         "{picture}"
     );
-    assert!(html.contains("<option value=\"12\" selected>12 days, moving</option>"), "{html}");
+    assert!(html.contains("<option value=\"12\" selected>12 days</option>"), "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_range_chooses_the_interval_unless_it_is_chosen_by_hand(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, interval, in_url) in [
+        ("date_from=2020-07-01", "day", ""),
+        ("date_from=2020-06-01", "week", ""),
+        ("date_from=2017-01-03", "week", ""),
+        ("date_from=2017-01-02", "month", ""),
+        ("date_from=2020-07-01&interval=quarter", "quarter", "&interval=quarter"),
+        ("date_from=2016-01-02&interval=day", "day", "&interval=day"),
+        ("date_from=2016-01-02&interval=", "month", ""),
+        ("date_from=2016-01-02&previous_year=true", "month", ""),
+        ("date_from=2016-01-02&moving_average=7", "day", ""),
+        ("date_from=2016-01-02&moving_average=7&interval=week", "day", ""),
+    ] {
+        let query = format!("orig_code=CNGGZ&dest_code=EETLL&date_to=2021-01-05&{query}");
+        let html = page(&instance, &query).await.expect(200).text();
+        assert_eq!(attributes(&html, "data-interval"), [interval], "{query}");
+        let link = attributes(&html, "data-link").remove(0).replace("&#38;", "&");
+        assert_eq!(link.contains("interval="), !in_url.is_empty(), "{query}: {link}");
+        assert!(link.contains(in_url), "{query}: {link}");
+        let has_percentiles = html.contains("statistics=full");
+        assert_eq!(has_percentiles, interval == "day", "the API gives percentiles of days: {query}");
+        for format in ["/rates.svg?", "/rates.csv?", "/rates?"] {
+            let address =
+                attributes(&html, "href").into_iter().find(|href| href.starts_with(format)).unwrap();
+            let is_named = address.contains(&format!("interval={interval}"));
+            assert_eq!(is_named, interval != "day", "{query}: {address}");
+        }
+        let cannot_choose = html.contains("<select name=\"interval\" disabled>");
+        assert_eq!(cannot_choose, query.contains("moving_average"), "{query}");
+    }
+    let wrong = format!("{LANE}&interval=decade");
+    assert!(faults(&instance, &wrong).await[0].contains("is not one of day, week"));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_page_says_which_container_prices_are_for(pool: PgPool) {
+    for (unit, words) in [("", "US dollars per container"), ("40 ft reefer", "US dollars per 40 ft reefer")] {
+        let variables = [("RATES__API__UNIT", unit)];
+        let instance = Instance::with(rates::database::Database::of(pool.clone()), &variables);
+        assert!(page(&instance, LANE).await.expect(200).text().contains(&format!("Prices in {words}. ")));
+        let picture = instance.get(&format!("/rates.svg?{LANE}")).await.expect(200).text();
+        assert!(picture.contains(&format!("Average in {words}")), "{picture}");
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
