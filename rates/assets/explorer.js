@@ -65,7 +65,9 @@ class Completion {
     option.id = `${this.list.id}-${at}`;
     option.role = "option";
     const more = document.createElement("small");
-    more.textContent = [place.code, place.within].filter(Boolean).join(" · ");
+    const lanes = place.lanes > 1 ? `${NUMBERS.format(place.lanes)} ports, ` : "";
+    const prices = `${lanes}${NUMBERS.format(place.prices)} ${place.prices === 1 ? "price" : "prices"}`;
+    more.textContent = [place.code, place.within, prices].filter(Boolean).join(" · ");
     option.append(place.name, more);
     // On pointerdown, because the list closes when the field loses focus.
     option.addEventListener("pointerdown", (event) => {
@@ -90,10 +92,9 @@ class Completion {
     const request = new AbortController();
     this.request = request;
     try {
-      const query = new URLSearchParams({ q: this.input.value, limit: "8" });
-      const response = await fetch(`/places?${query}`, { signal: request.signal });
-      if (!response.ok) return;
-      ({ places: this.places } = await response.json());
+      const other = otherEnd(this.input)?.value;
+      this.places = (await this.#search(request.signal, other)) ?? (await this.#search(request.signal)) ?? [];
+      if (this.places.length === 0 && this.input.value) this.name.textContent = other ? "No such place has prices with the other" : "No such place has prices";
       if (document.activeElement === this.input) this.#show();
     } catch (error) {
       // AbortError: a newer request replaced this one. On a network error, close the list.
@@ -101,6 +102,14 @@ class Completion {
     } finally {
       if (this.request === request) this.request = null;
     }
+  }
+
+  /** The places with prices as this end of a lane; null if the other end is no place. */
+  async #search(signal, other) {
+    const query = new URLSearchParams({ q: this.input.value, limit: "8", role: this.input.id.split("-")[0] });
+    if (other) query.set("other_end", other);
+    const response = await fetch(`/places?${query}`, { signal });
+    return response.ok ? (await response.json()).places : null;
   }
 
   #typed() {
@@ -360,16 +369,15 @@ async function copy(button) {
 function leaveOut(form) {
   const isFirst = (input) => input.id === "origin-1" || input.id === "destination-1";
   for (const input of form.querySelectorAll("input")) {
-    if (input.value === "" && !isFirst(input) && !isHalfTyped(input)) input.disabled = true;
+    if (input.value === "" && !isFirst(input) && !otherEnd(input)?.value) input.disabled = true;
   }
   for (const select of form.querySelectorAll("select")) select.disabled = select.selectedIndex === 0;
 }
 
-/** Whether the other end of the lane of this field is given. */
-function isHalfTyped(input) {
+/** The field of the other end of the lane of this field. */
+function otherEnd(input) {
   const [end, number] = input.id.split("-");
-  const other = document.getElementById(`${end === "origin" ? "destination" : "origin"}-${number}`);
-  return Boolean(other?.value);
+  return document.getElementById(`${end === "origin" ? "destination" : "origin"}-${number}`);
 }
 
 function prepareForm(form) {

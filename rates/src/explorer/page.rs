@@ -8,12 +8,13 @@ use chrono::NaiveDate;
 use super::{
     assets::{ASSETS, Assets},
     form::{DayField, Fault, Form, Link},
-    home::{self, Home},
+    home::{Home, Market},
     query::PageQuery,
     shown::{self, Shown, months_up_to},
     view::{Names, View},
 };
 use crate::{
+    app::App,
     http::parameters::parse_day,
     lanes::{
         FoundLanes, Lanes, NoLanes, chart,
@@ -37,6 +38,8 @@ struct Page<'a> {
     home: Option<Home>,
     /// Whether there are no prices at all.
     is_empty: bool,
+    /// Whether no worker has looked for lanes yet.
+    is_new: bool,
     left: u16,
     right: u16,
     /// What a price is for, in words.
@@ -76,8 +79,9 @@ impl From<Problem> for NoPage {
 }
 
 /// The page of this query string, kept or rendered now.
-pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
+pub(crate) async fn page(app: &App, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
     let query = PageQuery::parse(text);
+    let service = &app.lanes;
     let catalogue = service.places.known_or_read().await?;
     let (form, lanes) = Form::new(&query, &catalogue);
     let mut page = Page::new(service, form, &query);
@@ -86,7 +90,7 @@ pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBod
         return Err(NoPage::Faults(page.render().map_err(Problem::internal)?));
     };
     if lanes.is_empty() {
-        home_page(service, &catalogue, page).await
+        home_page(app, &catalogue, page).await
     } else {
         lane_page(service, text, &query, lanes, days, page).await
     }
@@ -121,29 +125,31 @@ async fn lane_page(
 
 /// The page without a query.
 async fn home_page(
-    service: &Lanes,
+    app: &App,
     catalogue: &Catalogue,
     mut page: Page<'_>,
 ) -> Result<(CompressibleBody, Source), NoPage> {
-    let Some((lanes, latest)) = home::find_market(service, catalogue).await? else {
-        page.is_empty = true;
+    let service = &app.lanes;
+    let (list, _) = app.lane_list().await?;
+    let Some(market) = Market::find(&list, catalogue) else {
+        (page.is_empty, page.is_new) = (true, list.state.version == 0);
         let html = page.render().map_err(Problem::internal)?;
         return Ok((html.into(), Source::Miss));
     };
-    let days = home::days(latest);
-    let queries = home::queries(&lanes, days, service.limits)?;
-    let market = read(service, &queries).await?;
-    let home = Home::new(latest, lanes, &queries, &market);
+    let spark_queries = market.queries(catalogue, service.limits)?;
+    let sparks = read(service, &spark_queries).await?;
+    let days = market.days(service.limits);
     let (from, to) = (days.0.to_string(), days.1.to_string());
-    let view = View::new(home.charted(), (&from, &to), &PageQuery::default());
+    let view = View::new(market.charted(catalogue), (&from, &to), &PageQuery::default());
     let (first, picture) = shown::query(&view.lanes, days, None, &Picture::default(), service.limits)?;
     let queries = first.lanes_of_picture(&picture);
     let charted = read(service, &queries).await?;
-    let mut fingerprint = fingerprint(&["home", &from, &to], &market);
+    let mut fingerprint = fingerprint(&["home", &from, &to], &sparks);
+    list.state.add_to(&mut fingerprint);
     charted.add_names_to(&mut fingerprint);
     let render = || {
         page.shown = Some(shown::show(&first, &queries, &picture, &view, &charted));
-        page.home = Some(home);
+        page.home = Some(Home::new(&market, &spark_queries, &sparks));
         page.render().map(String::into_bytes)
     };
     let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
@@ -179,6 +185,7 @@ impl Page<'_> {
             shown: None,
             home: None,
             is_empty: false,
+            is_new: false,
             left: chart::LEFT,
             right: chart::RIGHT,
             container: service.unit.clone(),

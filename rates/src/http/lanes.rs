@@ -26,7 +26,7 @@ use crate::{
         store::Source,
     },
     places::{Catalogue, PlaceId},
-    summaries::{Sort, Summary},
+    summaries::{Kind, Sort, Summary, Wanted},
 };
 
 /// A page of lanes.
@@ -117,18 +117,6 @@ pub(crate) struct LanesQuery<'a> {
     offset: usize,
 }
 
-/// Which kind of places lanes are between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// Every lane, also those between a port and a region.
-    All,
-    /// Both ends are ports.
-    Ports,
-    /// Both ends are regions.
-    Regions,
-}
-
 parse_choice!(Kind: "all" => All, "ports" => Ports, "regions" => Regions);
 parse_choice!(
     Sort: "prices" => Prices, "priced_days" => PricedDays, "mean_days" => MeanDays, "last_day" => LastDay,
@@ -214,8 +202,7 @@ pub(crate) async fn list_lanes(
     let text = text.unwrap_or_default();
     let query = LanesQuery::parse(&text, app.api.page_limit).map_err(Problem::invalid_parameters)?;
     let catalogue = app.lanes.places.known_or_read().await?;
-    let (list, stale) =
-        app.summaries.get(&app.database.primary).await.map_err(|error| app.database.health.problem(error))?;
+    let (list, stale) = app.lane_list().await?;
     let places = find_places(&query, &catalogue)?;
 
     let mut fingerprint = Fingerprint::default();
@@ -233,22 +220,11 @@ pub(crate) async fn list_lanes(
         return Ok(answer::not_modified(etag, source, cache_control));
     }
     let body = app.lanes.answers.get_or_make(tag, || {
+        let [origin, destination] = places;
         let words = catalogue.find_words(&query.q);
-        let is_wanted = |summary: &&Summary| {
-            let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
-            let is_port = ends.map(|end| catalogue.is_port(end));
-            places.iter().zip(ends).all(|(place, end)| place.is_none_or(|place| place == end))
-                && words.iter().all(|places| ends.iter().any(|end| places.contains(end)))
-                && match query.kind {
-                    Kind::All => true,
-                    Kind::Ports => is_port == [true, true],
-                    Kind::Regions => is_port == [false, false],
-                }
-                // A place that went since the list was read.
-                && ends.iter().all(|end| !catalogue.code(*end).is_empty())
-        };
-        let sorted = list.sorted(query.sort, query.order == Order::OldestFirst);
-        let mut wanted = sorted.filter(is_wanted).skip(query.offset);
+        let filter = Wanted { kind: query.kind, origin, destination, words };
+        let is_ascending = query.order == Order::OldestFirst;
+        let mut wanted = list.find(&filter, &catalogue, query.sort, is_ascending).skip(query.offset);
         let lanes: Vec<LaneSummary> =
             wanted.by_ref().take(query.limit).map(|summary| LaneSummary::new(summary, &catalogue)).collect();
         let next = wanted.next().map(|_| query.next(&text));
@@ -276,8 +252,8 @@ fn find_places(query: &LanesQuery<'_>, catalogue: &Catalogue) -> Result<[Option<
 
 impl LaneSummary {
     fn new(summary: &Summary, catalogue: &Catalogue) -> Self {
-        let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
-        let [orig_code, dest_code] = ends.map(|end| catalogue.code(end).to_owned());
+        let (origin, destination) = summary.pair();
+        let [orig_code, dest_code] = [origin, destination].map(|end| catalogue.code(end).to_owned());
         Self {
             orig_name: catalogue.place_name(&orig_code),
             dest_name: catalogue.place_name(&dest_code),

@@ -213,6 +213,42 @@ test("Enter takes the first suggestion, even one that has not arrived yet", () =
     await page.waitForURL(/orig_code=CNSGH&dest_code=USLAX$/);
   }));
 
+test("only places that have prices with the other end are offered, with how many", () =>
+  withPage("/", async (page) => {
+    const choices = async (id, text) => {
+      await page.keyboard.press("Escape");
+      await page.fill(`#${id}`, text);
+      const answered = ([list, name]) => !document.querySelector(list).hidden || document.querySelector(name).textContent;
+      await page.waitForFunction(answered, [`#${id}-choices`, `#${id}-name`]);
+      return page.locator(`#${id}-choices li`).allInnerTexts();
+    };
+    const [{ prices, lanes }] = (await (await fetch(`${base}/places?q=CNGGZ&role=origin`)).json()).places;
+    const [free] = await choices("origin-1", "guangz");
+    assert.ok(free.endsWith(`${lanes} ports, ${new Intl.NumberFormat("en").format(prices)} prices`), free);
+    await page.keyboard.press("Enter");
+    const [lane] = (await (await fetch(`${base}/lanes?origin=CNGGZ&destination=EETLL`)).json()).lanes;
+    const [tallinn] = await choices("destination-1", "tallinn");
+    assert.ok(tallinn.endsWith(` ${new Intl.NumberFormat("en").format(lane.prices)} prices`), tallinn);
+    assert.deepEqual(await choices("destination-1", "guangz"), []);
+    assert.equal(await page.innerText("#destination-1-name"), "No such place has prices with the other");
+  }));
+
+test("the first page shows the market, and its lanes open", () =>
+  withPage("/", async (page) => {
+    const { lanes } = await (await fetch(`${base}/lanes?kind=ports&limit=1000`)).json();
+    const steady = lanes.filter((one) => one.latest_day > "2021-12-25" && one.mean_days >= 30 && one.mean_days * 2 >= one.priced_days);
+    const section = page.locator(".market section").filter({ hasText: "Moved most in 7 days" });
+    const rows = await section.locator("tbody tr").allInnerTexts();
+    assert.equal(rows.length, Math.min(5, steady.length));
+    const [most] = steady.sort((a, b) => Math.abs(b.change_7) - Math.abs(a.change_7));
+    const percent = `${most.change_7 < 0 ? "−" : "+"}${Math.abs(most.change_7 * 100).toFixed(1)} %`;
+    assert.match(rows[0], new RegExp(`${most.orig_code}.*${most.dest_code}`));
+    assert.ok(rows[0].includes(percent), `${rows[0]} has not ${percent}`);
+    assert.ok((await section.locator("polyline").first().getAttribute("points")).split(" ").length > 20);
+    await section.getByRole("link").first().click();
+    await page.waitForURL(new RegExp(`orig_code=${most.orig_code}&dest_code=${most.dest_code}`));
+  }));
+
 test("four lanes are compared, a fifth is refused in words, and one is taken away again", () =>
   withPage(`/?${month}`, async (page, _, complaints) => {
     const others = [["CNSGH", "NLRTM"], ["CNSGH", "USLAX"], ["NLRTM", "USNYC"]];
@@ -365,7 +401,7 @@ for (const [name, options] of Object.entries(screens)) {
           assert.ok(needed <= there, `${path} is ${needed} px wide of ${there}`);
           await accessible(page);
           await page.focus("#origin-1");
-          await page.fill("#origin-1", "rott");
+          await page.fill("#origin-1", "guang");
           await page.getByRole("option").first().waitFor();
           await accessible(page);
         },

@@ -134,7 +134,8 @@ pub enum Widen {
 }
 
 /// The two ends of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Role {
     /// Where it begins.
     Origin,
@@ -440,6 +441,7 @@ impl Interval {
 parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
 parse_choice!(Statistics: "mean" => Mean, "full" => Full);
 parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
+parse_choice!(Role: "origin" => Origin, "destination" => Destination);
 parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
 
 /// Lanes of a list may together have as many days as those of a picture that compares the most.
