@@ -17,7 +17,7 @@ from http import HTTPStatus
 from rates_client import AuthenticatedClient, Client
 from rates_client.api.batches import get_batch, get_batch_prices, list_batches, post_prices, withdraw_batch
 from rates_client.api.places import find_places, get_port, get_region, list_ports, list_regions
-from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg, list_lanes
+from rates_client.api.rates import get_lanes_csv, get_rates, get_rates_csv, get_rates_svg, list_lanes
 from rates_client.api.service import greet
 from rates_client.models import BatchState, Interval, Kind, Order, PlaceKind, Price, Prices, Problem, Sort, Statistics, Theme, Widen
 from rates_client.models import UnacceptablePrices, UnknownPlace
@@ -108,6 +108,8 @@ class Reads(unittest.TestCase):
                 break
             time.sleep(0.1)
         self.assertEqual({lane.orig_code for lane in lanes}, {"CNGGZ"})
+        csv = get_lanes_csv.sync(client=anonymous, origin="CNGGZ", kind=Kind.PORTS)
+        self.assertEqual(len(csv.splitlines()), 1 + len(lanes))
 
     def test_ports_page_by_page(self):
         page = list_ports.sync(client=anonymous, limit=2)

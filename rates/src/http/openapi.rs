@@ -39,6 +39,7 @@ use crate::{
         rates::get_csv,
         rates::get_svg,
         lanes::list_lanes,
+        lanes::get_csv,
         places::find_places,
         places::list_ports,
         places::get_port,

@@ -234,7 +234,7 @@ fn respond(
     let mut response = answer::cached(body, Some(etag), found.source, &lanes.cache_control);
     let (content_type, disposition) = match form {
         Form::Json => (answer::JSON, None),
-        Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
+        Form::Csv => (answer::CSV_WITH_HEADER, Some(("attachment", "csv"))),
         Form::Svg(_) => (answer::SVG, Some(("inline", "svg"))),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

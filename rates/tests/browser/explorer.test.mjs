@@ -17,6 +17,11 @@ before(async () => {
     // In containers there is no sandbox to have; the only pages opened are our own.
     args: ["--no-sandbox"],
   });
+  // A worker finds the lanes of the sample a second or two after it was loaded.
+  for (let at = 0; (await (await fetch(`${base}/lanes`)).json()).lanes.length === 0; at += 1) {
+    assert.ok(at < 100, "no lanes were found");
+    await new Promise((done) => setTimeout(done, 200));
+  }
 });
 after(() => browser.close());
 
