@@ -21,6 +21,7 @@ from rates_client.api.rates import get_lanes_csv, get_rates, get_rates_csv, get_
 from rates_client.api.service import greet
 from rates_client.models import BatchState, Interval, Kind, Order, PlaceKind, Price, Prices, Problem, Sort, Statistics, Theme, Widen
 from rates_client.models import UnacceptablePrices, UnknownPlace
+from rates_client.pandas import read_rates
 from rates_client.types import File
 
 URL = os.environ["RATES_URL"]
@@ -92,6 +93,15 @@ class Reads(unittest.TestCase):
         self.assertEqual([rate.day.month for rate in rates], [2, 1, 2, 1])
         self.assertEqual((rates[0].orig_code, rates[0].last_day), ("CNGGZ", datetime.date(2021, 2, 28)))
         self.assertTrue(all(rate.used_orig_code for rate in rates))
+
+    def test_data_frame(self):
+        frame = read_rates(anonymous, **LANE, order=Order.ASC)
+        answer = get_rates.sync(client=anonymous, **LANE, order=Order.ASC).rates
+        self.assertEqual([day.date() for day in frame.index], [rate.day for rate in answer])
+        known = [rate.price for rate in answer if rate.price is not None]
+        self.assertEqual(list(frame["price"].dropna()), known)
+        with Client(base_url=URL) as wrong, self.assertRaisesRegex(ValueError, "no port or region CNGGX"):
+            read_rates(wrong, **LANE | {"orig_code": "CNGGX"})
 
     def test_svg(self):
         svg = get_rates_svg.sync(client=anonymous, **LANE, theme=Theme.DARK, compare=["CNGGZ:north_europe"])
