@@ -84,7 +84,7 @@ schemathesis: ## Fuzz a running server from its OpenAPI description
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: clients-test
-clients-test: ## Generate clients from the API descriptions and call a running server with them (needs npm, perl)
+clients-test: ## Generate clients from the API descriptions, call a running server with them, and run the recipes (needs npm, perl, curl, jq)
 	$(CARGO) build --locked -p rates -p messages
 	python3 -m venv .run/clients-venv
 	.run/clients-venv/bin/pip install --quiet --requirement clients/python/requirements.txt
@@ -92,7 +92,7 @@ clients-test: ## Generate clients from the API descriptions and call a running s
 	clients/generate.sh target/debug .run/clients-venv .run/clients
 	clients/node_modules/.bin/tsc --project clients/typescript
 	RATES=target/debug/rates PYTHONPATH=.run/clients db/private_postgres.sh --fast -- \
-	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python clients/python/rates_test.py
+	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python -m unittest clients/python/recipes_test.py clients/python/rates_test.py
 
 .PHONY: browser-test
 browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)

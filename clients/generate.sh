@@ -26,5 +26,6 @@ for service in rates messages; do
   rm -rf "$out/${service}_client"
   openapi-python-client generate --path "$description" --output-path "$out/${service}_client" --meta none \
     --fail-on-warning "${config[@]}"
+  [[ ! -f $here/python/${service}_pandas.py ]] || cp "$here/python/${service}_pandas.py" "$out/${service}_client/pandas.py"
   openapi-typescript "$description" --output "$out/$service.ts"
 done

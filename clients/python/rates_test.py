@@ -17,10 +17,11 @@ from http import HTTPStatus
 from rates_client import AuthenticatedClient, Client
 from rates_client.api.batches import get_batch, get_batch_prices, list_batches, post_prices, withdraw_batch
 from rates_client.api.places import find_places, get_port, get_region, list_ports, list_regions
-from rates_client.api.rates import get_rates, get_rates_csv, get_rates_svg, list_lanes
+from rates_client.api.rates import get_lanes_csv, get_rates, get_rates_csv, get_rates_svg, list_lanes
 from rates_client.api.service import greet
 from rates_client.models import BatchState, Interval, Kind, Order, PlaceKind, Price, Prices, Problem, Sort, Statistics, Theme, Widen
 from rates_client.models import UnacceptablePrices, UnknownPlace
+from rates_client.pandas import read_rates
 from rates_client.types import File
 
 URL = os.environ["RATES_URL"]
@@ -93,6 +94,15 @@ class Reads(unittest.TestCase):
         self.assertEqual((rates[0].orig_code, rates[0].last_day), ("CNGGZ", datetime.date(2021, 2, 28)))
         self.assertTrue(all(rate.used_orig_code for rate in rates))
 
+    def test_data_frame(self):
+        frame = read_rates(anonymous, **LANE, order=Order.ASC)
+        answer = get_rates.sync(client=anonymous, **LANE, order=Order.ASC).rates
+        self.assertEqual([day.date() for day in frame.index], [rate.day for rate in answer])
+        known = [rate.price for rate in answer if rate.price is not None]
+        self.assertEqual(list(frame["price"].dropna()), known)
+        with Client(base_url=URL) as wrong, self.assertRaisesRegex(ValueError, "no port or region CNGGX"):
+            read_rates(wrong, **LANE | {"orig_code": "CNGGX"})
+
     def test_svg(self):
         svg = get_rates_svg.sync(client=anonymous, **LANE, theme=Theme.DARK, compare=["CNGGZ:north_europe"])
         self.assertTrue(svg.startswith("<svg"), svg[:80])
@@ -108,6 +118,8 @@ class Reads(unittest.TestCase):
                 break
             time.sleep(0.1)
         self.assertEqual({lane.orig_code for lane in lanes}, {"CNGGZ"})
+        csv = get_lanes_csv.sync(client=anonymous, origin="CNGGZ", kind=Kind.PORTS)
+        self.assertEqual(len(csv.splitlines()), 1 + len(lanes))
 
     def test_ports_page_by_page(self):
         page = list_ports.sync(client=anonymous, limit=2)

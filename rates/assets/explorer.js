@@ -65,7 +65,9 @@ class Completion {
     option.id = `${this.list.id}-${at}`;
     option.role = "option";
     const more = document.createElement("small");
-    more.textContent = [place.code, place.within].filter(Boolean).join(" · ");
+    const lanes = place.lanes > 1 ? `${NUMBERS.format(place.lanes)} ports, ` : "";
+    const prices = `${lanes}${NUMBERS.format(place.prices)} ${place.prices === 1 ? "price" : "prices"}`;
+    more.textContent = [place.code, place.within, prices].filter(Boolean).join(" · ");
     option.append(place.name, more);
     // On pointerdown, because the list closes when the field loses focus.
     option.addEventListener("pointerdown", (event) => {
@@ -90,10 +92,9 @@ class Completion {
     const request = new AbortController();
     this.request = request;
     try {
-      const query = new URLSearchParams({ q: this.input.value, limit: "8" });
-      const response = await fetch(`/places?${query}`, { signal: request.signal });
-      if (!response.ok) return;
-      ({ places: this.places } = await response.json());
+      const other = otherEnd(this.input)?.value;
+      this.places = (await this.#search(request.signal, other)) ?? (await this.#search(request.signal)) ?? [];
+      if (this.places.length === 0 && this.input.value) this.name.textContent = other ? "No such place has prices with the other" : "No such place has prices";
       if (document.activeElement === this.input) this.#show();
     } catch (error) {
       // AbortError: a newer request replaced this one. On a network error, close the list.
@@ -101,6 +102,14 @@ class Completion {
     } finally {
       if (this.request === request) this.request = null;
     }
+  }
+
+  /** The places with prices as this end of a lane; null if the other end is no place. */
+  async #search(signal, other) {
+    const query = new URLSearchParams({ q: this.input.value, limit: "8", role: this.input.id.split("-")[0] });
+    if (other) query.set("other_end", other);
+    const response = await fetch(`/places?${query}`, { signal });
+    return response.ok ? (await response.json()).places : null;
   }
 
   #typed() {
@@ -139,12 +148,12 @@ class Completion {
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const NUMBERS = new Intl.NumberFormat("en");
 
-/** The value of a measure on a day, in the words of the server (src/explorer/shown.rs). */
-function valueText({ unit, days }, day) {
-  const values = days[day];
-  if (!values) return null;
-  const sign = { dollars: "$", difference: values[0] > 0 ? "+" : "", number: "" }[unit];
-  return values.map((value) => sign + NUMBERS.format(value)).join(" to ");
+/** The value of a measure in an interval, in the words of the server (src/explorer/shown.rs). */
+function valueText({ unit, values }, at) {
+  const known = values[at];
+  if (!known) return null;
+  const sign = { dollars: "$", difference: known[0] > 0 ? "+" : "", number: "" }[unit];
+  return known.map((value) => sign + NUMBERS.format(value)).join(" to ");
 }
 
 function element(name, className, ...children) {
@@ -154,22 +163,23 @@ function element(name, className, ...children) {
   return created;
 }
 
-/** Reads a day of the chart by pointer, finger or keyboard, and zooms to days that are dragged over. */
+/** Reads a day, week or other interval of the chart by pointer, finger or keyboard, and zooms to what is dragged over. */
 class Reader {
   constructor(chart) {
     this.image = chart.querySelector("img");
     this.data = chart.dataset;
     this.days = Number(this.data.days);
-    this.lines = JSON.parse(document.getElementById("readings").textContent);
+    // The first day of each interval, and the measures of each line.
+    ({ starts: this.starts, lines: this.lines } = JSON.parse(document.getElementById("readings").textContent));
     this.rows = [...chart.querySelectorAll(".reading li")];
     this.heading = document.getElementById("day");
-    this.start = new URL(this.data.link, location.href).searchParams.get("date_from");
+    this.firstDay = new URL(this.data.link, location.href).searchParams.get("date_from");
     this.rule = element("span", "rule");
     this.zone = element("span", "zone");
     this.tip = element("div", "tip");
     this.tip.setAttribute("aria-hidden", "true");
     this.slider = element("div", "slider", this.zone, this.rule, this.tip);
-    this.day = this.days - 1;
+    this.at = this.starts.length - 1;
     this.anchor = null;
     this.#prepareSlider();
     chart.querySelector(".picture").append(this.slider);
@@ -180,15 +190,15 @@ class Reader {
     const { slider } = this;
     slider.role = "slider";
     slider.tabIndex = 0;
-    slider.setAttribute("aria-label", "Day of the chart");
+    slider.setAttribute("aria-label", `${this.data.interval} of the chart`);
     slider.setAttribute("aria-valuemin", "0");
-    slider.setAttribute("aria-valuemax", String(this.days - 1));
-    slider.setAttribute("aria-valuenow", String(this.day));
+    slider.setAttribute("aria-valuemax", String(this.at));
+    slider.setAttribute("aria-valuenow", String(this.at));
     slider.setAttribute("aria-valuetext", this.#inWords());
     slider.addEventListener("keydown", (event) => this.#pressed(event));
-    slider.addEventListener("focus", () => slider.matches(":focus-visible") && this.#show(this.day));
+    slider.addEventListener("focus", () => slider.matches(":focus-visible") && this.#show(this.at));
     slider.addEventListener("pointerdown", (event) => this.#down(event));
-    slider.addEventListener("pointermove", (event) => this.#show(this.#dayAt(event)));
+    slider.addEventListener("pointermove", (event) => this.#show(this.#intervalAt(event)));
     slider.addEventListener("pointerup", (event) => this.#up(event));
     slider.addEventListener("pointercancel", () => this.#select(null));
     slider.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#hide());
@@ -201,14 +211,20 @@ class Reader {
     return { left, width: this.image.clientWidth - left - Number(this.data.right) * scale };
   }
 
-  #dayAt(event) {
+  #intervalAt(event) {
     const { left, width } = this.#plot();
     const x = event.clientX - this.slider.getBoundingClientRect().left - left;
-    return Math.min(this.days - 1, Math.max(0, Math.floor((x / width) * this.days)));
+    const day = Math.floor((x / width) * this.days);
+    return Math.max(0, this.starts.findLastIndex((start) => start <= day));
+  }
+
+  /** The day after the interval, from the first of the range. */
+  #end(at) {
+    return this.starts[at + 1] ?? this.days;
   }
 
   #date(day) {
-    const date = new Date(`${this.start}T00:00Z`);
+    const date = new Date(`${this.firstDay}T00:00Z`);
     date.setUTCDate(date.getUTCDate() + day);
     return date;
   }
@@ -218,9 +234,15 @@ class Reader {
     return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
   }
 
-  /** The label and the value of everything that is read of a line on the day. */
+  /** The day, or the first and the last of the interval. */
+  #spanText() {
+    const [first, last] = [this.starts[this.at], this.#end(this.at) - 1];
+    return first === last ? this.#dateText(first) : `${this.#dateText(first)} to ${this.#dateText(last)}`;
+  }
+
+  /** The label and the value of everything that is read of a line in the interval. */
   #values(measures, unknown) {
-    return measures.map((measure) => [measure.label, valueText(measure, this.day) ?? unknown]);
+    return measures.map((measure) => [measure.label, valueText(measure, this.at) ?? unknown]);
   }
 
   #inWords() {
@@ -229,13 +251,13 @@ class Reader {
       const words = this.#values(measures, "unknown").map((pair) => pair.join(" ")).join(", ");
       return name ? `${name}: ${words}` : words;
     });
-    return `${this.#dateText(this.day)}: ${lines.join("; ")}`;
+    return `${this.#spanText()}: ${lines.join("; ")}`;
   }
 
-  #show(day) {
-    this.day = day;
+  #show(at) {
+    this.at = at;
     this.slider.classList.add("reads");
-    this.heading.textContent = this.#dateText(day);
+    this.heading.textContent = this.#spanText();
     this.lines.forEach((measures, at) => {
       const spans = this.#values(measures, "–").map(([label, value]) => element("span", "", `${label} `, element("b", "", value)));
       this.rows[at].querySelector(".values").replaceChildren(...spans.flatMap((span) => [span, " "]));
@@ -244,25 +266,26 @@ class Reader {
       const [label, value] = this.#values(measures, "–")[0];
       return element("div", this.rows[at].className, `${label} `, element("b", "", value));
     });
-    this.tip.replaceChildren(element("strong", "", this.#dateText(day)), ...lines);
-    this.slider.setAttribute("aria-valuenow", String(day));
+    this.tip.replaceChildren(element("strong", "", this.#spanText()), ...lines);
+    this.slider.setAttribute("aria-valuenow", String(at));
     this.slider.setAttribute("aria-valuetext", this.#inWords());
     this.#place();
   }
 
-  /** Moves rule, tip and selected days to where they belong. */
+  /** Moves rule, tip and what is selected to where they belong. */
   #place() {
     const { left, width } = this.#plot();
     const x = (day) => left + (width * day) / this.days;
-    this.rule.style.left = `${x(this.day + 0.5)}px`;
-    const isRight = this.day > this.days / 2;
-    this.tip.style.left = isRight ? "" : `${x(this.day + 0.5) + 12}px`;
-    this.tip.style.right = isRight ? `${this.slider.clientWidth - x(this.day + 0.5) + 12}px` : "";
+    const middle = (this.starts[this.at] + this.#end(this.at)) / 2;
+    this.rule.style.left = `${x(middle)}px`;
+    const isRight = middle > this.days / 2;
+    this.tip.style.left = isRight ? "" : `${x(middle) + 12}px`;
+    this.tip.style.right = isRight ? `${this.slider.clientWidth - x(middle) + 12}px` : "";
     this.zone.hidden = this.anchor === null;
     if (this.anchor === null) return;
     const [first, last] = this.#selected();
-    this.zone.style.left = `${x(first)}px`;
-    this.zone.style.width = `${x(last + 1) - x(first)}px`;
+    this.zone.style.left = `${x(this.starts[first])}px`;
+    this.zone.style.width = `${x(this.#end(last)) - x(this.starts[first])}px`;
   }
 
   #hide() {
@@ -275,9 +298,9 @@ class Reader {
     this.#place();
   }
 
-  /** The first and the last of the selected days. */
+  /** The first and the last of the selected intervals. */
   #selected() {
-    return [Math.min(this.anchor, this.day), Math.max(this.anchor, this.day)];
+    return [Math.min(this.anchor, this.at), Math.max(this.anchor, this.at)];
   }
 
   #down(event) {
@@ -285,9 +308,9 @@ class Reader {
     if (event.pointerType === "mouse" && event.button === 0) {
       event.preventDefault();
       this.slider.setPointerCapture(event.pointerId);
-      this.anchor = this.#dayAt(event);
+      this.anchor = this.#intervalAt(event);
     }
-    this.#show(this.#dayAt(event));
+    this.#show(this.#intervalAt(event));
   }
 
   #up(event) {
@@ -295,16 +318,16 @@ class Reader {
     this.#zoom();
   }
 
-  /** Opens the page of the selected days; of one day alone there is nothing to zoom to. */
+  /** Opens the page of the selected days; a click selects nothing to zoom to. */
   #zoom() {
     if (this.anchor === null) return;
-    const selected = this.#selected();
+    const [first, last] = this.#selected();
     this.#select(null);
-    if (selected[0] === selected[1]) return;
+    if (first === last) return;
     const url = new URL(this.data.link, location.href);
-    ["date_from", "date_to"].forEach((name, at) => {
-      url.searchParams.set(name, this.#date(selected[at]).toISOString().slice(0, 10));
-    });
+    const set = (name, day) => url.searchParams.set(name, this.#date(day).toISOString().slice(0, 10));
+    set("date_from", this.starts[first]);
+    set("date_to", this.#end(last) - 1);
     location.assign(url);
   }
 
@@ -313,8 +336,8 @@ class Reader {
     if (event.key in steps) {
       event.preventDefault();
       if (!event.shiftKey) this.anchor = null;
-      else this.anchor ??= this.day;
-      this.#show(Math.min(this.days - 1, Math.max(0, this.day + steps[event.key])));
+      else this.anchor ??= this.at;
+      this.#show(Math.min(this.starts.length - 1, Math.max(0, this.at + steps[event.key])));
     } else if (event.key === "Enter") {
       this.#zoom();
     } else if (event.key === "Escape") {
@@ -346,16 +369,15 @@ async function copy(button) {
 function leaveOut(form) {
   const isFirst = (input) => input.id === "origin-1" || input.id === "destination-1";
   for (const input of form.querySelectorAll("input")) {
-    if (input.value === "" && !isFirst(input) && !isHalfTyped(input)) input.disabled = true;
+    if (input.value === "" && !isFirst(input) && !otherEnd(input)?.value) input.disabled = true;
   }
   for (const select of form.querySelectorAll("select")) select.disabled = select.selectedIndex === 0;
 }
 
-/** Whether the other end of the lane of this field is given. */
-function isHalfTyped(input) {
+/** The field of the other end of the lane of this field. */
+function otherEnd(input) {
   const [end, number] = input.id.split("-");
-  const other = document.getElementById(`${end === "origin" ? "destination" : "origin"}-${number}`);
-  return Boolean(other?.value);
+  return document.getElementById(`${end === "origin" ? "destination" : "origin"}-${number}`);
 }
 
 function prepareForm(form) {
@@ -365,8 +387,9 @@ function prepareForm(form) {
     choice.addEventListener("change", () => form.requestSubmit());
   }
   // The back button may restore the page with its fields still disabled.
+  const enabled = [...form.querySelectorAll("input, select")].filter((field) => !field.disabled);
   addEventListener("pageshow", () => {
-    for (const field of form.querySelectorAll("input, select")) field.disabled = false;
+    for (const field of enabled) field.disabled = false;
   });
 }
 

@@ -79,7 +79,7 @@ impl Form {
             .iter()
             .map(|(origin, destination)| (origin.trim().to_owned(), destination.trim().to_owned()))
             .collect();
-        let view = View::new(typed, &query.from, &query.to, &query.picture);
+        let view = View::new(typed, (&query.from, &query.to), query);
         for index in 0..view.lanes.len() {
             let origin = form.place(&view, catalogue, index, |lane| &mut lane.0, "origin");
             let destination = form.place(&view, catalogue, index, |lane| &mut lane.1, "destination");

@@ -8,16 +8,17 @@ use chrono::NaiveDate;
 use super::{
     assets::{ASSETS, Assets},
     form::{DayField, Fault, Form, Link},
-    home::{self, Home},
+    home::{Home, Market},
     query::PageQuery,
     shown::{self, Shown, months_up_to},
     view::{Names, View},
 };
 use crate::{
+    app::App,
     http::parameters::parse_day,
     lanes::{
         FoundLanes, Lanes, NoLanes, chart,
-        query::{Fingerprint, Picture, RatesQuery, Values},
+        query::{Fingerprint, Interval, Picture, RatesQuery, Values},
         store::Source,
     },
     places::{Catalogue, Pair},
@@ -37,12 +38,21 @@ struct Page<'a> {
     home: Option<Home>,
     /// Whether there are no prices at all.
     is_empty: bool,
+    /// Whether no worker has looked for lanes yet.
+    is_new: bool,
     left: u16,
     right: u16,
+    /// What a price is for, in words.
+    container: String,
+    /// How many prices an average needs, in words.
+    enough: String,
 }
 
 /// The choices of how lanes are drawn.
 struct Options {
+    intervals: Vec<Choice>,
+    /// Whether there is a choice: a moving average is of days.
+    has_intervals: bool,
     values: Vec<Choice>,
     averages: Vec<Choice>,
     previous_year: bool,
@@ -69,17 +79,18 @@ impl From<Problem> for NoPage {
 }
 
 /// The page of this query string, kept or rendered now.
-pub(crate) async fn page(service: &Lanes, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
+pub(crate) async fn page(app: &App, text: &str) -> Result<(CompressibleBody, Source), NoPage> {
     let query = PageQuery::parse(text);
+    let service = &app.lanes;
     let catalogue = service.places.known_or_read().await?;
     let (form, lanes) = Form::new(&query, &catalogue);
-    let mut page = Page::new(form, &query.picture);
+    let mut page = Page::new(service, form, &query);
     let days = days_of(service, &catalogue, &query, &lanes, &mut page.form).await?;
     let Some(days) = days.filter(|_| page.form.faults.is_empty()) else {
         return Err(NoPage::Faults(page.render().map_err(Problem::internal)?));
     };
     if lanes.is_empty() {
-        home_page(service, &catalogue, page).await
+        home_page(app, &catalogue, page).await
     } else {
         lane_page(service, text, &query, lanes, days, page).await
     }
@@ -94,8 +105,10 @@ async fn lane_page(
     (from, to): (NaiveDate, NaiveDate),
     mut page: Page<'_>,
 ) -> Result<(CompressibleBody, Source), NoPage> {
-    let view = View::new(lanes, &from.to_string(), &to.to_string(), &query.picture);
-    let (first, picture) = shown::query(&view.lanes, (from, to), &query.picture, service.limits)?;
+    let view = View::new(lanes, (&from.to_string(), &to.to_string()), query);
+    let (first, picture) =
+        shown::query(&view.lanes, (from, to), query.interval, &query.picture, service.limits)?;
+    page.options.tell_interval(shown::interval_of(first.days(), &picture));
     let queries = first.lanes_of_picture(&picture);
     let found = read(service, &queries).await?;
     let fingerprint = fingerprint(&["page", text, &view.from, &view.to], &found);
@@ -112,29 +125,31 @@ async fn lane_page(
 
 /// The page without a query.
 async fn home_page(
-    service: &Lanes,
+    app: &App,
     catalogue: &Catalogue,
     mut page: Page<'_>,
 ) -> Result<(CompressibleBody, Source), NoPage> {
-    let Some((lanes, latest)) = home::find_market(service, catalogue).await? else {
-        page.is_empty = true;
+    let service = &app.lanes;
+    let (list, _) = app.lane_list().await?;
+    let Some(market) = Market::find(&list, catalogue) else {
+        (page.is_empty, page.is_new) = (true, list.state.version == 0);
         let html = page.render().map_err(Problem::internal)?;
         return Ok((html.into(), Source::Miss));
     };
-    let days = home::days(latest);
-    let queries = home::queries(&lanes, days, service.limits)?;
-    let market = read(service, &queries).await?;
-    let home = Home::new(latest, lanes, &queries, &market);
+    let spark_queries = market.queries(catalogue, service.limits)?;
+    let sparks = read(service, &spark_queries).await?;
+    let days = market.days(service.limits);
     let (from, to) = (days.0.to_string(), days.1.to_string());
-    let view = View::new(home.charted(), &from, &to, &Picture::default());
-    let (first, picture) = shown::query(&view.lanes, days, &Picture::default(), service.limits)?;
+    let view = View::new(market.charted(catalogue), (&from, &to), &PageQuery::default());
+    let (first, picture) = shown::query(&view.lanes, days, None, &Picture::default(), service.limits)?;
     let queries = first.lanes_of_picture(&picture);
     let charted = read(service, &queries).await?;
-    let mut fingerprint = fingerprint(&["home", &from, &to], &market);
+    let mut fingerprint = fingerprint(&["home", &from, &to], &sparks);
+    list.state.add_to(&mut fingerprint);
     charted.add_names_to(&mut fingerprint);
     let render = || {
         page.shown = Some(shown::show(&first, &queries, &picture, &view, &charted));
-        page.home = Some(home);
+        page.home = Some(Home::new(&market, &spark_queries, &sparks));
         page.render().map(String::into_bytes)
     };
     let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
@@ -161,17 +176,20 @@ fn fingerprint(texts: &[&str], found: &FoundLanes) -> Fingerprint {
 }
 
 impl Page<'_> {
-    fn new(form: Form, picture: &Picture<'_>) -> Self {
+    fn new(service: &Lanes, form: Form, query: &PageQuery<'_>) -> Self {
         Self {
             assets: &ASSETS,
             form,
-            options: Options::of(picture),
+            options: Options::of(query),
             ranges: Vec::new(),
             shown: None,
             home: None,
             is_empty: false,
+            is_new: false,
             left: chart::LEFT,
             right: chart::RIGHT,
+            container: service.unit.clone(),
+            enough: chart::enough(service.limits.min_count),
         }
     }
 
@@ -191,7 +209,7 @@ impl Page<'_> {
 }
 
 impl Options {
-    fn of(picture: &Picture<'_>) -> Self {
+    fn of(PageQuery { picture, interval, .. }: &PageQuery<'_>) -> Self {
         let choice = |value: String, text: &str, chosen| Choice { value, text: text.to_owned(), chosen };
         let values = [
             (Values::Price, "US dollars"),
@@ -202,10 +220,15 @@ impl Options {
         let mut averages = vec![1, 7, 30, 90];
         averages.extend((!averages.contains(&current)).then_some(current));
         let average = |days: u16| {
-            let text = if days == 1 { "each day".to_owned() } else { format!("{days} days, moving") };
+            let text = if days == 1 { "none".to_owned() } else { format!("{days} days") };
             choice(days.to_string(), &text, days == current)
         };
+        let intervals =
+            Interval::ALL.map(|one| choice(one.name().to_owned(), one.name(), *interval == Some(one)));
+        let automatic = choice(String::new(), "automatic", interval.is_none());
         Self {
+            intervals: std::iter::once(automatic).chain(intervals).collect(),
+            has_intervals: picture.moving_average.is_none(),
             values: values
                 .into_iter()
                 .map(|(values, text)| choice(values.name().to_owned(), text, values == picture.values))
@@ -213,6 +236,11 @@ impl Options {
             averages: averages.into_iter().map(average).collect(),
             previous_year: picture.previous_year,
         }
+    }
+
+    /// Says which interval is chosen by the range.
+    fn tell_interval(&mut self, interval: Interval) {
+        self.intervals[0].text = format!("automatic: {}", interval.name());
     }
 }
 

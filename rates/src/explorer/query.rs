@@ -6,7 +6,7 @@ use chassis::problem::FieldError;
 
 use crate::{
     http::parameters::{Misspelt, misspelt, pairs},
-    lanes::query::Picture,
+    lanes::query::{Interval, Picture},
 };
 
 /// The query of the page.
@@ -20,6 +20,8 @@ pub(crate) struct PageQuery<'a> {
     pub(crate) to: Cow<'a, str>,
     /// Whether all days that have prices are asked for.
     pub(crate) all_days: bool,
+    /// The interval that was chosen; none: by the range.
+    pub(crate) interval: Option<Interval>,
     /// How the lanes are drawn.
     pub(crate) picture: Picture<'a>,
     /// Parameters that may be misspellings of the page's, and wrong ones of the picture.
@@ -27,7 +29,8 @@ pub(crate) struct PageQuery<'a> {
 }
 
 /// The parameters of the page that are not those of its picture.
-const NAMES: [&str; 7] = ["orig_code", "origin", "dest_code", "destination", "date_from", "date_to", "range"];
+const NAMES: [&str; 8] =
+    ["orig_code", "origin", "dest_code", "destination", "date_from", "date_to", "range", "interval"];
 
 impl<'a> PageQuery<'a> {
     /// The most lanes of one page.
@@ -48,14 +51,21 @@ impl<'a> PageQuery<'a> {
                 "date_from" => page.from = value,
                 "date_to" => page.to = value,
                 "range" => page.all_days = value == "all",
+                "interval" if value.is_empty() => {}
+                "interval" => match Interval::parse(value) {
+                    Ok(interval) => page.interval = Some(interval),
+                    Err((code, detail)) => page.faults.push(FieldError::new("interval", code, detail)),
+                },
                 _ => unknown.push(name),
             }
         }
-        page.faults = misspelt(unknown, &NAMES).iter().map(Misspelt::fault).collect();
+        page.faults.extend(misspelt(unknown, &NAMES).iter().map(Misspelt::fault));
         match Picture::parse(query) {
             Ok(picture) => page.picture = picture,
             Err(faults) => page.faults.extend(faults),
         }
+        // A moving average is of days, and the page offers no interval beside it.
+        page.interval = page.interval.filter(|_| page.picture.moving_average.is_none());
         let rows = origins.len().max(destinations.len());
         origins.resize(rows, Cow::default());
         destinations.resize(rows, Cow::default());

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use chassis::Problem;
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::{
@@ -12,12 +12,16 @@ use super::{
 };
 use crate::lanes::{
     FoundLanes,
-    chart::{self, Daily, Series, date, thousands},
-    query::{Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Values},
+    chart::{self, Line, Series, span, thousands},
+    query::{Interval, Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Values},
 };
 
-/// The maximum number of rows in the table, a year. The CSV has all days.
-const TABLE_DAYS: usize = 366;
+/// The maximum number of rows in the table, a year of days. The CSV has all.
+const TABLE_ROWS: usize = 366;
+/// The longest ranges, in days, that are drawn by days and by weeks; longer ones by months. So many days or
+/// weeks have some pixels each.
+const BY_DAY: usize = 190;
+const BY_WEEK: usize = 4 * 366;
 
 /// What the page shows of the lanes.
 pub(super) struct Shown {
@@ -28,14 +32,19 @@ pub(super) struct Shown {
     /// The URL of one table of all lanes.
     pub(super) csv: String,
     pub(super) lanes: Vec<ShownLane>,
-    /// The latest day with a value, or the last.
+    /// What asks the API for the percentiles of a lane, if there are any.
+    pub(super) statistics: &'static str,
+    /// What the chart has values of: days, weeks and so on.
+    pub(super) interval: Interval,
+    /// The latest interval with a value, or the last.
     pub(super) day: String,
     pub(super) readings: Vec<Reading>,
-    /// The readings of all days for the script, as JSON.
+    /// The readings of all intervals for the script, as JSON.
     pub(super) data: String,
     pub(super) columns: Vec<Column>,
     pub(super) table: Vec<Vec<String>>,
     pub(super) days: usize,
+    pub(super) count: usize,
     pub(super) permalink: String,
 }
 
@@ -45,7 +54,7 @@ pub(super) struct ShownLane {
     pub(super) query: String,
 }
 
-/// What is read of a line on one day.
+/// What is read of a line in one interval.
 pub(super) struct Reading {
     pub(super) name: String,
     pub(super) is_past: bool,
@@ -61,13 +70,22 @@ pub(super) struct Column {
     pub(super) parts: Vec<&'static str>,
 }
 
+/// What the script reads.
+#[derive(Serialize)]
+struct Readings<'a> {
+    /// The first day of each interval, from the first of the range.
+    starts: Vec<i64>,
+    /// The measures of each line.
+    lines: &'a [Vec<Measure>],
+}
+
 /// The values of a line for the script, which writes them as [`Measure::text`] does.
 #[derive(Serialize)]
 struct Measure {
     label: &'static str,
     unit: Unit,
-    /// Of each day; two where it is a band.
-    days: Vec<Option<Vec<f64>>>,
+    /// Of each interval; two where it is a band.
+    values: Vec<Option<Vec<f64>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +100,7 @@ enum Unit {
 pub(super) fn query<'a>(
     lanes: &[Names],
     days: (NaiveDate, NaiveDate),
+    interval: Option<Interval>,
     picture: &Picture<'a>,
     limits: QueryLimits,
 ) -> Result<(RatesQuery<'a>, Picture<'a>), Problem> {
@@ -92,9 +111,21 @@ pub(super) fn query<'a>(
     let Some((origin, destination)) = lanes.next() else {
         return Err(Problem::internal("a place in the catalogue has an invalid name"));
     };
-    let (order, statistics) = (Order::OldestFirst, Statistics::Full);
-    let first = RatesQuery { order, statistics, ..RatesQuery::new(days, (origin, destination), limits) };
+    let first = RatesQuery::new(days, (origin, destination), limits);
+    let interval = interval.unwrap_or_else(|| interval_of(first.days(), picture));
+    let first = RatesQuery { order: Order::OldestFirst, statistics: Statistics::Full, interval, ..first };
     Ok((first, Picture { compare: lanes.collect(), ..picture.clone() }))
+}
+
+/// The interval in which a range of so many days reads as a line.
+pub(super) fn interval_of(days: usize, picture: &Picture<'_>) -> Interval {
+    if picture.moving_average.is_some() || days <= BY_DAY {
+        Interval::Day
+    } else if days <= BY_WEEK {
+        Interval::Week
+    } else {
+        Interval::Month
+    }
 }
 
 /// Describes the lanes that were read for this picture of a query, by these queries.
@@ -107,14 +138,15 @@ pub(super) fn show(
 ) -> Shown {
     let series = chart::series(picture, queries, found);
     let measures: Vec<Vec<Measure>> = series.iter().map(|series| measures(picture, series)).collect();
-    let day = latest(&series);
+    let at = latest(&series);
+    let spans = &series[0].spans;
     let reading = |(index, (series, measures)): (usize, (&Series, &Vec<Measure>))| Reading {
         name: series.name.clone(),
         is_past: series.is_past,
         // Unknown values keep their room, so that what is below never moves.
         values: measures
             .iter()
-            .map(|measure| (measure.text(day).unwrap_or_else(|| "–".to_owned()), measure.label))
+            .map(|measure| (measure.text(at).unwrap_or_else(|| "–".to_owned()), measure.label))
             .collect(),
         without: (view.lanes.len() > 1 && !series.is_past).then(|| view.without(index).href()),
     };
@@ -133,13 +165,20 @@ pub(super) fn show(
         picture: picture_address(query, view),
         csv: csv_address(query, view),
         lanes: lanes.collect(),
-        day: date(query.from + Days::new(day as u64)),
+        statistics: if query.interval.has_percentiles() { "&statistics=full" } else { "" },
+        interval: query.interval,
+        day: span(spans[at].0, spans[at].1),
         readings: series.iter().zip(&measures).enumerate().map(reading).collect(),
         // No name is in it, so nothing in it can end the element around it.
-        data: serde_json::to_string(&measures).expect("texts and numbers are JSON"),
+        data: serde_json::to_string(&Readings {
+            starts: spans.iter().map(|(first, _)| (*first - query.from).num_days()).collect(),
+            lines: &measures,
+        })
+        .expect("texts and numbers are JSON"),
         columns: columns(&series, &measures),
-        table: table(query.from, query.days(), &measures),
+        table: table(spans, &measures),
         days: query.days(),
+        count: spans.len(),
         permalink: view.href(),
     }
 }
@@ -160,14 +199,23 @@ fn csv_address(query: &RatesQuery<'_>, view: &View) -> String {
     for (origin, destination) in &view.lanes {
         let _ = write!(address, "&lane={origin}:{destination}");
     }
-    address
+    address + &interval_parameter(query)
 }
 
 fn api_query(query: &RatesQuery<'_>, (origin, destination): &Names) -> String {
-    format!("date_from={}&date_to={}&orig_code={origin}&dest_code={destination}", query.from, query.to)
+    let interval = interval_parameter(query);
+    let RatesQuery { from, to, .. } = query;
+    format!("date_from={from}&date_to={to}&orig_code={origin}&dest_code={destination}{interval}")
 }
 
-/// The index of the latest day with a value, or of the last day.
+fn interval_parameter(query: &RatesQuery<'_>) -> String {
+    match query.interval {
+        Interval::Day => String::new(),
+        interval => format!("&interval={}", interval.name()),
+    }
+}
+
+/// The index of the latest interval with a value, or of the last.
 fn latest(series: &[Series]) -> usize {
     let known = series.iter().filter_map(|series| series.line.iter().rposition(Option::is_some));
     known.max().unwrap_or(series[0].line.len() - 1)
@@ -191,14 +239,15 @@ fn measures(picture: &Picture<'_>, series: &Series) -> Vec<Measure> {
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let counts: Daily = series.counts.iter().map(|count| Some(*count as f64)).collect();
+    let counts: Line = series.counts.iter().map(|count| Some(*count as f64)).collect();
     measures.push(Measure::new("prices", Unit::Number, &counts));
     measures
 }
 
 impl Measure {
-    fn new(label: &'static str, unit: Unit, days: &Daily) -> Self {
-        Self { label, unit, days: days.iter().map(|value| value.map(|value| vec![rounded(value)])).collect() }
+    fn new(label: &'static str, unit: Unit, line: &Line) -> Self {
+        let values = line.iter().map(|value| value.map(|value| vec![rounded(value)])).collect();
+        Self { label, unit, values }
     }
 
     /// The band between two percentiles, or one of them.
@@ -208,13 +257,13 @@ impl Measure {
             ends.truncate(if low == high { 1 } else { 2 });
             ends
         };
-        let days = series.percentiles.iter().map(|values| values.map(ends)).collect();
-        Self { label, unit: Unit::Dollars, days }
+        let values = series.percentiles.iter().map(|values| values.map(ends)).collect();
+        Self { label, unit: Unit::Dollars, values }
     }
 
-    /// The value of this day as people read it.
-    fn text(&self, day: usize) -> Option<String> {
-        let values = self.days[day].as_ref()?;
+    /// The value of the interval with this index as people read it.
+    fn text(&self, at: usize) -> Option<String> {
+        let values = self.values[at].as_ref()?;
         let sign = match self.unit {
             Unit::Dollars => "$",
             Unit::Difference if values[0] > 0.0 => "+",
@@ -241,13 +290,13 @@ fn columns(series: &[Series], measures: &[Vec<Measure>]) -> Vec<Column> {
         .collect()
 }
 
-/// A row per day, newest first.
-fn table(from: NaiveDate, days: usize, measures: &[Vec<Measure>]) -> Vec<Vec<String>> {
-    let row = |day: usize| {
-        let values = measures.iter().flatten().map(|measure| measure.text(day).unwrap_or_default());
-        std::iter::once(date(from + Days::new(day as u64))).chain(values).collect()
+/// A row per interval, newest first.
+fn table(spans: &[(NaiveDate, NaiveDate)], measures: &[Vec<Measure>]) -> Vec<Vec<String>> {
+    let row = |(at, (first, last)): (usize, &(NaiveDate, NaiveDate))| {
+        let values = measures.iter().flatten().map(|measure| measure.text(at).unwrap_or_default());
+        std::iter::once(span(*first, *last)).chain(values).collect()
     };
-    (0..days).rev().take(TABLE_DAYS).map(row).collect()
+    spans.iter().enumerate().rev().take(TABLE_ROWS).map(row).collect()
 }
 
 /// Links to the same lanes over other days.

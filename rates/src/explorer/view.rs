@@ -1,6 +1,7 @@
 //! What a page shows, and the page's URL for it.
 
-use crate::lanes::query::{Picture, Values};
+use super::query::PageQuery;
+use crate::lanes::query::{Interval, Values};
 
 /// A lane by the codes of its places, or by what was typed for them.
 pub(super) type Names = (String, String);
@@ -13,17 +14,22 @@ pub(super) struct View {
     pub(super) from: String,
     /// Empty: the newest day.
     pub(super) to: String,
+    /// None: by the range.
+    pub(super) interval: Option<Interval>,
     pub(super) values: Option<Values>,
     pub(super) moving_average: Option<u16>,
     pub(super) previous_year: bool,
 }
 
 impl View {
-    pub(super) fn new(lanes: Vec<Names>, from: &str, to: &str, picture: &Picture<'_>) -> Self {
+    /// These lanes over these days, drawn as the query says.
+    pub(super) fn new(lanes: Vec<Names>, (from, to): (&str, &str), query: &PageQuery<'_>) -> Self {
+        let picture = &query.picture;
         Self {
             lanes,
             from: from.to_owned(),
             to: to.to_owned(),
+            interval: query.interval,
             values: Some(picture.values).filter(|values| *values != Values::Price),
             moving_average: picture.moving_average,
             previous_year: picture.previous_year,
@@ -53,6 +59,7 @@ impl View {
                 query.append_pair(name, day);
             }
         }
+        query.extend_pairs(self.interval.map(|interval| ("interval", interval.name())));
         query.extend_pairs(self.options());
         query.finish()
     }

@@ -18,6 +18,8 @@ const HEADERS: usize = 12;
 pub(crate) const JSON: &str = "application/json";
 /// See [`JSON`].
 pub(crate) const CSV: &str = "text/csv";
+/// The content type of CSV.
+pub(crate) const CSV_WITH_HEADER: &str = "text/csv; charset=utf-8; header=present";
 /// See [`JSON`].
 pub(crate) const SVG: &str = "image/svg+xml";
 /// The media type of pages.

@@ -17,7 +17,6 @@ use crate::{
         assets::ASSETS,
         page::{self, NoPage},
     },
-    lanes::Lanes,
     suppliers,
 };
 
@@ -55,15 +54,16 @@ pub(crate) async fn greet(
 ) -> Result<Response, Problem> {
     let response = if answer::preferred(&headers, &[answer::JSON, answer::HTML]) == answer::HTML {
         suppliers::check_reader(&app, ClientAddress::of(&extensions), &headers).await?;
-        get_page(&app.lanes, &query.unwrap_or_default()).await?
+        get_page(&app, &query.unwrap_or_default()).await?
     } else {
         Json(Greeting { message: "Hello world!" }).into_response()
     };
     Ok(answer::vary_by_accept(response))
 }
 
-async fn get_page(lanes: &Lanes, query: &str) -> Result<Response, Problem> {
-    let mut response = match page::page(lanes, query).await {
+async fn get_page(app: &App, query: &str) -> Result<Response, Problem> {
+    let lanes = &app.lanes;
+    let mut response = match page::page(app, query).await {
         Ok((html, source)) => answer::cached(html, None, source, &lanes.cache_control),
         Err(NoPage::Faults(html)) => {
             let headers = [(header::CACHE_CONTROL, lanes.cache_control.clone())];

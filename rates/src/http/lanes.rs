@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    answer,
+    answer, lane_csv,
     parameters::{Fault, Parameter, PlaceName, Reading, number_in, parse_choice, parse_place, quoted},
     rates::unknown_place,
 };
@@ -26,7 +26,7 @@ use crate::{
         store::Source,
     },
     places::{Catalogue, PlaceId},
-    summaries::{Sort, Summary},
+    summaries::{Kind, Sort, Summary, Wanted},
 };
 
 /// A page of lanes.
@@ -44,47 +44,47 @@ pub(crate) struct LanePage {
 pub(crate) struct LaneSummary {
     /// Where it begins: a port code or a region slug.
     #[schema(examples("CNGGZ"))]
-    orig_code: String,
+    pub(super) orig_code: String,
     /// Where it ends.
     #[schema(examples("EETLL"))]
-    dest_code: String,
+    pub(super) dest_code: String,
     /// The name of the place where it begins.
     #[schema(examples("Guangzhou"))]
-    orig_name: String,
+    pub(super) orig_name: String,
     /// The name of the place where it ends.
     #[schema(examples("Tallinn"))]
-    dest_name: String,
+    pub(super) dest_name: String,
     /// The first day with prices.
     #[schema(examples("2016-01-01"))]
-    first_day: NaiveDate,
+    pub(super) first_day: NaiveDate,
     /// The last day with prices.
     #[schema(examples("2021-12-31"))]
-    last_day: NaiveDate,
+    pub(super) last_day: NaiveDate,
     /// The number of days with prices.
     #[schema(minimum = 1, examples(1800))]
-    priced_days: i32,
+    pub(super) priced_days: i32,
     /// The number of days with a mean.
     #[schema(minimum = 0, examples(1700))]
-    mean_days: i32,
+    pub(super) mean_days: i32,
     /// The number of prices.
     #[schema(minimum = 1, examples(7000))]
-    prices: i64,
+    pub(super) prices: i64,
     /// The newest day with a mean that is not in the future; null if there is none.
     #[schema(required, examples("2021-12-31"))]
-    latest_day: Option<NaiveDate>,
+    pub(super) latest_day: Option<NaiveDate>,
     /// The mean of that day in US dollars.
     #[schema(required, minimum = 0, examples(1154.5))]
-    latest_price: Option<f64>,
+    pub(super) latest_price: Option<f64>,
     /// The change of the mean up to that day, from the newest mean that is at least 7 and at most 14 days older, as a
     /// fraction: 0.1 is a tenth more. Null if there is no such mean.
     #[schema(required, examples(0.1))]
-    change_7: Option<f64>,
+    pub(super) change_7: Option<f64>,
     /// The same over 30 to 60 days.
     #[schema(required, examples(-0.05))]
-    change_30: Option<f64>,
+    pub(super) change_30: Option<f64>,
     /// The same over 365 to 730 days.
     #[schema(required, examples(0.4))]
-    change_365: Option<f64>,
+    pub(super) change_365: Option<f64>,
 }
 
 /// The query of `GET /lanes`.
@@ -109,24 +109,12 @@ pub(crate) struct LanesQuery<'a> {
     /// `desc` (the default) or `asc`.
     #[param(required = false, example = "desc")]
     order: Order,
-    /// The most lanes on a page; 100 if not given.
-    #[param(required = false, minimum = 1, maximum = 1000)]
-    limit: usize,
+    /// The most lanes on a page; 100 if not given, and all in CSV.
+    #[param(required = false, value_type = usize, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
     /// How many lanes to leave out; `next` of a page sets it.
     #[param(required = false, minimum = 0)]
     offset: usize,
-}
-
-/// Which kind of places lanes are between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// Every lane, also those between a port and a region.
-    All,
-    /// Both ends are ports.
-    Ports,
-    /// Both ends are regions.
-    Regions,
 }
 
 parse_choice!(Kind: "all" => All, "ports" => Ports, "regions" => Regions);
@@ -165,7 +153,7 @@ impl<'a> LanesQuery<'a> {
         let kind = reading.optional(kind, Kind::All, Kind::parse);
         let sort = reading.optional(sort, Sort::Prices, Sort::parse);
         let order = reading.optional(order, Order::NewestFirst, Order::parse);
-        let limit = reading.optional(limit, page_limit.min(100), number_in(1, page_limit));
+        let limit = reading.optional(limit, None, |text| number_in(1, page_limit)(text).map(Some));
         let offset = reading.optional(offset, 0, number_in(0, 1_000_000_000));
         let faults = reading.finish();
         match (origin.zip(destination), q.zip(kind), sort.zip(order), limit.zip(offset)) {
@@ -178,11 +166,11 @@ impl<'a> LanesQuery<'a> {
         }
     }
 
-    /// The path of the next page.
-    fn next(&self, text: &str) -> String {
+    /// The path of the page after one of so many lanes.
+    fn next(&self, text: &str, limit: usize) -> String {
         let others = form_urlencoded::parse(text.as_bytes()).filter(|(name, _)| name != "offset");
         let mut query = form_urlencoded::Serializer::for_suffix("/lanes?".to_owned(), "/lanes?".len());
-        query.extend_pairs(others).append_pair("offset", &(self.offset + self.limit).to_string());
+        query.extend_pairs(others).append_pair("offset", &(self.offset + limit).to_string());
         query.finish()
     }
 }
@@ -197,7 +185,9 @@ impl<'a> LanesQuery<'a> {
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that you have"),
     ),
     responses(
-        (status = 200, description = "A page of lanes", body = LanePage, headers(
+        (status = 200, description = "The form that `Accept` prefers: a page of lanes as JSON, or CSV as at `/lanes.csv`", content(
+            (LanePage = "application/json"), (String = "text/csv; charset=utf-8; header=present"),
+        ), headers(
             ("ETag" = String, description = "Changes when the data does"),
             ("Cache-Status" = String, description = "RFC 9211: hit, or detail=stale while the database is unreachable"),
         )),
@@ -211,18 +201,53 @@ pub(crate) async fn list_lanes(
     RawQuery(text): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let text = text.unwrap_or_default();
-    let query = LanesQuery::parse(&text, app.api.page_limit).map_err(Problem::invalid_parameters)?;
+    let media_type = answer::preferred(&headers, &[answer::JSON, answer::CSV]);
+    Ok(answer::vary_by_accept(answer(&app, &text.unwrap_or_default(), &headers, media_type).await?))
+}
+
+/// The lanes that have prices for a spreadsheet.
+///
+/// RFC 4180: a header, then a row for each lane, with the values of `/lanes`; empty where JSON has null. Without `limit` it has
+/// all lanes. Prices have at most two decimals, and changes four.
+#[utoipa::path(
+    get, path = "/lanes.csv", operation_id = "get_lanes_csv", tag = "rates",
+    params(LanesQuery),
+    responses(
+        (status = 200, description = "A row for each lane", body = String, content_type = "text/csv; charset=utf-8; header=present"),
+        (status = 400, description = "Parameters are wrong; `errors` lists each"),
+        (status = 503, description = "The database is unreachable"),
+    ),
+)]
+pub(crate) async fn get_csv(
+    State(app): State<App>,
+    RawQuery(text): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&app, &text.unwrap_or_default(), &headers, answer::CSV).await
+}
+
+async fn answer(
+    app: &App,
+    text: &str,
+    headers: &HeaderMap,
+    media_type: &'static str,
+) -> Result<Response, Problem> {
+    let query = LanesQuery::parse(text, app.api.page_limit).map_err(Problem::invalid_parameters)?;
     let catalogue = app.lanes.places.known_or_read().await?;
-    let (list, stale) =
-        app.summaries.get(&app.database.primary).await.map_err(|error| app.database.health.problem(error))?;
-    let places = find_places(&query, &catalogue)?;
+    let (list, stale) = app.lane_list().await?;
+    let [origin, destination] = find_places(&query, &catalogue)?;
+    let limit = query.limit.unwrap_or(if media_type == answer::CSV {
+        usize::MAX
+    } else {
+        app.api.page_limit.min(100)
+    });
 
     let mut fingerprint = Fingerprint::default();
     // The text, because the path of the next page repeats it.
-    fingerprint.add_text("lanes");
-    fingerprint.add_text(&text);
-    fingerprint.add(query.limit as u64);
+    for part in ["lanes", media_type, text] {
+        fingerprint.add_text(part);
+    }
+    fingerprint.add(limit as u64);
     fingerprint.add(catalogue.places_version.cast_unsigned());
     list.state.add_to(&mut fingerprint);
     let tag = Tag::from(fingerprint);
@@ -234,29 +259,26 @@ pub(crate) async fn list_lanes(
     }
     let body = app.lanes.answers.get_or_make(tag, || {
         let words = catalogue.find_words(&query.q);
-        let is_wanted = |summary: &&Summary| {
-            let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
-            let is_port = ends.map(|end| catalogue.is_port(end));
-            places.iter().zip(ends).all(|(place, end)| place.is_none_or(|place| place == end))
-                && words.iter().all(|places| ends.iter().any(|end| places.contains(end)))
-                && match query.kind {
-                    Kind::All => true,
-                    Kind::Ports => is_port == [true, true],
-                    Kind::Regions => is_port == [false, false],
-                }
-                // A place that went since the list was read.
-                && ends.iter().all(|end| !catalogue.code(*end).is_empty())
-        };
-        let sorted = list.sorted(query.sort, query.order == Order::OldestFirst);
-        let mut wanted = sorted.filter(is_wanted).skip(query.offset);
-        let lanes: Vec<LaneSummary> =
-            wanted.by_ref().take(query.limit).map(|summary| LaneSummary::new(summary, &catalogue)).collect();
-        let next = wanted.next().map(|_| query.next(&text));
+        let filter = Wanted { kind: query.kind, origin, destination, words };
+        let is_ascending = query.order == Order::OldestFirst;
+        let found = list.find(&filter, &catalogue, query.sort, is_ascending).skip(query.offset);
+        let mut found = found.map(|summary| LaneSummary::new(summary, &catalogue));
+        if media_type == answer::CSV {
+            return Ok(lane_csv::write(found.take(limit)));
+        }
+        let lanes = found.by_ref().take(limit).collect();
+        let next = found.next().map(|_| query.next(text, limit));
         serde_json::to_vec(&LanePage { lanes, next })
     });
     let body: CompressibleBody = body.map_err(Problem::internal)?;
     let mut response = answer::cached(body, Some(etag), source, cache_control);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer::JSON));
+    let (content_type, disposition) = if media_type == answer::CSV {
+        (answer::CSV_WITH_HEADER, Some(HeaderValue::from_static("attachment; filename=\"lanes.csv\"")))
+    } else {
+        (answer::JSON, None)
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().extend(disposition.map(|value| (header::CONTENT_DISPOSITION, value)));
     Ok(response)
 }
 
@@ -276,8 +298,8 @@ fn find_places(query: &LanesQuery<'_>, catalogue: &Catalogue) -> Result<[Option<
 
 impl LaneSummary {
     fn new(summary: &Summary, catalogue: &Catalogue) -> Self {
-        let ends = [PlaceId(summary.origin), PlaceId(summary.destination)];
-        let [orig_code, dest_code] = ends.map(|end| catalogue.code(end).to_owned());
+        let (origin, destination) = summary.pair();
+        let [orig_code, dest_code] = [origin, destination].map(|end| catalogue.code(end).to_owned());
         Self {
             orig_name: catalogue.place_name(&orig_code),
             dest_name: catalogue.place_name(&dest_code),

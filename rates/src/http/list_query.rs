@@ -13,6 +13,10 @@ pub struct ListQuery<'a> {
     pub q: Option<Cow<'a, str>>,
     /// Only what lies below this region.
     pub region: Option<Cow<'a, str>>,
+    /// Only places that are this end of a lane.
+    pub role: Option<Cow<'a, str>>,
+    /// The other end of that lane.
+    pub other_end: Option<Cow<'a, str>>,
     /// Only what comes after this key.
     pub after: Option<Cow<'a, str>>,
     /// The most items.
@@ -43,6 +47,8 @@ impl<'a> ListQuery<'a> {
                 "q" => faults.push(FieldError::new("q", "too_long", "q is longer than 200 characters")),
                 "region" => list.region = Some(value),
                 "after" => list.after = Some(value),
+                "role" => list.role = Some(value),
+                "other_end" => list.other_end = Some(value),
                 _ => match value.parse() {
                     Ok(limit) if (1..=max_limit).contains(&limit) => list.limit = Some(limit),
                     _ => {

@@ -19,9 +19,9 @@ use utoipa::{
 
 use super::{batches, explorer, lanes, places, prices, rates};
 use crate::{
-    lanes::query::{Interval, Order, Statistics, Theme, Values, Widen},
+    lanes::query::{Interval, Order, Role, Statistics, Theme, Values, Widen},
     reference,
-    summaries::Sort,
+    summaries::{Kind, Sort},
 };
 
 /// What the API is.
@@ -39,6 +39,7 @@ use crate::{
         rates::get_csv,
         rates::get_svg,
         lanes::list_lanes,
+        lanes::get_csv,
         places::find_places,
         places::list_ports,
         places::get_port,
@@ -51,7 +52,7 @@ use crate::{
         batches::withdraw_batch,
     ),
     // The types of parameters are not collected from the handlers, as those of bodies are.
-    components(schemas(Interval, lanes::Kind, Order, Sort, Statistics, Theme, Values, Widen)),
+    components(schemas(Interval, Kind, Order, Role, Sort, Statistics, Theme, Values, Widen)),
     modifiers(&Keys),
     tags(
         (name = "rates", description = "The mean price of each day between two places"),

@@ -13,10 +13,11 @@ use chassis::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list_query::ListQuery;
+use super::{list_query::ListQuery, parameters::quoted};
 use crate::{
     app::App,
-    places::{Catalogue, Place, Port, Region},
+    lanes::query::Role,
+    places::{Catalogue, Place, PlaceId, Port, Region},
 };
 
 /// A page of ports.
@@ -105,6 +106,13 @@ pub(crate) struct FindPlacesParams {
     /// A code or name, or its beginning; with or without diacritics.
     #[param(required = false, example = "guang", max_length = 200)]
     q: String,
+    /// Only places in which lanes with prices begin (`origin`) or end (`destination`), each with the number of these lanes
+    /// and of their prices. Among those that match equally well, the one with the most prices comes first.
+    #[param(required = false, value_type = Option<Role>, example = "origin")]
+    role: Role,
+    /// With `role`: only places that have prices from or to this port or region.
+    #[param(required = false, value_type = Option<String>, example = "EETLL", max_length = 200)]
+    other_end: String,
     /// The most places in the answer; 10 if not given.
     #[param(required = false, minimum = 1, maximum = 1000)]
     limit: usize,
@@ -176,11 +184,43 @@ pub(crate) async fn find_places(
     RawQuery(query): RawQuery,
 ) -> Result<Json<FoundPlaces>, Problem> {
     let query = query.unwrap_or_default();
-    let list =
-        ListQuery::parse(&query, &["q", "limit"], app.api.page_limit).map_err(Problem::invalid_parameters)?;
+    let list = ListQuery::parse(&query, &["q", "limit", "role", "other_end"], app.api.page_limit)
+        .map_err(Problem::invalid_parameters)?;
     let catalogue = app.catalogue().await?;
     let limit = list.limit.unwrap_or(10).min(app.api.page_limit);
-    Ok(Json(FoundPlaces { places: catalogue.search(list.q.as_deref().unwrap_or_default(), limit) }))
+    let q = list.q.as_deref().unwrap_or_default();
+    let Some((role, other_end)) = end_of_lane(&list, &catalogue)? else {
+        return Ok(Json(FoundPlaces { places: catalogue.search(q, limit) }));
+    };
+    let (lanes, _) = app.lane_list().await?;
+    let ends = lanes.ends(role, other_end, &catalogue);
+    let mut places = catalogue.search_by_weight(q, limit, |place| Some(ends.get(&place)?.prices));
+    for place in &mut places {
+        let traffic = catalogue.id(&place.code).and_then(|place| ends.get(&place));
+        (place.lanes, place.prices) = traffic.map(|traffic| (traffic.lanes, traffic.prices)).unzip();
+    }
+    Ok(Json(FoundPlaces { places }))
+}
+
+/// Which end of a lane is looked for, and the other end, if it is given.
+fn end_of_lane(
+    list: &ListQuery<'_>,
+    catalogue: &Catalogue,
+) -> Result<Option<(Role, Option<PlaceId>)>, Problem> {
+    let fault =
+        |name, code, detail: String| Problem::invalid_parameters(vec![FieldError::new(name, code, detail)]);
+    let role = list.role.clone().map(Role::parse).transpose();
+    let role = role.map_err(|(code, detail)| fault("role", code, detail))?;
+    let Some(text) = list.other_end.as_deref() else { return Ok(role.map(|role| (role, None))) };
+    let Some(role) = role else {
+        return Err(fault("role", "missing", "other_end needs role".to_owned()));
+    };
+    if let Some(place) = catalogue.find_id(text) {
+        return Ok(Some((role, Some(place))));
+    }
+    let detail = format!("there is no port or region {}", quoted(text));
+    let unknown = FieldError::new("other_end", "unknown", detail).suggest(catalogue.nearest(text));
+    Err(Problem::invalid_parameters(vec![unknown]))
 }
 
 /// List ports by code.

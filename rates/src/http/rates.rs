@@ -15,7 +15,7 @@ use crate::lanes::{
     answers::Tag,
     chart, csv, json,
     places::UnknownPlace,
-    query::{Form, Picture, QueryLimits, RatesQuery, Role, WrongQuery},
+    query::{Form, Interval, Picture, QueryLimits, RatesQuery, Role, WrongQuery},
 };
 
 /// The media types that `Accept` chooses from, the default first.
@@ -176,6 +176,13 @@ fn parse<'a>(
         _ => Ok(Form::Json),
     };
     match (query, form) {
+        (Ok(query), Ok(Form::Svg(picture)))
+            if picture.moving_average.is_some() && query.interval != Interval::Day =>
+        {
+            let detail = "moving_average goes with days; leave out interval";
+            let faults = vec![FieldError::new("interval", "conflict", detail)];
+            Err(WrongQuery { faults, places: Vec::new() })
+        }
         (Ok(query), Ok(mut form)) => {
             // Further lanes are drawn as those of `compare` are.
             if let (Form::Svg(picture), [_, others @ ..]) = (&mut form, query.lane.as_slice()) {
@@ -203,6 +210,7 @@ fn respond(
     let mut fingerprint = query.fingerprint(form);
     if matches!(form, Form::Svg(_)) {
         found.add_names_to(&mut fingerprint);
+        fingerprint.add_text(&lanes.unit);
     } else {
         found.add_to(&mut fingerprint);
     }
@@ -214,7 +222,7 @@ fn respond(
     let write = || match form {
         Form::Json => Ok(json::write(queries, found)),
         Form::Csv => Ok(csv::write(queries, found)),
-        Form::Svg(picture) => chart::draw(picture, query, queries, found),
+        Form::Svg(picture) => chart::draw(picture, query, queries, found, &lanes.unit),
     };
     // JSON is put together faster than it is kept, but compressing it costs more.
     let body = if *form == Form::Json && !headers.contains_key(header::ACCEPT_ENCODING) {
@@ -226,7 +234,7 @@ fn respond(
     let mut response = answer::cached(body, Some(etag), found.source, &lanes.cache_control);
     let (content_type, disposition) = match form {
         Form::Json => (answer::JSON, None),
-        Form::Csv => ("text/csv; charset=utf-8; header=present", Some(("attachment", "csv"))),
+        Form::Csv => (answer::CSV_WITH_HEADER, Some(("attachment", "csv"))),
         Form::Svg(_) => (answer::SVG, Some(("inline", "svg"))),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -15,6 +15,7 @@ pub fn routes(app: App) -> Router {
         .route("/rates.csv", get(rates::get_csv))
         .route("/rates.svg", get(rates::get_svg))
         .route("/lanes", get(lanes::list_lanes))
+        .route("/lanes.csv", get(lanes::get_csv))
         .route("/places", get(places::find_places))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))

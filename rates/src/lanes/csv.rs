@@ -76,15 +76,15 @@ fn write_price(body: &mut Vec<u8>, price: Option<f64>, decimals: u8) {
 }
 
 fn place_fields(catalogue: &Catalogue, (origin, destination): Pair) -> String {
-    format!("{},{}", place_field(catalogue.code(origin)), place_field(catalogue.code(destination)))
+    format!("{},{}", field(catalogue.code(origin)), field(catalogue.code(destination)))
 }
 
-/// A code or slug. A spreadsheet would treat one that starts with `-` as a formula; dumps from other sources may contain
+/// A code, slug or name. A spreadsheet would treat one that starts with `-` as a formula; dumps from other sources may contain
 /// such, and characters that need quotes.
-fn place_field(code: &str) -> String {
-    let guard = if code.starts_with(['-', '=', '+', '@']) { "'" } else { "" };
-    if code.contains(['"', ',', '\r', '\n']) {
-        return format!("\"{guard}{}\"", code.replace('"', "\"\""));
+pub(crate) fn field(text: &str) -> String {
+    let guard = if text.starts_with(['-', '=', '+', '@']) { "'" } else { "" };
+    if text.contains(['"', ',', '\r', '\n']) {
+        return format!("\"{guard}{}\"", text.replace('"', "\"\""));
     }
-    format!("{guard}{code}")
+    format!("{guard}{text}")
 }

@@ -65,6 +65,8 @@ pub struct LanesState {
     pub freshness: Arc<Freshness>,
     /// What a query may ask for.
     pub limits: QueryLimits,
+    /// What a price is for, in words: a container, or what the operator says.
+    pub unit: String,
     /// `Cache-Control` of answers.
     pub cache_control: HeaderValue,
     listener: Listener,
@@ -128,6 +130,7 @@ impl Lanes {
             freshness,
             newest_days: QuickCache::new(1000),
             limits: QueryLimits { max_days: api.max_days, min_count: api.min_count },
+            unit: if api.unit.is_empty() { "container".to_owned() } else { api.unit.clone() },
             // Validated with the settings.
             cache_control: HeaderValue::from_str(&cache.control)
                 .unwrap_or(HeaderValue::from_static("no-cache")),

@@ -73,6 +73,14 @@ pub struct Place {
     /// The name of the region that contains it; null for a root of the tree.
     #[schema(required, examples("Pearl River Delta"))]
     pub within: Option<String>,
+    /// With `role`: the number of lanes that have prices, between this place and ports, or `other_end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, examples(12))]
+    pub lanes: Option<usize>,
+    /// With `role`: the number of prices of these lanes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, examples(3000))]
+    pub prices: Option<i64>,
 }
 
 /// The number of a place in the database, never used for another.
@@ -250,18 +258,20 @@ impl Catalogue {
     /// The place whose search key has this position.
     pub(super) fn place_at(&self, position: usize) -> Place {
         let name_of = |slug: &str| self.region(slug).map(|region| region.name.clone());
-        if let Some(region) = self.regions.get(position) {
-            let within = region.parent_slug.as_deref().and_then(name_of);
-            return Place {
-                code: region.slug.clone(),
-                kind: PlaceKind::Region,
-                name: region.name.clone(),
-                within,
-            };
+        let (code, kind, name, parent) = if let Some(region) = self.regions.get(position) {
+            (&region.slug, PlaceKind::Region, &region.name, region.parent_slug.as_deref())
+        } else {
+            let port = &self.ports[position - self.regions.len()];
+            (&port.code, PlaceKind::Port, &port.name, Some(&*port.parent_slug))
+        };
+        Place {
+            code: code.clone(),
+            kind,
+            name: name.clone(),
+            within: parent.and_then(name_of),
+            lanes: None,
+            prices: None,
         }
-        let port = &self.ports[position - self.regions.len()];
-        let within = name_of(&port.parent_slug);
-        Place { code: port.code.clone(), kind: PlaceKind::Port, name: port.name.clone(), within }
     }
 }
 

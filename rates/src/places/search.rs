@@ -76,13 +76,28 @@ impl Catalogue {
     /// the beginning of a word suffices. Without words, the regions in tree order.
     #[must_use]
     pub fn search(&self, words: &str, limit: usize) -> Vec<Place> {
+        self.search_by_weight(words, limit, |_| Some(0))
+    }
+
+    /// The same of the places that have a weight; among those that match equally well, the heaviest first.
+    pub(crate) fn search_by_weight(
+        &self,
+        words: &str,
+        limit: usize,
+        weight: impl Fn(PlaceId) -> Option<i64>,
+    ) -> Vec<Place> {
         let query = normalize(words);
-        let scores = self.search_keys.iter().enumerate();
-        let mut matches: Vec<(f64, usize)> =
-            scores.filter_map(|(position, key)| Some((key.score(&query)?, position))).collect();
+        let keys = self.search_keys.iter().enumerate();
+        let mut matches: Vec<(f64, i64, usize)> = keys
+            .filter_map(|(position, key)| {
+                let score = key.score(&query)?;
+                let place = self.id(self.code_at(position)).unwrap_or_default();
+                Some((score, weight(place)?, position))
+            })
+            .collect();
         // A stable sort: among equals, regions stay before ports.
-        matches.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        matches.into_iter().take(limit).map(|(_, position)| self.place_at(position)).collect()
+        matches.sort_by(|(a, a_weight, _), (b, b_weight, _)| b.total_cmp(a).then(b_weight.cmp(a_weight)));
+        matches.into_iter().take(limit).map(|(.., position)| self.place_at(position)).collect()
     }
 
     /// The code or slug of the one place that a text can mean. `None` if no place or several match.

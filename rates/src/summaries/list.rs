@@ -72,8 +72,9 @@ impl Sort {
         Self::Change365,
     ];
 
+    /// The value of the lane, if it has one.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    fn value(self, summary: &Summary) -> Option<f64> {
+    pub(crate) fn value(self, summary: &Summary) -> Option<f64> {
         match self {
             Self::Prices => Some(summary.prices as f64),
             Self::PricedDays => Some(summary.priced_days.into()),
@@ -98,6 +99,11 @@ impl LaneList {
             (with, without)
         };
         Self { state, orders: Sort::ALL.map(order), summaries }
+    }
+
+    /// All summaries, by their places.
+    pub(crate) fn all(&self) -> &[Summary] {
+        &self.summaries
     }
 
     /// All summaries in this order; those without a value are last.

@@ -3,17 +3,22 @@
 //! A worker keeps them in `lane_summaries`, from the rollup, a second or so after a change; instances keep the table in
 //! memory (`list.rs`). So `GET /lanes` scans nothing, and writers of prices do nothing for it.
 
+mod find;
 mod list;
 mod sql;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use chassis::Stop;
+use chassis::{Problem, Stop};
 use chrono::{NaiveDate, Utc};
 use sqlx::{Connection, PgConnection};
 
-pub use self::list::{LaneList, LaneLists, Sort};
+pub(crate) use self::find::Wanted;
 use self::sql::State;
+pub use self::{
+    find::Kind,
+    list::{LaneList, LaneLists, Sort},
+};
 use crate::{app::App, background::repeat};
 
 /// Changes that come within this time are summarized together.
@@ -42,6 +47,12 @@ pub struct Summary {
 }
 
 impl App {
+    /// The lanes that have prices, and for how long the list may have been outdated if the database is unreachable.
+    pub(crate) async fn lane_list(&self) -> Result<(Arc<LaneList>, Option<Duration>), Problem> {
+        let list = self.summaries.get(&self.database.primary).await;
+        list.map_err(|error| self.database.health.problem(error))
+    }
+
     /// Keeps the summaries up to date until a stop begins.
     pub(crate) async fn keep_summaries(self, stop: Stop) {
         repeat(stop, "summarize lanes", LEAST_PAUSE, async || self.summarize_once().await).await;

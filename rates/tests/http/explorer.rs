@@ -1,7 +1,9 @@
 //! The page of `GET /`, its files, and the security headers.
 
 use axum::body::Body;
+use chrono::Utc;
 use http::Request;
+use rates::summaries::summarize;
 use sqlx::PgPool;
 
 use crate::support::{Answer, Instance};
@@ -34,6 +36,7 @@ async fn a_browser_sees_the_explorer_and_a_program_the_greeting(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn every_address_on_the_page_answers(pool: PgPool) {
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
     let instance = Instance::new(&pool);
     let compared = format!("{LANE}&orig_code=china_south&dest_code=EETLL&values=index&moving_average=30");
     let before = format!("{LANE}&previous_year=true");
@@ -132,9 +135,9 @@ async fn the_latest_day_is_read_before_the_script_runs_and_prices_are_whole(pool
     assert!(text.contains("2.5 to 97.5 % $108 to $393"), "{text}");
     let data = html.split("id=\"readings\">").nth(1).unwrap().split("</script>").next().unwrap();
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
-    assert_eq!(data[0][0]["days"].as_array().unwrap().len(), 31);
-    assert_eq!(data[0][0]["days"][4], serde_json::json!([250.0]));
-    assert_eq!(data[0][0]["days"][3], serde_json::Value::Null);
+    let average = &data["lines"][0][0]["values"];
+    assert_eq!((data["starts"].as_array().unwrap().len(), average.as_array().unwrap().len()), (31, 31));
+    assert_eq!((&average[4], &average[3]), (&serde_json::json!([250.0]), &serde_json::Value::Null));
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -157,7 +160,54 @@ async fn what_is_chosen_stays_while_lanes_and_days_change(pool: PgPool) {
         picture.ends_with("&compare=china:europe&values=index&moving_average=12&previous_year=true"),
         "{picture}"
     );
-    assert!(html.contains("<option value=\"12\" selected>12 days, moving</option>"), "{html}");
+    assert!(html.contains("<option value=\"12\" selected>12 days</option>"), "{html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_range_chooses_the_interval_unless_it_is_chosen_by_hand(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    for (query, interval, in_url) in [
+        ("date_from=2020-07-01", "day", ""),
+        ("date_from=2020-06-01", "week", ""),
+        ("date_from=2017-01-03", "week", ""),
+        ("date_from=2017-01-02", "month", ""),
+        ("date_from=2020-07-01&interval=quarter", "quarter", "&interval=quarter"),
+        ("date_from=2016-01-02&interval=day", "day", "&interval=day"),
+        ("date_from=2016-01-02&interval=", "month", ""),
+        ("date_from=2016-01-02&previous_year=true", "month", ""),
+        ("date_from=2016-01-02&moving_average=7", "day", ""),
+        ("date_from=2016-01-02&moving_average=7&interval=week", "day", ""),
+    ] {
+        let query = format!("orig_code=CNGGZ&dest_code=EETLL&date_to=2021-01-05&{query}");
+        let html = page(&instance, &query).await.expect(200).text();
+        assert_eq!(attributes(&html, "data-interval"), [interval], "{query}");
+        let link = attributes(&html, "data-link").remove(0).replace("&#38;", "&");
+        assert_eq!(link.contains("interval="), !in_url.is_empty(), "{query}: {link}");
+        assert!(link.contains(in_url), "{query}: {link}");
+        let has_percentiles = html.contains("statistics=full");
+        assert_eq!(has_percentiles, interval == "day", "the API gives percentiles of days: {query}");
+        for format in ["/rates.svg?", "/rates.csv?", "/rates?"] {
+            let address =
+                attributes(&html, "href").into_iter().find(|href| href.starts_with(format)).unwrap();
+            let is_named = address.contains(&format!("interval={interval}"));
+            assert_eq!(is_named, interval != "day", "{query}: {address}");
+        }
+        let cannot_choose = html.contains("<select name=\"interval\" disabled>");
+        assert_eq!(cannot_choose, query.contains("moving_average"), "{query}");
+    }
+    let wrong = format!("{LANE}&interval=decade");
+    assert!(faults(&instance, &wrong).await[0].contains("is not one of day, week"));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_page_says_which_container_prices_are_for(pool: PgPool) {
+    for (unit, words) in [("", "US dollars per container"), ("40 ft reefer", "US dollars per 40 ft reefer")] {
+        let variables = [("RATES__API__UNIT", unit)];
+        let instance = Instance::with(rates::database::Database::of(pool.clone()), &variables);
+        assert!(page(&instance, LANE).await.expect(200).text().contains(&format!("Prices in {words}. ")));
+        let picture = instance.get(&format!("/rates.svg?{LANE}")).await.expect(200).text();
+        assert!(picture.contains(&format!("Average in {words}")), "{picture}");
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -176,24 +226,77 @@ async fn all_days_are_from_the_first_price_to_the_last(pool: PgPool) {
     assert_eq!(days("orig_code=CNGGZ&dest_code=EETLL").await, "2020-10-06 2021-01-05");
 }
 
+/// The tables of the first page: each with its heading, then the text of its rows.
+fn tables(html: &str) -> Vec<(String, Vec<String>)> {
+    let text = |html: &str| {
+        let parts = html.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text.trim());
+        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let sections = html.split("<section><h2>").skip(1).map(|section| {
+        let (title, rest) = section.split_once("</h2>").unwrap();
+        let body = rest.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
+        (title.to_owned(), body.split("<tr>").skip(1).map(|row| text(&format!("<{row}"))).collect())
+    });
+    sections.collect()
+}
+
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn the_first_page_shows_how_far_the_data_go_and_the_largest_lanes(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let html = page(&instance, "").await.expect(200).text();
+    assert!(
+        html.contains("The lanes are being summed up") && html.contains("RATES__BATCHES__WORKERS"),
+        "{html}"
+    );
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    // The instance asks once in a second.
     let html = page(&Instance::new(&pool), "").await.expect(200).text();
-    assert!(html.contains("The largest lanes, up to 5 Jan 2021"), "{html}");
-    let rows: Vec<&str> = html.split("<tbody>").nth(1).unwrap().split("</tr>").collect();
-    assert!(
-        rows[0].contains("Asia to Europe") && rows[0].contains("<td>$250</td><td>5 Jan 2021</td>"),
-        "{rows:?}"
+    assert!(html.contains("The market up to 5 Jan 2021"), "{html}");
+    assert_eq!(
+        tables(&html),
+        [(
+            "The largest lanes".to_owned(),
+            vec![
+                "Asia to Europe 5 Jan 2021 $250 – –".to_owned(),
+                "Europe to Europe 1 Jan 2021 $11 – –".to_owned(),
+                "Europe to Asia 1 Jan 2021 $51 – –".to_owned(),
+            ]
+        )]
     );
-    assert!(
-        rows[1].contains("Europe to Asia") && rows[1].contains("<td>$51</td><td>1 Jan 2021</td>"),
-        "{rows:?}"
-    );
-    assert!(html.contains("/rates.svg?"), "a chart: {html}");
+    assert!(html.contains("/rates.svg?") && html.contains("interval=week"), "a chart of a year: {html}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn the_first_page_lists_lanes_that_moved_most_if_they_have_means_often_and_until_now(pool: PgPool) {
+    // Forty days up to 1 February at 1000, then four ends: half, the same, one with few means, and one that ended before.
+    sqlx::raw_sql(
+        "delete from prices;
+         create temporary table ends (origin text, destination text, days integer, last date, price integer);
+         insert into ends values ('CNGGZ', 'EETLL', 40, '2021-02-01', 500), ('CNSGH', 'EETLL', 40, '2021-02-01', 1010),
+             ('EETLL', 'CNGGZ', 20, '2021-02-01', 1), ('EETLL', 'CNSGH', 40, '2021-01-20', 1);
+         insert into prices select origin, destination, last - day, case day when 0 then price else 1000 end
+         from ends, generate_series(0, days - 1) day, generate_series(1, 3)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    let html = page(&Instance::new(&pool), "").await.expect(200).text();
+    let moved = vec![
+        "Guangzhou (CNGGZ) to Tallinn (EETLL) $500 −50.0 %".to_owned(),
+        "Shanghai (CNSGH) to Tallinn (EETLL) $1,010 +1.0 %".to_owned(),
+    ];
+    let movers = |days: u8| (format!("Moved most in {days} days"), moved.clone());
+    assert_eq!(tables(&html)[1..], [movers(7), movers(30)]);
+    let points = attributes(&html, "points");
+    // After the largest lanes, Asia to Europe and back.
+    assert_eq!(points[2].split(' ').filter(|point| !point.is_empty()).count(), 40, "{points:?}");
+    assert!(points[2].ends_with("99.0,22.0 "), "the last day is the lowest: {points:?}");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn an_empty_database_says_what_to_do(pool: PgPool) {
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
     let html = page(&Instance::new(&pool), "").await.expect(200).text();
     assert!(html.contains("There are no prices yet") && html.contains("rates load FILE"), "{html}");
 }

@@ -127,3 +127,40 @@ async fn a_list_of_lanes_has_a_tag_and_follows_the_data(pool: PgPool) {
         .expect("followed within five seconds");
     assert_eq!(lanes(&instance, "origin=EETLL&destination=NLRTM").await, ["EETLL NLRTM"]);
 }
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn lanes_come_as_csv_by_path_and_by_what_is_accepted(pool: PgPool) {
+    sqlx::raw_sql(
+        "update ports set name = '=1+1, \"x\"' where code = 'EETLL';
+         insert into prices select 'CNGGZ', 'EETLL', '2020-12-29', 374.995 from generate_series(1, 3)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let instance = summarized(&pool).await;
+    let answer = instance.get("/lanes.csv?origin=guangzhou&destination=EETLL").await.expect(200);
+    assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"lanes.csv\"");
+    let header = "orig_code,dest_code,orig_name,dest_name,first_day,last_day,priced_days,mean_days,prices,latest_day,\
+                  latest_price,change_7,change_30,change_365";
+    let row =
+        "CNGGZ,EETLL,Guangzhou,\"'=1+1, \"\"x\"\"\",2020-12-29,2021-01-05,5,3,13,2021-01-05,250,-0.3333,,";
+    assert_eq!(answer.text(), format!("{header}\r\n{row}\r\n"));
+
+    let accept = |accept: &str, tag: &str| {
+        let request = Request::get("/lanes").header("accept", accept).header("if-none-match", tag);
+        request.body(Body::empty()).unwrap()
+    };
+    let json = instance.send(accept("application/json", "")).await.expect(200);
+    let csv = instance.send(accept("text/csv", json.header("etag"))).await.expect(200);
+    assert!(csv.text().starts_with(header), "{csv}");
+    for (answer, media_type) in [(&json, "application/json"), (&csv, "text/csv")] {
+        assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "accept"), "{answer}");
+        instance.send(accept(media_type, answer.header("etag"))).await.expect(304);
+    }
+    // A spreadsheet gets all lanes, and as many as it asks for.
+    let lanes = json.json()["lanes"].as_array().unwrap().len();
+    assert_eq!(instance.get("/lanes.csv").await.expect(200).text().lines().count(), 1 + lanes);
+    assert_eq!(instance.get("/lanes.csv?limit=2&offset=1").await.expect(200).text().lines().count(), 3);
+    instance.get("/lanes.csv?limit=0").await.expect_problem(400, &[("limit", "out_of_range")]);
+}

@@ -1,3 +1,5 @@
+use chrono::Utc;
+use rates::summaries::summarize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -124,4 +126,38 @@ async fn a_search_gives_the_best_match_first(pool: PgPool) {
         .get("/places?limit=0&q=a&q=b")
         .await
         .expect_problem(400, &[("limit", "out_of_range"), ("q", "repeated")]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn completions_of_a_lane_are_places_that_have_prices_with_the_other_end(pool: PgPool) {
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    let instance = Instance::new(&pool);
+    let found = async |query: &str| {
+        let answer = instance.get(&format!("/places?limit=20&{query}")).await.expect(200).json();
+        let place = |place: &Value| {
+            format!("{} {} {}", place["code"].as_str().unwrap(), place["lanes"], place["prices"])
+        };
+        answer["places"].as_array().unwrap().iter().map(place).collect::<Vec<_>>()
+    };
+    let prices = async |condition: &str| {
+        let count = format!("select count(*) from prices where {condition}");
+        sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).fetch_one(&pool).await.unwrap()
+    };
+    let to_tallinn = prices("dest_code = 'EETLL' and orig_code like 'CN%'").await;
+    let from_guangzhou = prices("orig_code = 'CNGGZ' and dest_code = 'EETLL'").await;
+    let all = found("role=origin&other_end=EETLL").await;
+    assert_eq!(all[0], format!("asia 1 {to_tallinn}"), "the most prices first: {all:?}");
+    assert!(!all.iter().any(|place| place.starts_with("EETLL")), "{all:?}");
+    assert_eq!(found("role=origin&other_end=tallinn&q=guang").await, [format!("CNGGZ 1 {from_guangzhou}")]);
+    assert_eq!(found("role=destination&other_end=EETLL&q=shang").await, [""; 0]);
+    // Without the other end a price counts once, though each is on lanes to a port and to all regions around it.
+    let from_asia = prices("orig_code like 'CN%'").await;
+    assert_eq!(found("role=origin&q=asia").await[0], format!("asia 3 {from_asia}"));
+    for (query, field, code) in [
+        ("role=both", "role", "malformed"),
+        ("other_end=EETLL", "role", "missing"),
+        ("role=origin&other_end=nowhere", "other_end", "unknown"),
+    ] {
+        instance.get(&format!("/places?{query}")).await.expect_problem(400, &[(field, code)]);
+    }
 }

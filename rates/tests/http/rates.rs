@@ -431,7 +431,6 @@ async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
         ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
         ("lane=CNGGZ:EETLL&lane=CNGGZ:nowhere", &[("lane", "unknown")]),
         ("lane=CNGGZ:EETLL&interval=week&moving_average=7", &[("interval", "conflict")]),
-        ("lane=CNGGZ:EETLL&interval=week&previous_year=true", &[("interval", "conflict")]),
         (
             "orig_code=CNGGX&theme=x",
             &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],

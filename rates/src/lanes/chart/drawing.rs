@@ -9,7 +9,7 @@ use plotters::{
 
 use super::{
     axis::{DayAxis, middle, ticks},
-    series::{Daily, Series},
+    series::{Line, Series},
     style::{BOTTOM, Colours, FONT_SIZE, LEFT, RIGHT, SCALE},
     text::{fitting, text_width, thousands},
 };
@@ -33,6 +33,7 @@ pub(super) struct Drawing<'a> {
     pub(super) width: i32,
     pub(super) height: i32,
     pub(super) from: NaiveDate,
+    pub(super) days: usize,
     pub(super) series: &'a [Series],
 }
 
@@ -141,7 +142,7 @@ impl Drawing<'_> {
         values: std::ops::Range<f64>,
         value_labels: usize,
     ) -> Result<Plot<'_, 'b>, DrawingError> {
-        let days = self.series[0].means.len();
+        let days = self.days;
         let ticks = ticks(self.from, days, self.width - i32::from(LEFT + RIGHT));
         #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
         let range =
@@ -193,7 +194,8 @@ impl Drawing<'_> {
             let style = font.color(&self.colours.muted).pos(Pos::new(HPos::Center, VPos::Center));
             let (width, height) = plot.plotting_area().dim_in_pixel();
             let middle = (i32::try_from(width).unwrap_or(0) / 2, i32::try_from(height).unwrap_or(0) / 2);
-            let Series { unit, enough, .. } = &self.series[0];
+            let Series { interval, enough, .. } = &self.series[0];
+            let unit = interval.name();
             let note = match (self.picture.values(), self.width) {
                 (Values::Price, ..500) => format!("No {unit} with {enough}"),
                 (Values::Price, _) => format!("No {unit} in this range has {enough}"),
@@ -218,30 +220,59 @@ impl Drawing<'_> {
         self.picture.moving_average.is_some() && self.picture.values() == Values::Price
     }
 
-    /// The longest gap that is bridged, in days: some days, or what is narrow in the picture of a long range.
+    /// The days of an interval, on average.
     #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
-    fn bridge(&self) -> f64 {
-        (self.series[0].line.len() as f64 / 60.0).max(5.0)
+    fn interval_days(&self) -> f64 {
+        self.days as f64 / self.series[0].spans.len() as f64
     }
 
-    /// A band between two values of each day, with lighter bridges over short gaps.
+    /// The position of a day on the axis: where it begins.
+    #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
+    fn position(&self, day: NaiveDate) -> f64 {
+        (day - self.from).num_days() as f64
+    }
+
+    /// The known values, each with the index and the middle of its interval. Lines are compared by index, so all stand where
+    /// those of the first do.
+    fn known<T: Copy>(&self, values: &[Option<T>]) -> Vec<(usize, (f64, T))> {
+        let spans = self.series[0].spans.iter();
+        let middles =
+            spans.map(|(first, last)| f64::midpoint(self.position(*first), self.position(*last) + 1.0));
+        let known = middles.zip(values).enumerate();
+        known.filter_map(|(at, (middle, value))| Some((at, (middle, (*value)?)))).collect()
+    }
+
+    /// The longest gap that is bridged, in intervals: one, some days, or what is narrow in the picture of a long range.
+    #[expect(clippy::cast_precision_loss, reason = "days are thousands")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and at most thousands"
+    )]
+    fn longest_gap(&self) -> usize {
+        ((self.days as f64 / 60.0).max(5.0) / self.interval_days()).max(1.0) as usize
+    }
+
+    /// A band between two values of each interval, with lighter bridges over short gaps.
     fn band(
         &self,
         plot: &mut Plot<'_, '_>,
-        days: &[Option<(f64, f64)>],
+        values: &[Option<(f64, f64)>],
         colour: RGBColor,
         strength: f64,
     ) -> Drawn {
-        let (runs, bridges) = (runs(days), bridges(days, self.bridge()));
+        let known = self.known(values);
+        let (runs, bridges) = (runs(&known), bridges(&known, self.longest_gap()));
+        let half = self.interval_days() * 0.3;
         let shapes = runs.iter().map(|run| (run.as_slice(), strength));
         let shapes = shapes.chain(bridges.iter().map(|bridge| (bridge.as_slice(), strength / 2.0)));
         for (shape, strength) in shapes {
             let above = shape.iter().map(|(x, (_, high))| (*x, *high));
             let below = shape.iter().rev().map(|(x, (low, _))| (*x, *low));
             let outline: Vec<(f64, f64)> = match shape {
-                // A single day gets the width of a day.
+                // An interval alone gets its width.
                 [(x, (low, high))] => {
-                    vec![(x - 0.3, *high), (x + 0.3, *high), (x + 0.3, *low), (x - 0.3, *low)]
+                    vec![(x - half, *high), (x + half, *high), (x + half, *low), (x - half, *low)]
                 }
                 _ => above.chain(below).collect(),
             };
@@ -251,18 +282,19 @@ impl Drawing<'_> {
     }
 
     /// A line through the values, with thinner and lighter bridges over short gaps.
-    fn line(&self, plot: &mut Plot<'_, '_>, days: &Daily, colour: &RGBAColor, width: i32) -> Drawn {
-        // A day without neighbours is a dot, at most as wide as a day.
-        let count = i32::try_from(days.len()).unwrap_or(i32::MAX).max(1);
+    fn line(&self, plot: &mut Plot<'_, '_>, values: &Line, colour: &RGBAColor, width: i32) -> Drawn {
+        // An interval without neighbours is a dot, at most as wide as the interval.
+        let count = i32::try_from(values.len()).unwrap_or(i32::MAX).max(1);
         let dot = ((self.width - i32::from(LEFT + RIGHT)) * SCALE / count / 2).clamp(SCALE, 3 * SCALE);
-        // Where days are narrow, a line whose bridges are thin reads as dashes.
+        // Where intervals are narrow, a line whose bridges are thin reads as dashes.
         let are_narrow = (self.width - i32::from(LEFT + RIGHT)) / count < 4;
         let (strength, bridge_width) = if are_narrow { (0.75, width) } else { (LIGHTER, width / 2) };
         let bridge = colour.mix(strength).stroke_width(bridge_width.unsigned_abs());
-        for ends in bridges(days, self.bridge()) {
+        let known = self.known(values);
+        for ends in bridges(&known, self.longest_gap()) {
             plot.draw_series([PathElement::new(ends.to_vec(), bridge)])?;
         }
-        for run in runs(days) {
+        for run in runs(&known) {
             if let [alone] = run.as_slice() {
                 plot.draw_series([Circle::new(*alone, dot, colour.filled())])?;
             } else {
@@ -280,19 +312,19 @@ impl Drawing<'_> {
         // One stepped outline, because thousands of rectangles would make up most of the file.
         let mut outline = vec![(0.0, 0.0)];
         let mut height = 0.0;
-        for (day, count) in counts.iter().enumerate() {
+        for ((first, _), count) in series.spans.iter().zip(&counts) {
             if count.total_cmp(&height).is_ne() {
-                let start = middle(day) - 0.5;
+                let start = self.position(*first);
                 outline.extend([(start, height), (start, *count)]);
                 height = *count;
             }
         }
-        let end = middle(counts.len()) - 0.5;
+        let end = middle(self.days) - 0.5;
         outline.extend([(end, height), (end, 0.0)]);
         plot.draw_series([Polygon::new(outline, self.colours.lanes[0].mix(0.5))])?;
         self.text(
             area,
-            &format!("prices per {}", series.unit),
+            &format!("prices per {}", series.interval.name()),
             (i32::from(LEFT) + 6, -6),
             11.0,
             FontStyle::Normal,
@@ -300,22 +332,17 @@ impl Drawing<'_> {
     }
 }
 
-/// The last day before each gap of at most so many days and the first one after it.
-fn bridges<T: Copy>(days: &[Option<T>], longest: f64) -> Vec<[(f64, T); 2]> {
-    let known = || days.iter().enumerate().filter_map(|(day, value)| Some((middle(day), (*value)?)));
-    let is_gap = |[before, after]: &[(f64, T); 2]| (2.0..=longest + 1.0).contains(&(after.0 - before.0));
-    known().zip(known().skip(1)).map(|(before, after)| [before, after]).filter(is_gap).collect()
+/// The last value before each gap of at most so many intervals and the first one after it.
+fn bridges<T: Copy>(known: &[(usize, (f64, T))], longest: usize) -> Vec<[(f64, T); 2]> {
+    let neighbours = known.iter().zip(known.iter().skip(1));
+    neighbours
+        .filter(|((before, _), (after, _))| (1..=longest).contains(&(after - before - 1)))
+        .map(|((_, before), (_, after))| [*before, *after])
+        .collect()
 }
 
-/// The runs of days without a gap.
-fn runs<T: Copy>(days: &[Option<T>]) -> Vec<Vec<(f64, T)>> {
-    let mut runs = vec![Vec::new()];
-    for (day, value) in days.iter().enumerate() {
-        match value {
-            Some(value) => runs.last_mut().expect("there is always one").push((middle(day), *value)),
-            None => runs.push(Vec::new()),
-        }
-    }
-    runs.retain(|run| !run.is_empty());
-    runs
+/// The runs of values without a gap.
+fn runs<T: Copy>(known: &[(usize, (f64, T))]) -> Vec<Vec<(f64, T)>> {
+    let runs = known.chunk_by(|(before, _), (after, _)| before + 1 == *after);
+    runs.map(|run| run.iter().map(|(_, point)| *point).collect()).collect()
 }

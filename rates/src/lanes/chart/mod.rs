@@ -16,13 +16,13 @@ use self::{
     text::escape,
 };
 pub(crate) use self::{
-    series::{Daily, Series, series},
+    series::{Line, Series, enough, series},
     style::{LEFT, RIGHT},
-    text::{date, thousands},
+    text::{date, span, thousands},
 };
 use super::{
     FoundLanes,
-    query::{Picture, RatesQuery, Theme, Values},
+    query::{Interval, Picture, RatesQuery, Theme, Values},
 };
 
 /// Draws the lanes that were read for this picture of a query, by these queries.
@@ -31,13 +31,14 @@ pub(crate) fn draw(
     query: &RatesQuery<'_>,
     queries: &[RatesQuery<'_>],
     found: &FoundLanes,
+    container: &str,
 ) -> Result<Vec<u8>, DrawingError> {
     let (from, to) = (query.from, query.to);
     let series = series(picture, queries, found);
     let lanes = 1 + picture.compare.len();
     let title = if lanes == 1 { series[0].name.clone() } else { format!("{lanes} lanes compared") };
-    let span = if from == to { date(from) } else { format!("{} to {}", date(from), date(to)) };
-    let unit = unit(picture, &series[0]);
+    let span = span(from, to);
+    let unit = unit(picture, &series[0], container);
     let subtitle = if picture.title { format!("{unit}, {span}") } else { unit };
     let in_words: Vec<String> = series.iter().map(Series::in_words).collect();
 
@@ -52,6 +53,7 @@ pub(crate) fn draw(
             width,
             height,
             from,
+            days: query.days(),
             series: &series,
         };
         drawing.draw(&root, &title, &subtitle)?;
@@ -73,14 +75,16 @@ pub(crate) fn draw(
 }
 
 /// What the values of the picture are.
-fn unit(picture: &Picture<'_>, first: &Series) -> String {
-    let average = match picture.moving_average {
-        Some(days) => format!("{days}-day average"),
-        None => "Average".to_owned(),
+fn unit(picture: &Picture<'_>, first: &Series, container: &str) -> String {
+    let interval = first.interval;
+    let average = match (picture.moving_average, interval) {
+        (Some(days), _) => format!("{days}-day average"),
+        (None, Interval::Day) => "Average".to_owned(),
+        (None, _) => format!("Average of each {}", interval.name()),
     };
     match picture.values() {
-        Values::Price => format!("{average} in US dollars per container"),
+        Values::Price => format!("{average} in US dollars per {container}"),
         Values::Difference => format!("{average}, difference to {} in US dollars", first.name),
-        Values::Index => format!("{average}, 100 on the first day that all have"),
+        Values::Index => format!("{average}, 100 on the first {} that all have", interval.name()),
     }
 }

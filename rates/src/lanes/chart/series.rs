@@ -13,28 +13,27 @@ use crate::{
     places::{Catalogue, Pair},
 };
 
-/// A value of each day of the range; none is a gap.
-pub(crate) type Daily = Vec<Option<f64>>;
+/// A value of each interval of the range; none is a gap.
+pub(crate) type Line = Vec<Option<f64>>;
 
-/// A lane's values for drawing, by the index of the day in the range. An interval of several days has its values on each.
+/// A lane's values for drawing, by the index of the interval in the range.
 pub(crate) struct Series {
     pub(crate) name: String,
     /// Whether it is the first lane a year before.
     pub(crate) is_past: bool,
+    /// What the values are of: days, weeks and so on.
+    pub(crate) interval: Interval,
+    /// The first and the last day of each interval.
+    pub(crate) spans: Vec<(NaiveDate, NaiveDate)>,
     /// The average price.
-    pub(crate) means: Daily,
+    pub(crate) means: Line,
     pub(crate) counts: Vec<i64>,
     /// In US dollars, from the lowest.
     pub(crate) percentiles: Vec<Option<[f64; Percentiles::NAMES.len()]>>,
     /// What is drawn: the average or the moving average, as price, difference or index.
-    pub(crate) line: Daily,
-    /// What an average is of: "day" and so on.
-    pub(super) unit: &'static str,
+    pub(crate) line: Line,
     /// How many prices an average needs, in words.
     pub(super) enough: String,
-    /// The first day and the average of each interval that has one.
-    averages: Vec<(NaiveDate, f64)>,
-    intervals: usize,
 }
 
 /// The lanes that were read for this picture by these queries, as they are drawn.
@@ -54,35 +53,19 @@ impl Series {
     fn new(picture: &Picture<'_>, query: &RatesQuery<'_>, lane: &FoundLane, catalogue: &Catalogue) -> Self {
         let read = lane.elements(query);
         let shown = &read[usize::from(picture.days_before())..];
-        let by_day = || {
-            shown.iter().flat_map(|PlacedElement { element, .. }| {
-                element.first.iter_days().take_while(|day| *day <= element.last).map(move |_| element)
-            })
-        };
-        let means: Daily = by_day().map(|element| element.mean).collect();
+        let elements = || shown.iter().map(|placed| &placed.element);
+        let means: Line = elements().map(|element| element.mean).collect();
         let moving = picture.moving_average.map(|width| moving_average(&read, width, query.min_count));
-        let enough = if query.min_count == i64::from(Day::PRICES_FOR_A_MEAN) {
-            "three or more prices".to_owned()
-        } else {
-            format!("{} or more prices", query.min_count)
-        };
         Self {
             name: name(lane, catalogue),
             is_past: false,
-            counts: by_day().map(|element| element.count).collect(),
-            percentiles: by_day().map(|element| element.percentiles.map(Percentiles::dollars)).collect(),
+            interval: query.interval,
+            spans: elements().map(|element| (element.first, element.last)).collect(),
+            counts: elements().map(|element| element.count).collect(),
+            percentiles: elements().map(|element| element.percentiles.map(Percentiles::dollars)).collect(),
             line: moving.unwrap_or_else(|| means.clone()),
             means,
-            unit: match query.interval {
-                Interval::Day => "day",
-                Interval::Week => "week",
-                Interval::Month => "month",
-                Interval::Quarter => "quarter",
-                Interval::Year => "year",
-            },
-            enough,
-            averages: shown.iter().filter_map(|one| Some((one.element.first, one.element.mean?))).collect(),
-            intervals: shown.len(),
+            enough: enough(query.min_count),
         }
     }
 
@@ -93,24 +76,37 @@ impl Series {
 
     /// The alternative text of the picture, a sentence.
     pub(crate) fn in_words(&self) -> String {
-        let Self { name, averages, intervals, unit, enough, .. } = self;
+        let Self { name, enough, .. } = self;
+        let unit = self.interval.name();
+        let known =
+            self.spans.iter().zip(&self.means).filter_map(|((first, _), mean)| Some((*first, (*mean)?)));
+        let averages: Vec<(NaiveDate, f64)> = known.collect();
         let (Some(first), Some(last)) = (averages.first(), averages.last()) else {
             return format!("{name}: no {unit} in this range has {enough}.");
         };
-        let average = |(day, mean): &(NaiveDate, f64)| match *unit {
-            "day" => format!("{} on {}", thousands(*mean), date(*day)),
-            unit => format!("{} in the {unit} from {}", thousands(*mean), date(*day)),
+        let average = |(day, mean): &(NaiveDate, f64)| match self.interval {
+            Interval::Day => format!("{} on {}", thousands(*mean), date(*day)),
+            _ => format!("{} in the {unit} from {}", thousands(*mean), date(*day)),
         };
         let by_price = |a: &&(NaiveDate, f64), b: &&(NaiveDate, f64)| a.1.total_cmp(&b.1);
         let lowest = averages.iter().min_by(by_price).map(average).unwrap_or_default();
         let highest = averages.iter().max_by(by_price).map(average).unwrap_or_default();
         format!(
-            "{name}: {} of {intervals} {unit}s have an average, from {} to {}; lowest {lowest}, highest {highest}.",
+            "{name}: {} of {} {unit}s have an average, from {} to {}; lowest {lowest}, highest {highest}.",
             averages.len(),
+            self.spans.len(),
             average(first),
             average(last),
         )
     }
+}
+
+/// How many prices an average needs, in words.
+pub(crate) fn enough(min_count: i64) -> String {
+    if min_count == i64::from(Day::PRICES_FOR_A_MEAN) {
+        return "three or more prices".to_owned();
+    }
+    format!("{min_count} or more prices")
 }
 
 /// The name of a lane, and of the wider places that its prices are of.
@@ -132,7 +128,7 @@ fn name(lane: &FoundLane, catalogue: &Catalogue) -> String {
 /// For each day the mean of all prices of `width` days up to it, where they are enough for a mean; none for the first
 /// `width - 1` days, which are read only for those after them.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn moving_average(days: &[PlacedElement<'_>], width: u16, min_count: i64) -> Daily {
+fn moving_average(days: &[PlacedElement<'_>], width: u16, min_count: i64) -> Line {
     let mean = |window: &[PlacedElement<'_>]| {
         let add = |(sum, count), day: &PlacedElement<'_>| (sum + day.element.sum, count + day.element.count);
         let (sum, count) = window.iter().fold((0, 0), add);
@@ -152,19 +148,19 @@ fn express(series: &mut [Series], values: Values) {
             }
         }
         Values::Index => {
-            let base = base_day(series);
+            let base = base(series);
             for one in series {
-                let whole = base.and_then(|day| one.line[day]);
+                let whole = base.and_then(|at| one.line[at]);
                 one.line = one.line.iter().map(|value| Some((*value)? / whole? * 100.0)).collect();
             }
         }
     }
 }
 
-/// The first day on which all lines have a value, so that an index begins with the same day for all.
-fn base_day(series: &[Series]) -> Option<usize> {
+/// The first interval of which all lines have a value, so that an index begins with the same one for all.
+fn base(series: &[Series]) -> Option<usize> {
     (0..series[0].line.len())
-        .find(|day| series.iter().all(|one| one.line[*day].is_some_and(|value| value > 0.0)))
+        .find(|at| series.iter().all(|one| one.line[*at].is_some_and(|value| value > 0.0)))
 }
 
 #[cfg(test)]
@@ -176,14 +172,13 @@ mod tests {
         Series {
             name: String::new(),
             is_past: false,
+            interval: Interval::Day,
+            spans: Vec::new(),
             means: Vec::new(),
             counts: Vec::new(),
             percentiles: Vec::new(),
             line: line.to_vec(),
-            unit: "day",
             enough: String::new(),
-            averages: Vec::new(),
-            intervals: 0,
         }
     }
 

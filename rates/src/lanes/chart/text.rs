@@ -9,6 +9,11 @@ pub(crate) fn date(day: NaiveDate) -> String {
     day.format("%-d %b %Y").to_string()
 }
 
+/// One day or several: `1 Oct 2021 to 7 Oct 2021`.
+pub(crate) fn span(first: NaiveDate, last: NaiveDate) -> String {
+    if first == last { date(first) } else { format!("{} to {}", date(first), date(last)) }
+}
+
 /// Whole dollars, in groups of three digits.
 pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");

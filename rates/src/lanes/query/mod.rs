@@ -134,7 +134,8 @@ pub enum Widen {
 }
 
 /// The two ends of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Role {
     /// Where it begins.
     Origin,
@@ -370,8 +371,9 @@ impl<'a> RatesQuery<'a> {
     #[must_use]
     pub fn lanes_of_picture(&self, picture: &Picture<'a>) -> Vec<Self> {
         // The percentile bands of several lanes would cover each other, and an index has none.
-        let with_bands =
-            picture.compare.is_empty() && picture.values() == Values::Price && self.interval == Interval::Day;
+        let with_bands = picture.compare.is_empty()
+            && picture.values() == Values::Price
+            && self.interval.has_percentiles();
         let statistics = if with_bands { Statistics::Full } else { Statistics::Mean };
         let from = self.from - Days::new(u64::from(picture.days_before()));
         let first = self.lane.first().map_or_else(|| self.clone(), |lane| self.of_lane(lane));
@@ -386,10 +388,17 @@ impl<'a> RatesQuery<'a> {
         Self { origin: origin.clone(), destination: destination.clone(), ..self.clone() }
     }
 
-    /// As many days, beginning a year before.
+    /// As many days or intervals, beginning a year before.
     fn a_year_before(&self) -> Self {
-        let from = self.from - Months::new(12);
-        let to = from + (self.to - self.from);
+        let (from, to) = match self.interval {
+            Interval::Day => {
+                let from = self.from - Months::new(12);
+                (from, from + (self.to - self.from))
+            }
+            // Whole weeks, so that each week is cut as the one that it is drawn beside.
+            Interval::Week => (self.from - Days::new(52 * 7), self.to - Days::new(52 * 7)),
+            _ => (self.from - Months::new(12), self.to - Months::new(12)),
+        };
         Self { from, to, statistics: Statistics::Mean, ..self.clone() }
     }
 
@@ -408,9 +417,31 @@ impl<'a> RatesQuery<'a> {
     }
 }
 
+impl Interval {
+    /// All, the shortest first.
+    pub(crate) const ALL: [Self; 5] = [Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
+
+    /// The name in requests and for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+        }
+    }
+
+    /// Whether `statistics=full` goes with it.
+    pub(crate) fn has_percentiles(self) -> bool {
+        self == Self::Day
+    }
+}
+
 parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
 parse_choice!(Statistics: "mean" => Mean, "full" => Full);
 parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
+parse_choice!(Role: "origin" => Origin, "destination" => Destination);
 parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
 
 /// Lanes of a list may together have as many days as those of a picture that compares the most.

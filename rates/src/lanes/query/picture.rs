@@ -139,11 +139,6 @@ impl<'a> Picture<'a> {
         });
         let previous_year = reading.optional(previous_year, default.previous_year, |text| parse_bool(&text));
         let title = reading.optional(title, default.title, |text| parse_bool(&text));
-        let follows_days = moving_average.flatten().is_some() || previous_year == Some(true);
-        if follows_days && pairs(query).any(|(name, value)| name == "interval" && value != "day") {
-            let detail = "moving_average and previous_year go with days; leave out interval";
-            reading.faults.push(FieldError::new("interval", "conflict", detail));
-        }
         let faults = reading.finish();
         match (width, height, theme, values, moving_average, previous_year, title) {
             (

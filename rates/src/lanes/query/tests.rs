@@ -229,6 +229,19 @@ fn a_picture_reads_the_days_that_its_lines_need() {
         read("moving_average=7&previous_year=true&compare=A:B"),
         ["2020-12-26 2021-01-31 Mean", "2020-12-26 2021-01-31 Mean", "2019-12-26 2020-01-31 Mean"]
     );
+    // Intervals are cut as those that they are drawn beside.
+    let before = |days: &str, interval: &str| {
+        let query = format!("{days}&origin=A&destination=B&interval={interval}");
+        let lane = parse(&query, 3660)
+            .unwrap()
+            .lanes_of_picture(&Picture::parse("previous_year=true").unwrap())
+            .remove(1);
+        format!("{} {}", lane.from, lane.to)
+    };
+    let days = "date_from=2021-01-15&date_to=2021-03-31";
+    assert_eq!(before(days, "week"), "2020-01-17 2020-04-01", "52 weeks");
+    assert_eq!(before(days, "month"), "2020-01-15 2020-03-31");
+    assert_eq!(before("date_from=2020-02-01&date_to=2020-02-29", "quarter"), "2019-02-01 2019-02-28");
     // As many days as are shown, though the year before has one more or one less.
     assert_eq!(
         parse("date_from=2020-02-28&date_to=2020-03-01&origin=A&destination=B", 31)
