@@ -186,8 +186,9 @@ impl ServiceSettings for Settings {
         let size_is_right = (1..=1 << 30).contains(&batches.sheet_limit_bytes);
         check(size_is_right, "batches.sheet_limit_bytes", "must be from 1 to 1 GiB");
         if let Err(item) = ColumnNames::parse(batches.column_names.0.iter().map(String::as_str)) {
-            let fault =
-                format!("must be names like pol=orig_code or note=-, separated by commas; {item:?} is none");
+            let fault = format!(
+                "must be names like pol=orig_code, note=- or cost=price@acme, separated by commas; {item:?} is none"
+            );
             check(false, "batches.column_names", &fault);
         }
         // Each worker holds a connection while it works; one at least must be left for uploads.

@@ -28,6 +28,8 @@ const PROGRESS: Duration = Duration::from_millis(500);
 pub(crate) struct QueuedBatch {
     /// Its id.
     pub(crate) batch: i64,
+    /// Who sent it.
+    pub(crate) supplier: String,
     /// The number of its content, which is kept in pieces.
     pub(crate) content: i64,
     /// How its rows are written.
@@ -85,7 +87,7 @@ impl BatchHandler {
             Format::Xlsx => self.app.sheets.acquire().await.ok(),
             _ => None,
         };
-        let rules = self.app.rules.clone().of_any_size();
+        let rules = self.app.rules.clone().of_supplier(&queued.supplier).of_any_size();
         let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
         let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;
         // If it fails, the state is only less recent.

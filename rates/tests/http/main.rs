@@ -13,5 +13,6 @@ mod openapi;
 mod places;
 mod prices;
 mod rates;
+mod sheets;
 mod suppliers;
 mod uploads;
