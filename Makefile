@@ -92,7 +92,7 @@ clients-test: ## Generate clients from the API descriptions and call a running s
 	clients/generate.sh target/debug .run/clients-venv .run/clients
 	clients/node_modules/.bin/tsc --project clients/typescript
 	RATES=target/debug/rates PYTHONPATH=.run/clients db/private_postgres.sh --fast -- \
-	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python clients/python/rates_test.py
+	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python -m unittest discover -s clients/python -p "*_test.py"
 
 .PHONY: browser-test
 browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)

@@ -92,7 +92,7 @@ impl BatchHandler {
         let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;
         // If it fails, the state is only less recent.
         let _ = content::storing(primary, queued.batch, content.rows).await;
-        store_staged(transaction, queued.batch, queued.replaces, content.rows).await
+        store_staged(&self.app, transaction, queued.batch, queued.replaces, content.rows).await
     }
 
     /// Records the progress of a batch while it is processed. If a write fails, the number is only less recent.
@@ -116,7 +116,8 @@ impl BatchHandler {
         problem: &Problem,
     ) -> Result<(), sqlx::Error> {
         let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-        sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        let failed = sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        self.app.announce_end(&mut *transaction, &failed).await?;
         content::delete_pieces(&mut *transaction, queued.content).await?;
         tracing::info!(
             batch = queued.batch,

@@ -254,7 +254,8 @@ impl Request<'_> {
         }
         let (identity, replaces) = (self.identity(content.digest), self.query.replaces);
         let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Storing).await?;
-        Ok(Outcome::Stored(store_staged(transaction, batch.id, replaces, content.rows).await?))
+        let stored = store_staged(self.app, transaction, batch.id, replaces, content.rows).await?;
+        Ok(Outcome::Stored(stored))
     }
 
     /// The result of a dry run.

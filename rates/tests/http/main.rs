@@ -8,6 +8,7 @@ mod support;
 mod batches;
 mod every_route;
 mod explorer;
+mod hooks;
 mod lanes;
 mod openapi;
 mod places;

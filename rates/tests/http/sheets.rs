@@ -1,4 +1,4 @@
-//! Sheets that LibreOffice and pandas wrote (`tests/sheets`), with names of columns that only their supplier uses.
+//! Sheets of `LibreOffice` and pandas (`tests/sheets`), with names of columns that only their supplier uses.
 
 use rates::database::Database;
 use serde_json::json;
