@@ -98,7 +98,7 @@ clients-test: ## Generate clients from the API descriptions and call a running s
 browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
 	$(CARGO) build --locked -p rates
 	npm ci --prefix rates/tests/browser --silent --no-audit --no-fund
-	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
+	RATES=target/debug/rates db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
 
 .PHONY: messages-test
 messages-test: ## Test the messages service with its users' Python client (and with Redis, if installed)
