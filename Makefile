@@ -92,13 +92,13 @@ clients-test: ## Generate clients from the API descriptions, call a running serv
 	clients/generate.sh target/debug .run/clients-venv .run/clients
 	clients/node_modules/.bin/tsc --project clients/typescript
 	RATES=target/debug/rates PYTHONPATH=.run/clients db/private_postgres.sh --fast -- \
-	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python -m unittest clients/python/recipes_test.py clients/python/rates_test.py
+	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python -m unittest discover -s clients/python -p "*_test.py"
 
 .PHONY: browser-test
 browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
 	$(CARGO) build --locked -p rates
 	npm ci --prefix rates/tests/browser --silent --no-audit --no-fund
-	db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
+	RATES=target/debug/rates db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
 
 .PHONY: messages-test
 messages-test: ## Test the messages service with its users' Python client (and with Redis, if installed)

@@ -15,9 +15,10 @@ use tokio::{sync::Semaphore, time::timeout};
 use crate::{
     batches::{QUEUE, outcomes::Outcomes, parse::Rules, slots::UploadSlots, spool::PieceStore},
     database::{Database, MIGRATOR},
+    hooks,
     lanes::Lanes,
     places::Catalogue,
-    settings::{ApiSettings, BatchSettings, Settings},
+    settings::{ApiSettings, BatchSettings, HookSettings, Settings},
     summaries::LaneLists,
     suppliers::limits::{Reads, WriteLimits, WrongKeyLimit},
 };
@@ -60,6 +61,10 @@ pub struct AppState {
     pub summaries: LaneLists,
     /// The queue of batches.
     pub queue: Queue,
+    /// The queue of messages to receivers.
+    pub hooks: Queue,
+    /// Settings of hooks.
+    pub hook_settings: HookSettings,
 }
 
 impl std::ops::Deref for App {
@@ -80,12 +85,14 @@ impl App {
     /// The state for this database. Reads nothing yet.
     #[must_use]
     pub fn new(database: Database, settings: &Settings) -> Self {
-        let Settings { api, cache, batches, .. } = settings;
+        let Settings { api, cache, batches, hooks: hook_settings, .. } = settings;
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
             lanes,
             summaries: LaneLists::default(),
             queue: Queue::new(QUEUE, database.primary.clone()),
+            hooks: Queue::new(hooks::QUEUE, database.primary.clone()),
+            hook_settings: hook_settings.clone(),
             uploads: UploadSlots::new(batches),
             sheets: Semaphore::new(1),
             pieces: PieceStore::new(database.primary.clone()),

@@ -9,7 +9,10 @@ use chassis::{
 use futures_util::future::join_all;
 use sqlx::{PgPool, migrate::Migrator};
 
-use crate::settings::BatchSettings;
+use crate::{
+    hooks,
+    settings::{BatchSettings, HookSettings},
+};
 
 /// The schema, compiled in. A database with newer migrations is accepted, so that a release can be rolled back.
 pub static MIGRATOR: Migrator = {
@@ -25,6 +28,8 @@ pub struct Database {
     pub primary: Pool,
     /// Also to the primary, for batches: long transactions, some of which last as long as the client sends.
     pub batches: Pool,
+    /// Also to the primary, for messages: a worker holds a transaction while a receiver answers.
+    pub hooks: Pool,
     /// For reads of lanes.
     pub replicas: Vec<Pool>,
     /// Finds the primary again after a failover.
@@ -35,7 +40,11 @@ pub struct Database {
 
 impl Database {
     /// Creates pools that connect when they are first used, so that a server can start before its database.
-    pub fn new(settings: &DatabaseSettings, batches: &BatchSettings) -> Result<Self, Failure> {
+    pub fn new(
+        settings: &DatabaseSettings,
+        batches: &BatchSettings,
+        hooks: &HookSettings,
+    ) -> Result<Self, Failure> {
         let servers = settings.primaries().map_err(postgres::failure_of)?;
         let replicas = settings.replicas().map_err(postgres::failure_of)?;
         let reads = |options: sqlx::postgres::PgConnectOptions| {
@@ -48,11 +57,19 @@ impl Database {
             batches.pool_size,
             batches.statement_timeout_seconds,
         );
+        let hooks = Pool::new(
+            settings,
+            servers[0].clone().application_name("rates hooks"),
+            // One for what is not delivered yet.
+            hooks::worker::WORKERS + 1,
+            hooks.timeout_seconds + settings.statement_timeout_seconds,
+        );
         let primary = reads(servers[0].clone());
         Ok(Self {
-            server: Arc::new(Primary::new(servers, vec![primary.clone(), batches.clone()])),
+            server: Arc::new(Primary::new(servers, vec![primary.clone(), batches.clone(), hooks.clone()])),
             primary,
             batches,
+            hooks,
             replicas: replicas.into_iter().map(reads).collect(),
             health: Arc::default(),
         })
@@ -63,7 +80,8 @@ impl Database {
     pub fn of(primary: PgPool) -> Self {
         let primary = Pool::of(primary, TEST_LIMIT);
         let server = Arc::new(Primary::new(vec![(*primary.options()).clone()], Vec::new()));
-        Self { server, batches: primary.clone(), primary, replicas: Vec::new(), health: Arc::default() }
+        let (batches, hooks) = (primary.clone(), primary.clone());
+        Self { server, batches, hooks, primary, replicas: Vec::new(), health: Arc::default() }
     }
 
     /// The same with these replicas.
@@ -81,7 +99,8 @@ impl Database {
 
     /// Closes the connections.
     pub(crate) async fn close(&self) {
-        join_all(self.replicas.iter().chain([&self.primary, &self.batches]).map(Pool::close)).await;
+        join_all(self.replicas.iter().chain([&self.primary, &self.batches, &self.hooks]).map(Pool::close))
+            .await;
     }
 }
 

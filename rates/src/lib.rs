@@ -10,6 +10,7 @@ pub mod batches;
 mod commands;
 pub mod database;
 mod explorer;
+pub mod hooks;
 pub mod http;
 pub mod lanes;
 pub mod load;

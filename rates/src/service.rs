@@ -15,6 +15,7 @@ use crate::{
     app::App,
     commands::{self, Command},
     database::{Database, MIGRATOR},
+    hooks::worker::WORKERS,
     http::{openapi, rates, router},
     settings::Settings,
 };
@@ -37,18 +38,21 @@ impl Service for Rates {
 
     async fn build(context: Context<'_, Self>) -> Result<Parts, Failure> {
         let settings = context.settings;
-        let database = Database::new(&settings.database, &settings.batches)?;
+        let database = Database::new(&settings.database, &settings.batches, &settings.hooks)?;
         postgres::check_schema(&database.primary, &settings.database, &MIGRATOR, Self::NAME).await?;
         let app = App::new(database, settings);
         app.register_metrics(context.registry);
         let workers = app.workers();
         workers.register(context.registry);
+        let hook_workers = app.hook_workers();
+        hook_workers.register(context.registry.sub_registry_with_prefix("rates_hooks"));
         // `rates work` processes batches even if `serve` is configured not to.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         let cleaning = app.clone().clean_uploads(stop.clone());
         let percentiles = app.clone().fill_in_percentiles(stop.clone());
         let summaries = app.clone().keep_summaries(stop.clone());
+        let changes = app.clone().announce_changes(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
                 let stop = stop.clone();
@@ -61,8 +65,13 @@ impl Service for Rates {
                 }
             })
             .task("cleaning of uploads", cleaning)
-            .task("batch workers", workers.run(count, stop))
-            // `serve` leaves both to `rates work` where it leaves batches to it.
+            .task("batch workers", workers.run(count, stop.clone()))
+            // `serve` leaves these to `rates work` where it leaves batches to it.
+            .task("hooks", async move {
+                if count > 0 {
+                    tokio::join!(hook_workers.run(WORKERS as usize, stop), changes);
+                }
+            })
             .task("percentiles", async move {
                 if count > 0 {
                     percentiles.await;

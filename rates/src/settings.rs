@@ -23,6 +23,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// The processing of batches.
     pub batches: BatchSettings,
+    /// Messages to receivers.
+    pub hooks: HookSettings,
     /// The settings of `rates push`.
     pub push: PushSettings,
 }
@@ -125,6 +127,22 @@ impl BatchSettings {
     }
 }
 
+/// Messages to receivers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookSettings {
+    /// Whether messages may go over http.
+    pub allow_http: bool,
+    /// Whether they may go to addresses that are not of the internet.
+    pub allow_private_addresses: bool,
+    /// How long a receiver may take to answer, in seconds.
+    pub timeout_seconds: f64,
+    /// How often a message is sent.
+    pub max_attempts: i32,
+    /// The least time between two messages of changes, in seconds.
+    pub data_changed_seconds: f64,
+}
+
 /// The settings of `rates push`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,7 +162,7 @@ impl ServiceSettings for Settings {
                 faults.push((setting, fault.to_owned()));
             }
         };
-        let Self { api, cache, batches, .. } = self;
+        let Self { api, cache, batches, hooks, .. } = self;
         check((1..=100_000).contains(&api.max_days), "api.max_days", "must be from 1 to 100000");
         check((1..=10_000).contains(&api.page_limit), "api.page_limit", "must be from 1 to 10000");
         check((3..=1_000_000).contains(&api.min_count), "api.min_count", "must be from 3 to 1000000");
@@ -186,8 +204,9 @@ impl ServiceSettings for Settings {
         let size_is_right = (1..=1 << 30).contains(&batches.sheet_limit_bytes);
         check(size_is_right, "batches.sheet_limit_bytes", "must be from 1 to 1 GiB");
         if let Err(item) = ColumnNames::parse(batches.column_names.0.iter().map(String::as_str)) {
-            let fault =
-                format!("must be names like pol=orig_code or note=-, separated by commas; {item:?} is none");
+            let fault = format!(
+                "must be names like pol=orig_code, note=- or cost=price@acme, separated by commas; {item:?} is none"
+            );
             check(false, "batches.column_names", &fault);
         }
         // Each worker holds a connection while it works; one at least must be left for uploads.
@@ -195,6 +214,11 @@ impl ServiceSettings for Settings {
         let fault = format!("must be below batches.pool_size ({})", batches.pool_size);
         check(leave_one, "batches.workers", &fault);
         check(batches.max_attempts > 0, "batches.max_attempts", "must be above 0");
+        let timeout_is_right = (0.1..=20.0).contains(&hooks.timeout_seconds);
+        check(timeout_is_right, "hooks.timeout_seconds", "must be from 0.1 to 20");
+        check(hooks.max_attempts > 0, "hooks.max_attempts", "must be above 0");
+        let pause_is_right = (0.0..=86_400.0).contains(&hooks.data_changed_seconds);
+        check(pause_is_right, "hooks.data_changed_seconds", "must be from 0 to 86400");
         faults
     }
 }
@@ -271,6 +295,9 @@ mod tests {
             ("RATES__BATCHES__MOST_PRICES", "0", "batches.most_prices"),
             ("RATES__BATCHES__WINDOW_DAYS", "0", "batches.window_days"),
             ("RATES__BATCHES__COLUMN_NAMES", "pol=port", "batches.column_names"),
+            ("RATES__HOOKS__TIMEOUT_SECONDS", "21", "hooks.timeout_seconds"),
+            ("RATES__HOOKS__MAX_ATTEMPTS", "0", "hooks.max_attempts"),
+            ("RATES__HOOKS__DATA_CHANGED_SECONDS", "-1", "hooks.data_changed_seconds"),
         ] {
             let faults = load(&[(variable, value)]).expect_err(variable);
             assert!(faults.contains(setting), "{variable}={value}: {faults}");

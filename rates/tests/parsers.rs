@@ -349,6 +349,7 @@ proptest! {
         line_end in prop::sample::select(vec!["\n", "\r\n"]),
         order in Just([0, 1, 2, 3, 4]).prop_shuffle(),
         quoted in any::<bool>(),
+        dotted in any::<bool>(),
         mark in any::<bool>(),
         last_line_end in any::<bool>(),
     ) {
@@ -360,6 +361,7 @@ proptest! {
             text.push_str(line_end);
         };
         line(&mut header, quoted);
+        let written = |day: NaiveDate| day.format(if dotted { "%-d.%m.%Y" } else { "%Y-%m-%d" }).to_string();
         let (mut wanted, mut number, mut prices) = (String::new(), 1, 0);
         for (orig, dest, first, days, price, blank_rows) in rows {
             let first = NaiveDate::from_epoch_days(first).unwrap();
@@ -371,7 +373,7 @@ proptest! {
             number += 1;
             // A comma in a number must be quoted where commas separate.
             let cents = if separator == ',' && !quoted { ".00" } else { ",00" };
-            line(&mut [orig.clone(), dest.clone(), first.to_string(), last.to_string(), format!("{price}{cents}")], quoted);
+            line(&mut [orig.clone(), dest.clone(), written(first), written(last), format!("{price}{cents}")], quoted);
             for day in first.iter_days().take_while(|day| *day <= last) {
                 prices += 1;
                 writeln!(wanted, "{number}\t{orig}\t{dest}\t{day}\t{price}").unwrap();

@@ -73,6 +73,11 @@ pub trait Handler: Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// How long a job that failed waits, after so many attempts.
+    fn pause(&self, attempts: i32) -> Duration {
+        pause_after(attempts)
+    }
+
     /// A job has failed too often.
     fn give_up(
         &self,
@@ -197,7 +202,7 @@ impl<H: Handler> Workers<H> {
         } else {
             let attempts = job.attempts;
             tracing::warn!(job = job.id, queue, attempts, error, "job failed; trying again later");
-            pause_after(attempts)
+            self.handler.pause(attempts)
         };
         let postponed = self.queue.postpone(job, pause, &error).await;
         if !is_last {

@@ -71,6 +71,7 @@ impl Summary {
 /// Stores the staged rows as those of this batch, in place of those of another where it replaces one, and completes it.
 /// Readers see both changes at once: they are one version of the data.
 pub(crate) async fn store_staged(
+    app: &App,
     transaction: &mut PgConnection,
     batch: i64,
     replaces: Option<i64>,
@@ -81,7 +82,9 @@ pub(crate) async fn store_staged(
     }
     let summary = Summary::of_staged(&mut *transaction).await?;
     let prices = staging::insert_prices(&mut *transaction, Some(batch)).await?;
-    Ok(sql::complete(transaction, batch, rows, prices, &summary).await?)
+    let done = sql::complete(&mut *transaction, batch, rows, prices, &summary).await?;
+    app.announce_end(transaction, &done).await?;
+    Ok(done)
 }
 
 /// How often abandoned uploads are looked for.

@@ -173,17 +173,20 @@ pub(crate) async fn fail(
     id: i64,
     rows: u64,
     problem: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update batches set state = 'failed', rows = $2, problem = $3::text::jsonb, ended_at = clock_timestamp()
-         where id = $1",
+) -> Result<Batch, sqlx::Error> {
+    sqlx::query_as!(
+        Batch,
+        r#"update batches set state = 'failed', rows = $2, problem = $3::text::jsonb, ended_at = clock_timestamp()
+           where id = $1
+           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
+                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
+                     problem::text, created_at, ended_at, withdrawn_at"#,
         id,
         rows.cast_signed(),
         problem,
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await
 }
 
 /// Finds a batch by its id.

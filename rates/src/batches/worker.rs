@@ -28,6 +28,8 @@ const PROGRESS: Duration = Duration::from_millis(500);
 pub(crate) struct QueuedBatch {
     /// Its id.
     pub(crate) batch: i64,
+    /// Who sent it.
+    pub(crate) supplier: String,
     /// The number of its content, which is kept in pieces.
     pub(crate) content: i64,
     /// How its rows are written.
@@ -85,12 +87,12 @@ impl BatchHandler {
             Format::Xlsx => self.app.sheets.acquire().await.ok(),
             _ => None,
         };
-        let rules = self.app.rules.clone().of_any_size();
+        let rules = self.app.rules.clone().of_supplier(&queued.supplier).of_any_size();
         let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
         let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;
         // If it fails, the state is only less recent.
         let _ = content::storing(primary, queued.batch, content.rows).await;
-        store_staged(transaction, queued.batch, queued.replaces, content.rows).await
+        store_staged(&self.app, transaction, queued.batch, queued.replaces, content.rows).await
     }
 
     /// Records the progress of a batch while it is processed. If a write fails, the number is only less recent.
@@ -114,7 +116,8 @@ impl BatchHandler {
         problem: &Problem,
     ) -> Result<(), sqlx::Error> {
         let body = String::from_utf8_lossy(&problem.json(None)).into_owned();
-        sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        let failed = sql::fail(&mut *transaction, queued.batch, rows, &body).await?;
+        self.app.announce_end(&mut *transaction, &failed).await?;
         content::delete_pieces(&mut *transaction, queued.content).await?;
         tracing::info!(
             batch = queued.batch,

@@ -4,6 +4,7 @@
 
 mod batches;
 mod faults;
+mod hook;
 mod key;
 mod load;
 mod push;
@@ -49,6 +50,9 @@ pub enum Command {
     /// List, show and withdraw the batches of all suppliers
     #[command(subcommand)]
     Batches(batches::Command),
+    /// Add, list, test and remove hooks: who is told of batches and of changes of the data
+    #[command(subcommand)]
+    Hook(hook::Command),
     /// Send a file of prices to a server
     ///
     /// The key comes from RATES_KEY. If anything goes wrong, run the same command again: nothing is stored twice.
@@ -56,7 +60,7 @@ pub enum Command {
     /// Exit codes: 0 all prices are stored; 64 key rejected or wrong command line; 65 file rejected; 66 the file cannot
     /// be read; 69 the server cannot be reached; 75 it is busy or the connection broke, try again later.
     Push(push::Options),
-    /// Store the batches that are queued (Prefer: respond-async), and do nothing else
+    /// Store the batches that are queued (Prefer: respond-async) and deliver the messages of hooks, and do nothing else
     Work,
 }
 
@@ -79,6 +83,7 @@ pub async fn run<S: Service<Settings = Settings>>(
         Command::Retire(options) => retire::retire(&settings, &options).await,
         Command::Key(command) => key::key(&settings, &command).await,
         Command::Batches(command) => batches::batches(&settings, &command).await,
+        Command::Hook(command) => hook::hook(&settings, &command).await,
         Command::Push(options) => push::push(&settings, &options).await,
         Command::Work => unreachable!("done above: it reads the settings itself"),
     }

@@ -18,6 +18,7 @@ pub(crate) struct Asset {
 pub(crate) struct Assets {
     script: Asset,
     reference_script: Asset,
+    upload_script: Asset,
     style: Asset,
     icon: Asset,
 }
@@ -30,6 +31,7 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
         "text/javascript",
         include_bytes!("../../assets/reference.js"),
     ),
+    upload_script: Asset::new("upload", "js", "text/javascript", include_bytes!("../../assets/upload.js")),
     style: Asset::new("explorer", "css", "text/css", include_bytes!("../../assets/explorer.css")),
     icon: Asset::new("icon", "svg", "image/svg+xml", include_bytes!("../../assets/icon.svg")),
 });
@@ -54,7 +56,7 @@ impl Asset {
 impl Assets {
     /// The file of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Asset> {
-        [&self.script, &self.reference_script, &self.style, &self.icon]
+        [&self.script, &self.reference_script, &self.upload_script, &self.style, &self.icon]
             .into_iter()
             .find(|asset| asset.name == name)
     }
@@ -65,6 +67,10 @@ impl Assets {
 
     pub(crate) fn reference_script(&self) -> String {
         self.reference_script.path()
+    }
+
+    pub(crate) fn upload_script(&self) -> String {
+        self.upload_script.path()
     }
 
     pub(crate) fn style(&self) -> String {

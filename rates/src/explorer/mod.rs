@@ -6,4 +6,5 @@ mod home;
 pub(crate) mod page;
 mod query;
 mod shown;
+pub(crate) mod upload;
 mod view;

@@ -1,4 +1,5 @@
-//! `GET /`, a greeting for programs and the explorer for people, and `GET /assets/{name}`, the files of the page.
+//! `GET /`, a greeting for programs and the explorer for people; `GET /upload`, the form for suppliers; and
+//! `GET /assets/{name}`, the files of both.
 
 use axum::{
     Json,
@@ -16,6 +17,7 @@ use crate::{
     explorer::{
         assets::ASSETS,
         page::{self, NoPage},
+        upload,
     },
     suppliers,
 };
@@ -75,6 +77,12 @@ async fn get_page(app: &App, query: &str) -> Result<Response, Problem> {
     headers.insert(header::CONTENT_TYPE, HTML);
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     Ok(response)
+}
+
+/// The form that uploads a sheet.
+pub(crate) async fn get_upload_form() -> Result<Response, Problem> {
+    let page = upload::page().map_err(Problem::internal)?;
+    Ok(([(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, POLICY)], page).into_response())
 }
 
 /// A file of the page. Its name holds a hash of its content, so browsers may cache it for a year.

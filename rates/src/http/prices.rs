@@ -154,10 +154,11 @@ async fn take_batch(
 ) -> Result<Response, Problem> {
     let request = Request { app, supplier, query, headers: UploadHeaders::parse(headers)? };
     let period = Duration::from_secs_f64(app.batches.upload_period_seconds);
+    let rules = app.rules.clone().of_supplier(&supplier.name);
     let upload = Upload {
         pieces: pace::paced(body.into_data_stream(), app.batches.upload_bytes_per_second, period),
         gzip: request.headers.gzip,
-        rules: app.rules.clone(),
+        rules,
     };
     // All of it is there before a connection is taken for the batch: the client may send for as long as it may.
     let mut spool = Spool::new(&app.pieces);
@@ -208,6 +209,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
+    let rules = upload.rules.clone();
     upload.spool_content(file).await?;
     let (file, primary) = (&*file, &app.database.primary);
     let pieces = stream::try_unfold(0, |index| async move {
@@ -217,7 +219,7 @@ where
     // The semaphore is never closed.
     let _turn = app.sheets.acquire().await;
     let mut rows = Spool::new(&app.pieces);
-    let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules: app.rules.clone() };
+    let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
     Ok((upload.spool_rows(Format::Xlsx, &mut rows).await?, rows))
 }
 
@@ -252,7 +254,8 @@ impl Request<'_> {
         }
         let (identity, replaces) = (self.identity(content.digest), self.query.replaces);
         let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Storing).await?;
-        Ok(Outcome::Stored(store_staged(transaction, batch.id, replaces, content.rows).await?))
+        let stored = store_staged(self.app, transaction, batch.id, replaces, content.rows).await?;
+        Ok(Outcome::Stored(stored))
     }
 
     /// The result of a dry run.
@@ -295,7 +298,8 @@ impl Request<'_> {
         self.check_replaced(&mut *transaction).await?;
         let (identity, replaces) = (self.identity(digest), self.query.replaces);
         let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Queued).await?;
-        let queued = QueuedBatch { batch: batch.id, content, format: self.headers.format, replaces };
+        let (supplier, format) = (batch.supplier.clone(), self.headers.format);
+        let queued = QueuedBatch { batch: batch.id, supplier, content, format, replaces };
         self.app.queue.put(transaction, &queued.payload()).await?;
         Ok(Outcome::Queued(batch))
     }

@@ -26,6 +26,7 @@ pub fn routes(app: App) -> Router {
     }
     reads
         .route("/", get(explorer::greet))
+        .route("/upload", get(explorer::get_upload_form))
         .route("/prices", post(prices::post_prices))
         .route("/batches", get(batches::list_batches))
         .route("/batches/{id}", get(batches::get_batch).delete(batches::withdraw_batch))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests what people see of the server at RATES_URL: the explorer in chromium, then the dashboard and alert rules against
-# its metrics. With --pictures DIRECTORY writes the pictures of the README instead.
+# Tests what people see of the server at RATES_URL: the explorer and the upload form in chromium, with a key that RATES
+# makes, then the dashboard and alert rules against its metrics. With --pictures DIRECTORY writes the pictures of the README instead.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -10,5 +10,6 @@ done
 if [[ ${1:-} == --pictures ]]; then
   exec node "$here/pictures.mjs" "$2"
 fi
-node --test --test-reporter=spec --test-timeout=300000 "$here/explorer.test.mjs"
+# One after the other: the form changes the data that the explorer shows.
+node --test --test-concurrency=1 --test-reporter=spec --test-timeout=300000 "$here/explorer.test.mjs" "$here/upload.test.mjs"
 "$here/../../../docs/monitoring/check.sh"

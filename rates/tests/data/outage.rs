@@ -47,7 +47,8 @@ fn database_of(options: &PgConnectOptions, limit: u64) -> Database {
     let pool = pool_of(options, limit);
     Database {
         primary: pool.clone(),
-        batches: pool,
+        batches: pool.clone(),
+        hooks: pool,
         server: Primary::new(vec![options.clone()], Vec::new()).into(),
         replicas: Vec::new(),
         health: std::sync::Arc::default(),
@@ -157,6 +158,7 @@ async fn pools_move_to_the_server_that_answers(pool: PgPool) {
     let database = Database {
         server: Primary::new(vec![options, other], vec![primary.clone()]).into(),
         batches: primary.clone(),
+        hooks: primary.clone(),
         primary,
         replicas: Vec::new(),
         health: std::sync::Arc::default(),

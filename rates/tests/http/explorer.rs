@@ -354,10 +354,11 @@ async fn the_page_runs_nothing_inline_and_every_answer_is_bound(pool: PgPool) {
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
     let data = format!("/rates?{LANE}");
     let svg = format!("/rates.svg?{LANE}");
-    for path in ["/", "/docs/", "/nowhere", "/rates", "/ports", "/healthz", &data, &svg] {
+    for path in ["/", "/docs/", "/upload", "/nowhere", "/rates", "/ports", "/healthz", &data, &svg] {
         let answer = instance.get(path).await;
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{answer}");
-        let is_document = path == "/docs/" || path == svg;
+        let is_page = matches!(path, "/docs/" | "/upload");
+        let is_document = is_page || path == svg;
         for (name, value) in OF_DOCUMENTS {
             assert_eq!(answer.header(name), if is_document { value } else { "" }, "{name} of {answer}");
         }
@@ -366,7 +367,7 @@ async fn the_page_runs_nothing_inline_and_every_answer_is_bound(pool: PgPool) {
             policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
             "{answer}"
         );
-        assert_eq!(policy.contains("script-src"), path == "/docs/", "{answer}");
+        assert_eq!(policy.contains("script-src"), is_page, "{answer}");
         assert_eq!(answer.header("strict-transport-security"), "", "{answer}");
         let request = Request::get(path).header("x-forwarded-proto", "https").body(Body::empty()).unwrap();
         let answer = instance.send(request).await;

@@ -95,15 +95,28 @@ pub async fn count_prices(pool: &PgPool) -> i64 {
     count(pool, "select count(*) from prices").await
 }
 
-/// Works until no job is left.
+/// Works until no batch is queued.
 pub async fn work_off(instance: &Instance, pool: &PgPool) {
-    work_until(instance, pool, "select count(*) from jobs").await;
+    work_until(instance, pool, "select count(*) from jobs where queue = 'batches'").await;
+}
+
+/// Delivers messages until none waits.
+pub async fn work_hooks_off(instance: &Instance, pool: &PgPool) {
+    let waiting = "select count(*) from jobs where queue = 'hooks'";
+    run_until(|stop| instance.app.hook_workers().run(2, stop), pool, waiting).await;
 }
 
 /// Runs a worker until this query counts nothing; gives up after a minute.
 pub async fn work_until(instance: &Instance, pool: &PgPool, waiting: &str) {
+    run_until(|stop| instance.app.workers().run(1, stop), pool, waiting).await;
+}
+
+async fn run_until<F>(work: impl FnOnce(Stop) -> F, pool: &PgPool, waiting: &str)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let stop = Stop::default();
-    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    let worker = tokio::spawn(work(stop.clone()));
     let jobs_done = async {
         while count(pool, waiting).await > 0 {
             tokio::task::yield_now().await;

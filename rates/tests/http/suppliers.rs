@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
-    supplier_client::{CSV, ROWS, count, count_prices, work_off},
+    supplier_client::{CSV, ROWS, count, count_prices, work_hooks_off, work_off},
     support::Instance,
 };
 
@@ -193,6 +193,20 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     work_off(&instance, &pool).await;
     instance.ask("DELETE", &format!("/batches/{}", batch["id"]), "rates_1_one").await.expect(200);
     assert_eq!(count_prices(&pool).await, 3);
+    sqlx::raw_sql(
+        "insert into hooks (url, events, secret, told_version)
+         values ('http://127.0.0.1:1/', '{batch.done,data.changed}', 'x', 0)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert!(instance.app.announce_change().await.unwrap());
+    instance.post_with(CSV, ROWS.replace("300", "2"), &[]).await.expect(201);
+    // Nobody may be sent to there: with one attempt, the first message disables the hook.
+    assert_eq!(count(&pool, "select count(*) from jobs where queue = 'hooks'").await, 2);
+    sqlx::query("update jobs set attempts = 24").execute(&pool).await.unwrap();
+    work_hooks_off(&instance, &pool).await;
+    assert_eq!(count(&pool, "select count(*) from hooks where disabled_at is not null").await, 1);
     let mut connection = as_app.acquire().await.unwrap();
     assert!(rates::percentiles::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
     let today = chrono::Utc::now().date_naive();
@@ -204,6 +218,8 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
         "update api_keys set revoked_at = null",
         "insert into suppliers values ('me')",
         "delete from batches",
+        "update hooks set url = 'http://elsewhere/'",
+        "insert into hooks (url, events, secret, told_version) values ('x', '{batch.done}', 'x', 0)",
     ] {
         let error = sqlx::raw_sql(sqlx::AssertSqlSafe(refused)).execute(&as_app).await.expect_err(refused);
         assert_eq!(

@@ -1,5 +1,6 @@
 //! The real binary: start, first answer, stop, exit codes, and what it says when it is set up wrongly.
 
+mod hooks;
 mod outage;
 mod suppliers;
 #[path = "../support/mod.rs"]

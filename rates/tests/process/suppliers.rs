@@ -6,12 +6,12 @@ use sqlx::PgPool;
 
 use super::{command, serve, url};
 
-fn text(output: &[u8]) -> String {
+pub(super) fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
 /// Runs the binary on a blocking thread, as the server of the test needs this one.
-async fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+pub(super) async fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = command(variables);
     command.args(arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()

@@ -11,6 +11,8 @@ use rates::{Rates, app::App, batches::parse::Rules, database::Database, settings
 use sqlx::PgPool;
 use tokio::{task::JoinHandle, time::Duration};
 
+pub mod receiver;
+
 /// Begins a statement: `lane_prices` are the prices from the place $1 to the place $2, from the tables of a dump alone.
 #[macro_export]
 macro_rules! with_lane_prices {

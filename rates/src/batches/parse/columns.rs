@@ -8,23 +8,46 @@ use crate::http::parameters::quoted;
 /// The fields that a sheet needs, in words.
 const NEEDED: &str = "orig_code, dest_code, price and day (or valid_from and valid_to)";
 
-/// Further names of columns, from the setting `batches.column_names`: for each the field, or none for a column that is
-/// ignored.
+/// Further names of columns, from the setting `batches.column_names`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ColumnNames(HashMap<String, Option<usize>>);
+pub struct ColumnNames {
+    all: Names,
+    of_supplier: HashMap<String, Names>,
+}
+
+/// For each name its field, or none for a column that is ignored.
+type Names = HashMap<String, Option<usize>>;
 
 impl ColumnNames {
-    /// Reads items like `pol=orig_code`; `note=-` ignores a column. An item that is none is the error.
+    /// Reads items like `pol=orig_code`; `note=-` ignores a column, and `cost=price@acme` is for the sheets of one
+    /// supplier. An item that is none is the error.
     pub fn parse<'a>(items: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
-        let names = items.into_iter().map(|item| {
-            let (name, field) = item.split_once('=').ok_or(item)?;
+        let mut names = Self::default();
+        for item in items {
+            let (name, meaning) = item.split_once('=').ok_or(item)?;
+            let (field, supplier) = match meaning.split_once('@') {
+                Some((field, supplier)) => (field, Some(supplier.trim())),
+                None => (meaning, None),
+            };
             let field = match field.trim() {
                 "-" => None,
                 field => Some(FIELDS.iter().position(|known| *known == field).ok_or(item)?),
             };
-            Ok((normalized(name), field))
-        });
-        names.collect::<Result<_, _>>().map(Self)
+            let names = match supplier {
+                None => &mut names.all,
+                Some("") => return Err(item),
+                Some(supplier) => names.of_supplier.entry(supplier.to_owned()).or_default(),
+            };
+            names.insert(normalized(name), field);
+        }
+        Ok(names)
+    }
+
+    /// The names in the sheets of this supplier.
+    pub(super) fn of(&self, supplier: &str) -> Self {
+        let mut all = self.all.clone();
+        all.extend(self.of_supplier.get(supplier).cloned().unwrap_or_default());
+        Self { all, of_supplier: HashMap::new() }
     }
 }
 
@@ -44,14 +67,25 @@ enum Meaning {
     Unknown,
 }
 
+impl Meaning {
+    fn field(&self) -> Option<usize> {
+        match self {
+            Self::Field(index) => Some(*index),
+            Self::Ignored | Self::Unknown => None,
+        }
+    }
+}
+
+/// The setting counts before the names of the fields: a supplier's `price` may be something else.
 fn meaning(header: &str, names: &ColumnNames) -> Meaning {
     let name = normalized(header);
-    if let Some(index) = FIELDS.iter().position(|field| **field == *name) {
-        return Meaning::Field(index);
+    match names.all.get(&name) {
+        Some(Some(index)) => return Meaning::Field(*index),
+        Some(None) => return Meaning::Ignored,
+        None => {}
     }
-    match names.0.get(&name) {
-        Some(Some(index)) => Meaning::Field(*index),
-        Some(None) => Meaning::Ignored,
+    match FIELDS.iter().position(|field| **field == *name) {
+        Some(index) => Meaning::Field(index),
         // The index that pandas writes, and what is beside a table.
         None if name.is_empty() => Meaning::Ignored,
         None => Meaning::Unknown,
@@ -63,7 +97,7 @@ pub(super) fn known_columns<'a>(
     header: impl IntoIterator<Item = Cow<'a, str>>,
     names: &ColumnNames,
 ) -> usize {
-    header.into_iter().filter(|name| matches!(meaning(name, names), Meaning::Field(_))).count()
+    header.into_iter().filter(|name| meaning(name, names).field().is_some()).count()
 }
 
 impl Columns {
@@ -129,8 +163,19 @@ mod tests {
     fn names_of_columns_are_read_from_a_setting() {
         let names = ColumnNames::parse(["POL = orig_code", "Valid From=valid_from", "note=-"]).unwrap();
         assert_eq!(known_columns(["pol", "VALID-FROM", "note", "other"].map(Cow::from), &names), 2);
-        for wrong in ["pol", "pol=port", "=x"] {
+        for wrong in ["pol", "pol=port", "=x", "pol=orig_code@"] {
             assert_eq!(ColumnNames::parse([wrong]), Err(wrong));
         }
+    }
+
+    #[test]
+    fn a_supplier_has_names_of_its_own_before_those_of_all() {
+        let names =
+            ColumnNames::parse(["cost=price", "cost=-@acme", "price=-@acme", "All in=price@acme"]).unwrap();
+        let prices =
+            |names: &ColumnNames| ["cost", "price", "all in"].map(|name| meaning(name, names).field());
+        assert_eq!(prices(&names), [Some(3), Some(3), None]);
+        assert_eq!(prices(&names.of("other")), [Some(3), Some(3), None]);
+        assert_eq!(prices(&names.of("acme")), [None, None, Some(3)]);
     }
 }

@@ -48,6 +48,12 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The same for the content of this supplier, who may have names of columns of its own.
+    #[must_use]
+    pub fn of_supplier(self, supplier: &str) -> Self {
+        Self { column_names: Arc::new(self.column_names.of(supplier)), ..self }
+    }
+
     /// The same for content whose size was limited before, or need not be.
     #[must_use]
     pub fn of_any_size(self) -> Self {

@@ -142,7 +142,7 @@ impl<'a> Rows<'a> {
         let [origin, destination, day, price, from, to] = fields;
         let origin = self.check("orig_code", origin.as_ref(), parse_port);
         let destination = self.check("dest_code", destination.as_ref(), parse_port);
-        let days = self.check_days(day.as_ref(), from.as_ref(), to.as_ref());
+        let days = self.check_days([day, from, to].map(Option::as_ref), numbers);
         let max_price = self.rules.max_price;
         let price = self.check("price", price.as_ref(), |value| parse_price(value, numbers, max_price));
         let count = days.map_or(1, |(first, last)| (last - first).num_days().unsigned_abs() + 1);
@@ -172,12 +172,11 @@ impl<'a> Rows<'a> {
     /// The first and the last day of a row.
     fn check_days(
         &mut self,
-        day: Option<&RawValue<'_>>,
-        from: Option<&RawValue<'_>>,
-        to: Option<&RawValue<'_>>,
+        [day, from, to]: [Option<&RawValue<'_>>; 3],
+        numbers: Numbers,
     ) -> Option<(NaiveDate, NaiveDate)> {
         let last_day = self.last_day;
-        let parse = |value: &RawValue<'_>| parse_day_value(value, last_day);
+        let parse = |value: &RawValue<'_>| parse_day_value(value, numbers, last_day);
         if from.is_none() && to.is_none() {
             return self.check("day", day, parse).map(|day| (day, day));
         }
@@ -282,15 +281,26 @@ fn parse_port<'v>(value: &'v RawValue<'_>) -> Result<&'v str, Fault> {
     }
 }
 
-fn parse_day_value(value: &RawValue<'_>, last_day: NaiveDate) -> Result<NaiveDate, Fault> {
+fn parse_day_value(value: &RawValue<'_>, numbers: Numbers, last_day: NaiveDate) -> Result<NaiveDate, Fault> {
     let RawValue::Text(day) = value else {
         return Err(malformed(value, "a day like 2021-01-31"));
     };
-    let day = parse_day(day)?;
+    let day = match iso_of_dotted(day).filter(|_| numbers == Numbers::Text) {
+        Some(iso) => parse_day(&iso)?,
+        None => parse_day(day)?,
+    };
     if day > last_day {
         return Err(("out_of_range", format!("{day} is too far in the future; the last day is {last_day}")));
     }
     Ok(day)
+}
+
+/// `2021-01-31` for `31.1.2021`, as sheets in many languages write it. With slashes day and month could be either.
+fn iso_of_dotted(text: &str) -> Option<String> {
+    let (day, rest) = text.split_once('.')?;
+    let (month, year) = rest.split_once('.')?;
+    let is_right = [day, month].iter().all(|part| matches!(part.len(), 1 | 2)) && year.len() == 4;
+    is_right.then(|| format!("{year}-{month:0>2}-{day:0>2}"))
 }
 
 /// `YYYY-MM-DD`. By hand, because a batch has millions of them.

@@ -1,0 +1,2 @@
+delete from public.jobs where queue = 'hooks';
+drop table public.hooks;

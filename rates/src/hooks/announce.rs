@@ -1,0 +1,66 @@
+//! Puts messages into the queue.
+
+use chassis::Stop;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use std::time::Duration;
+
+use super::{Event, Message, sql};
+use crate::{
+    app::App,
+    background::repeat,
+    batches::sql::{Batch, BatchState},
+    http::batches::BatchBody,
+};
+
+impl App {
+    /// Tells of a batch that has just ended, in the transaction that ends it.
+    pub(crate) async fn announce_end(
+        &self,
+        transaction: &mut PgConnection,
+        batch: &Batch,
+    ) -> Result<(), sqlx::Error> {
+        let event = if batch.state == BatchState::Failed { Event::BatchFailed } else { Event::BatchDone };
+        let hooks = sql::told_of_batch(&mut *transaction, event, &batch.supplier).await?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let data = json!(BatchBody::from(batch.clone()));
+        for hook in hooks {
+            let message = Message::new(hook, event.name(), &data);
+            self.hooks.put(&mut *transaction, &message.payload()).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of changes of the data until a stop begins.
+    pub(crate) async fn announce_changes(self, stop: Stop) {
+        let least = Duration::from_secs(1);
+        repeat(stop, "tell hooks of changes", least, async || self.announce_change().await).await;
+    }
+
+    /// Puts a message for each hook that is to be told of the present version of the data; false if there is none.
+    ///
+    /// A version is compared, and no event is passed on, so nothing is lost while no worker runs.
+    pub async fn announce_change(&self) -> Result<bool, sqlx::Error> {
+        let pool = &self.database.hooks;
+        if !pool.retry(|| sql::any_untold(pool)).await? {
+            return Ok(false);
+        }
+        let mut connection = pool.acquire().await?;
+        connection
+            .limited(async |connection| {
+                let mut transaction = connection.begin().await?;
+                let told =
+                    sql::tell_version(&mut transaction, self.hook_settings.data_changed_seconds).await?;
+                for change in &told {
+                    let data = json!({ "version": change.version });
+                    let message = Message::new(change.hook, Event::DataChanged.name(), &data);
+                    self.hooks.put(&mut *transaction, &message.payload()).await?;
+                }
+                transaction.commit().await?;
+                Ok(!told.is_empty())
+            })
+            .await
+    }
+}
