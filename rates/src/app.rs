@@ -84,7 +84,7 @@ impl App {
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
             lanes,
-            summaries: LaneLists::default(),
+            summaries: LaneLists::new(api.privacy()),
             queue: Queue::new(QUEUE, database.primary.clone()),
             uploads: UploadSlots::new(batches),
             sheets: Semaphore::new(1),

@@ -13,12 +13,13 @@ mod explorer;
 pub mod http;
 pub mod lanes;
 pub mod load;
-pub mod percentiles;
 pub mod places;
+pub mod privacy;
 mod reference;
 mod rollup;
 mod service;
 pub mod settings;
+pub mod statistics;
 pub mod summaries;
 pub mod suppliers;
 

@@ -47,7 +47,7 @@ impl Service for Rates {
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         let cleaning = app.clone().clean_uploads(stop.clone());
-        let percentiles = app.clone().fill_in_percentiles(stop.clone());
+        let statistics = app.clone().fill_in_statistics(stop.clone());
         let summaries = app.clone().keep_summaries(stop.clone());
         Ok(parts(app, settings)
             .task("listener", {
@@ -63,9 +63,9 @@ impl Service for Rates {
             .task("cleaning of uploads", cleaning)
             .task("batch workers", workers.run(count, stop))
             // `serve` leaves both to `rates work` where it leaves batches to it.
-            .task("percentiles", async move {
+            .task("statistics", async move {
                 if count > 0 {
-                    percentiles.await;
+                    statistics.await;
                 }
             })
             .task("summaries of lanes", async move {

@@ -90,7 +90,8 @@ impl BatchHandler {
         let content = upload.stage(&mut *transaction, queued.format, progress.clone()).await?.accept()?;
         // If it fails, the state is only less recent.
         let _ = content::storing(primary, queued.batch, content.rows).await;
-        store_staged(transaction, queued.batch, queued.replaces, content.rows).await
+        let privacy = self.app.api.privacy();
+        store_staged(transaction, queued.batch, queued.replaces, content.rows, privacy).await
     }
 
     /// Records the progress of a batch while it is processed. If a write fails, the number is only less recent.

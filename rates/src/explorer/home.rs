@@ -84,7 +84,7 @@ impl Home {
         let mut lanes: Vec<MarketLane> = lanes
             .map(|((names, query), lane)| {
                 let days = lane.elements(query);
-                let mean = |PlacedElement { element, .. }: &PlacedElement<'_>| {
+                let mean = |PlacedElement { element, .. }: &PlacedElement| {
                     Some((chart::thousands(element.mean?), chart::date(element.first)))
                 };
                 let (origin, destination) = &names;

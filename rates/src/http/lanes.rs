@@ -216,6 +216,11 @@ pub(crate) async fn list_lanes(
     let catalogue = app.lanes.places.known_or_read().await?;
     let (list, stale) =
         app.summaries.get(&app.database.primary).await.map_err(|error| app.database.health.problem(error))?;
+    if !list.state.suits(app.api.privacy()) {
+        let detail =
+            "The list of lanes is computed anew, because a setting has changed; try again in some seconds.";
+        return Err(Problem::unavailable(detail, 5));
+    }
     let places = find_places(&query, &catalogue)?;
 
     let mut fingerprint = Fingerprint::default();
@@ -225,6 +230,7 @@ pub(crate) async fn list_lanes(
     fingerprint.add(query.limit as u64);
     fingerprint.add(catalogue.places_version.cast_unsigned());
     list.state.add_to(&mut fingerprint);
+    app.api.privacy().add_to(&mut fingerprint);
     let tag = Tag::from(fingerprint);
     let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
     let etag = tag.etag();

@@ -246,13 +246,15 @@ impl Request<'_> {
             return Ok(Outcome::Repeated(first));
         }
         self.check_replaced(&mut *transaction).await?;
+        let privacy = self.app.api.privacy();
         if self.query.dry_run {
-            let summary = Summary::of_staged(transaction).await?;
+            let summary = Summary::of_staged(transaction, privacy).await?;
             return Ok(Outcome::Checked(self.checked(&content, summary)));
         }
         let (identity, replaces) = (self.identity(content.digest), self.query.replaces);
         let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Storing).await?;
-        Ok(Outcome::Stored(store_staged(transaction, batch.id, replaces, content.rows).await?))
+        let stored = store_staged(transaction, batch.id, replaces, content.rows, privacy).await?;
+        Ok(Outcome::Stored(stored))
     }
 
     /// The result of a dry run.

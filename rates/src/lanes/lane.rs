@@ -137,7 +137,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::lanes::query::QueryLimits;
+    use crate::{lanes::query::QueryLimits, privacy::Privacy};
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -145,7 +145,11 @@ mod tests {
 
     fn body(from: &str, to: &str, order: &str, priced: &[(&str, i64, i32)]) -> String {
         let query = format!("date_from={from}&date_to={to}&origin=A&destination=B&order={order}");
-        let query = RatesQuery::parse(&query, QueryLimits { max_days: 3660, min_count: 3 }).unwrap();
+        let query = RatesQuery::parse(
+            &query,
+            QueryLimits { max_days: 3660, min_count: 3, privacy: Privacy::default() },
+        )
+        .unwrap();
         let days: Vec<Day> = priced
             .iter()
             .map(|(text, sum, count)| Day { day: day(text), sum: *sum, count: *count, percentiles: None })

@@ -26,7 +26,7 @@ use super::{
     lane::LaneRange,
     sql::{self, LaneDays},
 };
-use crate::{database::Database, settings::ApiSettings};
+use crate::{database::Database, privacy::Privacy, settings::ApiSettings};
 
 /// Concurrent statements, as long as they are fast. With one, PostgreSQL would idle while answers are written; with
 /// many, each would serve only one request.
@@ -74,7 +74,7 @@ impl<E: Into<Arc<sqlx::Error>>> From<E> for ReadError {
 enum Read<'a> {
     /// These ranges, by a statement that others share.
     Shared(&'a [LaneRange]),
-    /// These ranges, with percentiles from the prices where they are not stored.
+    /// These ranges, with statistics from the prices where they are not stored.
     Prices(&'a [LaneRange]),
 }
 
@@ -87,13 +87,14 @@ pub struct LaneReader {
     turn: AtomicUsize,
     health: Arc<Health>,
     freshness: Arc<Freshness>,
+    privacy: Privacy,
     /// Admits reads of prices.
     pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
     pub(crate) fn new(database: &Database, api: &ApiSettings, freshness: Arc<Freshness>) -> Self {
-        let reader = |pool| PoolReader::new(pool, api.expensive_reads);
+        let reader = |pool| PoolReader::new(pool, api);
         Self {
             expensive: ExpensiveReads::new(api),
             primary: reader(database.primary.clone()),
@@ -101,19 +102,22 @@ impl LaneReader {
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
             freshness,
+            privacy: api.privacy(),
         }
     }
 
-    /// The days of these ranges, all from one state of the data, which is no older than `oldest`.
+    /// The days of these ranges that are not hidden, all from one state of the data, which is no older than `oldest`.
     pub(crate) async fn read(
         self: &Arc<Self>,
         ranges: &[LaneRange],
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
-        let lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
-        let lacks = |(range, lane): (&LaneRange, &LaneDays)| range.with_percentiles && !lane.is_full();
-        if ranges.iter().zip(&lanes).any(lacks) {
-            return self.read_prices(ranges.to_vec(), oldest).await;
+        let mut lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
+        if ranges.iter().zip(&lanes).any(|(range, lane)| !lane.is_full(range)) {
+            lanes = self.read_prices(ranges.to_vec(), oldest).await?;
+        }
+        for lane in &mut lanes {
+            lane.hide_days(self.privacy);
         }
         Ok(lanes)
     }
@@ -193,6 +197,7 @@ struct SharedReader {
     turns: Arc<Semaphore>,
     /// Further turns, for when the statements of the others are slow.
     more_turns: Arc<Semaphore>,
+    privacy: Privacy,
 }
 
 /// A request that waits for a statement.
@@ -203,10 +208,10 @@ struct WaitingRead {
 }
 
 impl PoolReader {
-    fn new(pool: Pool, expensive_reads: usize) -> Self {
+    fn new(pool: Pool, api: &ApiSettings) -> Self {
         let connections = pool.max_size() as usize;
         // Leaves a quarter of the connections for everything else, beside those of expensive reads.
-        let most = (connections - connections / 4).saturating_sub(expensive_reads).max(1);
+        let most = (connections - connections / 4).saturating_sub(api.expensive_reads).max(1);
         let quick = most.min(QUICK_STATEMENTS);
         Self(Arc::new(SharedReader {
             pool,
@@ -214,6 +219,7 @@ impl PoolReader {
             waiting: Mutex::default(),
             turns: Arc::new(Semaphore::new(quick)),
             more_turns: Arc::new(Semaphore::new(most - quick)),
+            privacy: api.privacy(),
         }))
     }
 
@@ -226,10 +232,10 @@ impl PoolReader {
     }
 
     async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        let pool = &self.0.pool;
+        let SharedReader { pool, privacy, .. } = &*self.0;
         let read = async || {
             let mut connection = pool.acquire().await?;
-            connection.limited(async |connection| sql::read_prices(connection, ranges).await).await
+            connection.limited(async |connection| sql::read_prices(connection, ranges, *privacy).await).await
         };
         Ok(pool.retry(read).await?)
     }
@@ -310,9 +316,9 @@ impl PoolReader {
 
     async fn answer(&self, reads: Vec<WaitingRead>, connection: &TurnConnection) {
         let ranges: Vec<LaneRange> = reads.iter().flat_map(|read| read.ranges.iter().copied()).collect();
-        let pool = &self.0.pool;
+        let SharedReader { pool, privacy, .. } = &*self.0;
         // Sending fails if the client has disconnected.
-        match pool.retry(|| connection.read_lanes(pool, &ranges)).await {
+        match pool.retry(|| connection.read_lanes(pool, &ranges, *privacy)).await {
             Ok(lanes) => {
                 let mut lanes = lanes.into_iter();
                 for read in reads {
@@ -338,13 +344,18 @@ struct TurnConnection {
 }
 
 impl TurnConnection {
-    async fn read_lanes(&self, pool: &Pool, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
+    async fn read_lanes(
+        &self,
+        pool: &Pool,
+        ranges: &[LaneRange],
+        privacy: Privacy,
+    ) -> Result<Vec<LaneDays>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,
             None => (pool.acquire().await?, Instant::now()),
         };
-        let lanes = connection.limited(async |connection| sql::read_lanes(connection, ranges).await).await?;
+        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, privacy).await).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }

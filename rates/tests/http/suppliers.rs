@@ -4,7 +4,7 @@ use axum::{body::Body, extract::ConnectInfo};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::edge::ClientAddress;
 use http::Request;
-use rates::database::Database;
+use rates::{database::Database, privacy::Privacy};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -194,9 +194,9 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     instance.ask("DELETE", &format!("/batches/{}", batch["id"]), "rates_1_one").await.expect(200);
     assert_eq!(count_prices(&pool).await, 3);
     let mut connection = as_app.acquire().await.unwrap();
-    assert!(rates::percentiles::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
+    assert!(rates::statistics::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
     let today = chrono::Utc::now().date_naive();
-    assert!(rates::summaries::summarize(&mut connection, today, 3).await.unwrap());
+    assert!(rates::summaries::summarize(&mut connection, today, 3, Privacy::default()).await.unwrap());
     drop(connection);
     for refused in [
         "update prices set price = 1",

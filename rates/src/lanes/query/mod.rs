@@ -25,6 +25,7 @@ pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{
     Fault, Parameter, Reading, number_in, pairs, parse_choice, parse_day, parse_lanes, parse_place, quoted,
 };
+use crate::privacy::Privacy;
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -71,6 +72,9 @@ pub struct RatesQuery<'a> {
     /// The most decimals of prices in CSV. JSON always has all of them.
     #[param(required = false, default = 2, minimum = 0, maximum = 20, example = 2)]
     pub decimals: u8,
+    /// What the configuration lets the answer tell.
+    #[param(ignore)]
+    pub privacy: Privacy,
 }
 
 /// What a configuration allows a query.
@@ -80,6 +84,8 @@ pub struct QueryLimits {
     pub max_days: u32,
     /// The fewest prices for a mean.
     pub min_count: i64,
+    /// What answers tell of prices.
+    pub privacy: Privacy,
 }
 
 /// The order of days.
@@ -191,6 +197,7 @@ impl<'a> RatesQuery<'a> {
             min_count: limits.min_count,
             widen: Widen::No,
             decimals: Self::DECIMALS,
+            privacy: limits.privacy,
         }
     }
 
@@ -280,6 +287,7 @@ impl<'a> RatesQuery<'a> {
                 min_count,
                 widen,
                 decimals,
+                privacy: limits.privacy,
             }),
             (_, origin, destination) if lane.is_empty() => {
                 let places = [(origin_name, origin), (destination_name, destination)];
@@ -326,6 +334,7 @@ impl<'a> RatesQuery<'a> {
             min_count,
             widen,
             decimals,
+            privacy,
         } = self;
         let mut print = Fingerprint::default();
         for day in [from, to] {
@@ -344,6 +353,7 @@ impl<'a> RatesQuery<'a> {
         for choice in [*interval as u64, min_count.cast_unsigned(), *widen as u64, u64::from(*decimals)] {
             print.add(choice);
         }
+        privacy.add_to(&mut print);
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),
@@ -399,6 +409,7 @@ impl<'a> RatesQuery<'a> {
             && self.interval == Interval::Day
             && self.widen == Widen::No
             && self.min_count == i64::from(Day::PRICES_FOR_A_MEAN)
+            && self.privacy.is_exact()
     }
 
     /// How many days, both ends included.

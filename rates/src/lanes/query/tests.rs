@@ -5,7 +5,7 @@ use super::*;
 const GOOD: &str = "date_from=2021-01-01&date_to=2021-01-31&orig_code=CNGGZ&dest_code=EETLL";
 
 fn parse(query: &str, max_days: u32) -> Result<RatesQuery<'_>, WrongQuery<'_>> {
-    RatesQuery::parse(query, QueryLimits { max_days, min_count: 3 })
+    RatesQuery::parse(query, QueryLimits { max_days, min_count: 3, privacy: Privacy::default() })
 }
 
 fn faults(query: &str) -> Vec<(String, String)> {
