@@ -22,7 +22,7 @@ pub(crate) struct Element {
     pub(super) total: Total,
     /// The number of days with prices.
     pub(crate) priced_days: u16,
-    /// Of a day that has enough prices, in US dollars as they are told.
+    /// If it has enough prices, in US dollars as they are told.
     pub(crate) percentiles: Option<[f64; Percentiles::NAMES.len()]>,
 }
 
@@ -75,6 +75,15 @@ impl Columns {
 }
 
 impl Interval {
+    /// The first and last day of each interval of this range, oldest first.
+    pub(super) fn cut(self, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = (NaiveDate, NaiveDate)> {
+        let piece = move |first: NaiveDate| (first, self.last_day(first).min(to));
+        // The calendar goes beyond the years of four digits that queries have.
+        std::iter::successors(Some(piece(from)), move |(_, last)| {
+            last.succ_opt().filter(|day| *day <= to).map(piece)
+        })
+    }
+
     /// The last day of the interval with this day.
     fn last_day(self, day: NaiveDate) -> NaiveDate {
         let end_of_months = |months: u32| {
@@ -129,17 +138,15 @@ impl Element {
             priced_days += 1;
             percentiles = day.percentiles.as_deref();
         }
-        let mean = total.mean(min_count, privacy);
+        let (mean, count) = (total.mean(min_count, privacy), privacy.count(total.count));
+        let mut element = Self { first, last, mean, count, total, priced_days, percentiles: None };
+        element.set_percentiles(percentiles, privacy);
+        element
+    }
+
+    fn set_percentiles(&mut self, percentiles: Option<&Percentiles>, privacy: Privacy) {
         let told = |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.price(exact));
-        Self {
-            first,
-            last,
-            mean,
-            count: privacy.count(total.count),
-            total,
-            priced_days,
-            percentiles: percentiles.filter(|_| mean.is_some()).map(told),
-        }
+        self.percentiles = percentiles.filter(|_| self.mean.is_some()).map(told);
     }
 }
 
@@ -149,14 +156,15 @@ impl Lane {
         let RatesQuery { from, to, interval, .. } = *query;
         let oldest_first = self.months().iter().rev().flat_map(|month| month.days.iter().rev());
         let mut priced = oldest_first.filter(|day| (from..=to).contains(&day.day)).peekable();
-        let mut elements = Vec::new();
-        let mut next = Some(from);
-        while let Some(first) = next {
-            let last = interval.last_day(first).min(to);
+        let sum_up = |(first, last)| {
             let days = std::iter::from_fn(|| priced.next_if(|day| day.day <= last));
-            elements.push(Element::sum_up((first, last), days, query.min_count, query.privacy));
-            // The calendar goes beyond the years of four digits that queries have.
-            next = last.succ_opt().filter(|day| *day <= to);
+            Element::sum_up((first, last), days, query.min_count, query.privacy)
+        };
+        let mut elements: Vec<Element> = interval.cut(from, to).map(sum_up).collect();
+        if let Some(percentiles) = &self.interval_percentiles {
+            for (element, percentiles) in elements.iter_mut().zip(percentiles.iter()) {
+                element.set_percentiles(percentiles.as_ref(), query.privacy);
+            }
         }
         if query.order == Order::NewestFirst {
             elements.reverse();

@@ -211,8 +211,10 @@ impl Lanes {
         with_percentiles: bool,
     ) -> Result<Result<FoundLanes, Found>, Problem> {
         let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
-            let with_percentiles = with_percentiles && query.statistics == Statistics::Full;
-            pairs.iter().map(move |pair| LaneRange { with_percentiles, ..LaneRange::new(*pair, query) })
+            pairs.iter().map(move |pair| {
+                let range = LaneRange::new(*pair, query);
+                if with_percentiles { range } else { LaneRange { with_percentiles, interval: None, ..range } }
+            })
         });
         let sources: Vec<LaneRange> = sources.collect();
         let found = self.store.read(&sources).await.map_err(|error| self.problem(error))?;

@@ -112,8 +112,11 @@ impl LaneReader {
         ranges: &[LaneRange],
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
-        let mut lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
-        if ranges.iter().zip(&lanes).any(|(range, lane)| !lane.is_full(range)) {
+        // Percentiles of intervals are never stored.
+        let need_prices = ranges.iter().any(|range| range.interval.is_some());
+        let mut lanes =
+            if need_prices { Vec::new() } else { self.read_anywhere(Read::Shared(ranges), oldest).await? };
+        if need_prices || ranges.iter().zip(&lanes).any(|(range, lane)| !lane.is_full(range)) {
             lanes = self.read_prices(ranges.to_vec(), oldest).await?;
         }
         for lane in &mut lanes {

@@ -1,14 +1,15 @@
 //! The statements that read lanes, and what has changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{Datelike, NaiveDate};
 use sqlx::{Connection, PgConnection, PgExecutor};
 
 use super::{
     day::{Day, Percentiles},
-    lane::LaneRange,
+    lane::{IntervalPercentiles, LaneRange},
     month::Month,
+    query::Interval,
 };
 use crate::{
     places::{Pair, PlaceId},
@@ -32,6 +33,8 @@ pub(crate) struct LaneDays {
     pub(crate) days: Vec<Day>,
     /// How many suppliers stand behind each day, if days are hidden; none where it is not known yet.
     suppliers: Vec<Option<u8>>,
+    /// Of the intervals that are wanted.
+    pub(crate) interval_percentiles: Option<IntervalPercentiles>,
 }
 
 impl LaneDays {
@@ -49,13 +52,15 @@ impl LaneDays {
     pub(crate) fn is_full(&self, range: &LaneRange) -> bool {
         self.without_suppliers().next().is_none()
             && (!range.with_percentiles || self.without_percentiles().next().is_none())
+            && (range.interval.is_none() || self.interval_percentiles.is_some())
     }
 
     /// Removes the days behind which fewer suppliers stand, so that no answer can be made from them.
     pub(crate) fn hide_days(&mut self, privacy: Privacy) {
         if privacy.hides_days() {
-            let mut suppliers = std::mem::take(&mut self.suppliers).into_iter();
-            self.days.retain(|_| suppliers.next().flatten() >= Some(privacy.min_suppliers));
+            let days = std::mem::take(&mut self.days).into_iter().zip(std::mem::take(&mut self.suppliers));
+            let told = days.filter(|(_, suppliers)| *suppliers >= Some(privacy.min_suppliers));
+            (self.days, self.suppliers) = told.unzip();
         }
     }
 }
@@ -194,6 +199,7 @@ async fn read_days(
         version: DataVersion { version: row.version, places_version: row.places_version },
         days: row.days.as_chunks().0.iter().map(day_of_bytes).collect(),
         suppliers: Vec::new(),
+        interval_percentiles: None,
     });
     Ok(lanes.collect())
 }
@@ -294,13 +300,17 @@ pub(crate) async fn read_prices(
         "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
-    let mut lanes = read_lanes(&mut transaction, ranges, privacy).await?;
+    let whole_months: Vec<LaneRange> = ranges.iter().map(|range| range.whole_months()).collect();
+    let mut lanes = read_lanes(&mut transaction, &whole_months, privacy).await?;
     for (lane, range) in lanes.iter_mut().zip(ranges) {
         if lane.without_suppliers().next().is_some() {
             count_suppliers(&mut transaction, range.pair, lane).await?;
         }
         if range.with_percentiles && lane.without_percentiles().next().is_some() {
             compute_percentiles(&mut transaction, range.pair, lane).await?;
+        }
+        if let Some(interval) = range.interval {
+            compute_interval_percentiles(&mut transaction, range, interval, lane, privacy).await?;
         }
     }
     transaction.commit().await?;
@@ -385,6 +395,55 @@ async fn compute_percentiles(
             day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
         }
     }
+    Ok(())
+}
+
+/// Adds the percentiles of all prices of each interval of this range, apart from those of hidden days, which it removes: by an
+/// index-only scan of `prices_lane_day` for each pair of ports.
+async fn compute_interval_percentiles(
+    connection: &mut PgConnection,
+    &LaneRange { pair: (origin, destination), from, to, .. }: &LaneRange,
+    interval: Interval,
+    lane: &mut LaneDays,
+    privacy: Privacy,
+) -> Result<(), sqlx::Error> {
+    let mut hidden: HashSet<NaiveDate> = lane.days.iter().map(|day| day.day).collect();
+    lane.hide_days(privacy);
+    for day in &lane.days {
+        hidden.remove(&day.day);
+    }
+    let hidden: Vec<NaiveDate> = hidden.into_iter().collect();
+    let first_days: Vec<NaiveDate> = interval.cut(from, to).map(|(first, _)| first).collect();
+    let rows = sqlx::query!(
+        r#"
+        select width_bucket(p.day, $3::date[]) as "number!",
+               percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
+                   within group (order by p.price) as "percentiles!: Vec<f64>"
+        from port_places o
+        join places origin on origin.id = o.port
+        cross join port_places d
+        join places destination on destination.id = d.port
+        join prices p on p.orig_code = origin.name and p.dest_code = destination.name and p.day between $4 and $5
+        where o.place = $1 and d.place = $2 and p.day <> all($6::date[])
+        group by 1
+        "#,
+        origin.0,
+        destination.0,
+        &first_days,
+        from,
+        to,
+        &hidden,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut percentiles = vec![None; first_days.len()];
+    for row in rows {
+        let position = usize::try_from(row.number - 1).ok();
+        if let Some(of_interval) = position.and_then(|position| percentiles.get_mut(position)) {
+            *of_interval = Percentiles::nearest(&row.percentiles);
+        }
+    }
+    lane.interval_percentiles = Some(percentiles.into());
     Ok(())
 }
 

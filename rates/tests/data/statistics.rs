@@ -1,6 +1,10 @@
 //! Percentiles are those of the prices at every moment, whether they are filled in or not.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use proptest::{
     prelude::*,
@@ -238,4 +242,44 @@ async fn a_change_while_percentiles_are_computed_is_not_lost(pool: PgPool) {
     fill_all(&pool).await;
     let due = "select count(*) from changed_months where statistics_due";
     assert_eq!(sqlx::query_scalar::<_, i64>(due).fetch_one(&pool).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn means_and_percentiles_of_intervals_are_of_one_state_while_prices_change(pool: PgPool) {
+    let prices = "truncate prices;
+                  insert into prices select 'CNGGZ', 'EETLL', date '2021-01-01' + n / 3, 1 from generate_series(0, 200) n;
+                  insert into prices select 'CNSGH', 'EETLL', date '2021-01-01' + n / 3, 1 from generate_series(0, 200) n";
+    pool.execute(sqlx::raw_sql(prices)).await.unwrap();
+    let instance = Instance::new(&pool).listening().await;
+    let done = AtomicBool::new(false);
+    let writer = async {
+        for price in 2..60 {
+            sqlx::query("update prices set price = $1").bind(price).execute(&pool).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    let reader = async |interval: &str| {
+        let lanes = "lane=CNGGZ:EETLL&lane=china:europe";
+        let mut states = BTreeSet::new();
+        while !done.load(Ordering::SeqCst) {
+            // The means of this may be in memory when those of the other are read, and the other way round.
+            let plain = format!("/rates?date_from=2021-01-01&date_to=2021-02-20&{lanes}&interval={interval}");
+            instance.get(&plain).await.expect(200);
+            let answer = instance.get(&format!("{plain}&statistics=full")).await.expect(200).json();
+            let elements = answer["rates"].as_array().unwrap();
+            let first = elements[0]["price"].as_u64().unwrap();
+            for element in elements {
+                for name in ["price", "low", "median", "high"] {
+                    assert_eq!(element[name], first, "{name} of {element}");
+                }
+            }
+            states.insert(first);
+            // What is in memory is answered without a pause, and the writer must go on.
+            tokio::task::yield_now().await;
+        }
+        states.len()
+    };
+    let ((), weeks, months) = tokio::join!(writer, reader("week"), reader("month"));
+    assert!(weeks > 5 && months > 5, "{weeks} and {months} states were read");
 }

@@ -53,12 +53,13 @@ pub struct RatesQuery<'a> {
     /// `desc` (the default) answers the newest day first, `asc` the oldest. A picture always begins with the oldest.
     #[param(required = false, example = "desc")]
     pub order: Order,
-    /// `mean` is the default; `full` adds percentiles to each day. A picture of the days of one lane always has them.
+    /// `mean` is the default; `full` adds percentiles to each day or interval. A picture of the days of one lane always has
+    /// them.
     #[param(required = false, example = "full")]
     pub statistics: Statistics,
     /// What an element of the answer stands for: `day` (the default), or a `week` from Monday, `month`, `quarter` or `year`,
-    /// with the mean over all of its prices. Intervals that the range cuts count only the days in it. Not with
-    /// `statistics=full`: percentiles of an interval do not follow from those of its days.
+    /// with the mean, and with `statistics=full` the percentiles, of all of its prices. Intervals that the range cuts count only
+    /// the days in it.
     #[param(required = false, example = "day")]
     pub interval: Interval,
     /// How many prices an element needs for a mean: 3 unless configured otherwise, and never fewer than configured.
@@ -110,7 +111,7 @@ pub enum Statistics {
 }
 
 /// What an element of an answer stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum Interval {
     /// The default.
@@ -256,11 +257,6 @@ impl<'a> RatesQuery<'a> {
         let min_count =
             reading.optional(min_count, limits.min_count, number_in(limits.min_count, MOST_COUNT));
         let decimals = reading.optional(decimals, Self::DECIMALS, number_in(0, 20));
-        if statistics == Some(Statistics::Full) && interval.is_some_and(|interval| interval != Interval::Day)
-        {
-            let detail = "percentiles are of days: leave out either statistics=full or interval";
-            reading.faults.push(FieldError::new("statistics", "conflict", detail));
-        }
         let mut faults = reading.finish();
         faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, limits.max_days)));
         faults.extend(from.zip(to).and_then(|(from, to)| total_fault(from, to, lane.len(), limits.max_days)));
@@ -380,8 +376,9 @@ impl<'a> RatesQuery<'a> {
     #[must_use]
     pub fn lanes_of_picture(&self, picture: &Picture<'a>) -> Vec<Self> {
         // The percentile bands of several lanes would cover each other, and an index has none.
-        let with_bands =
-            picture.compare.is_empty() && picture.values() == Values::Price && self.interval == Interval::Day;
+        let is_alone = picture.compare.is_empty() && picture.values() == Values::Price;
+        // Those of days are stored; those of intervals are dear.
+        let with_bands = is_alone && (self.interval == Interval::Day || self.statistics == Statistics::Full);
         let statistics = if with_bands { Statistics::Full } else { Statistics::Mean };
         let from = self.from - Days::new(u64::from(picture.days_before()));
         let first = self.lane.first().map_or_else(|| self.clone(), |lane| self.of_lane(lane));

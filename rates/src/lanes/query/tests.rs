@@ -56,7 +56,6 @@ fn every_fault_of_a_query_is_named_at_once() {
         (&format!("{GOOD}&origin=CNGGZ"), "origin", "repeated"),
         (&format!("{GOOD}&order=asc&order=asc"), "order", "repeated"),
         (&format!("{GOOD}&interval=decade"), "interval", "malformed"),
-        (&format!("{GOOD}&interval=week&statistics=full"), "statistics", "conflict"),
         (&format!("{GOOD}&min_count=2"), "min_count", "out_of_range"),
         (&format!("{GOOD}&min_count=x"), "min_count", "out_of_range"),
         (&format!("{GOOD}&widen=yes"), "widen", "malformed"),
