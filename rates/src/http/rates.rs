@@ -49,7 +49,7 @@ pub(crate) struct DailyRate {
     /// With `interval`: the number of its days that have prices.
     #[schema(minimum = 0, examples(5))]
     priced_days: Option<i32>,
-    /// With `statistics=full`: the 2.5th percentile of the day's prices; null where `price` is.
+    /// With `statistics=full`: the 2.5th percentile of its prices; null where `price` is.
     #[schema(minimum = 0, examples(980))]
     low: Option<f64>,
     /// With `statistics=full`: the 25th percentile.
