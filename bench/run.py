@@ -44,7 +44,7 @@ def januaries(name, ports):
 
 def service_select():
     """The statement of the service, from where the service has it."""
-    source = (ROOT / "rates/src/lanes/sql.rs").read_text()
+    source = (ROOT / "rates/src/lanes/sql/mod.rs").read_text()
     return re.search(r'fn read_days\(.*?query!\(\s*r#"(.*?)"#', source, re.S)[1]
 
 

@@ -35,9 +35,9 @@ create index port_places_place on public.port_places (place, port);
 comment on table public.port_places is
     'Each port with itself and every region above it, as last applied to daily_rates; kept by triggers.';
 
--- The percentiles of a pair's days in a month. A worker fills in a row (rates/src/percentiles); a change of a price
+-- What cannot be summed up, of a pair's days in a month. A worker fills in a row (rates/src/statistics); a change of a price
 -- deletes it. So a row is right as long as it is there, and where there is none, readers use the prices.
-create table public.monthly_percentiles (
+create table public.monthly_statistics (
     origin      integer not null,
     destination integer not null,
     month       date    not null, -- its first day
@@ -45,22 +45,35 @@ create table public.monthly_percentiles (
     -- fortieths of a dollar, of which each is a whole number; four bytes each, as int4send writes them. Null if one is
     -- too large for that (53 million dollars).
     percentiles bytea,
+    -- A byte for each of 31 days: how many suppliers its prices are of, at most 255. Prices without a batch are of one.
+    suppliers   bytea   not null,
     primary key (origin, destination, month)
 );
-comment on table public.monthly_percentiles is 'Percentiles that need not be computed from prices; deleted by triggers.';
+comment on table public.monthly_statistics is
+    'Percentiles and numbers of suppliers that need not be computed from prices; deleted by triggers.';
+
+-- The rollup with the number of suppliers of each day: null while its month is not filled in.
+create view public.supplied_days as
+select r.*,
+       (
+           select get_byte(s.suppliers, extract(day from r.day)::integer - 1)
+           from public.monthly_statistics s
+           where s.origin = r.origin and s.destination = r.destination and s.month = date_trunc('month', r.day)::date
+       ) as suppliers
+from public.daily_rates r;
 
 -- The last change of each month of a pair of ports. Instances forget what changed since they last looked; the worker
--- fills in percentiles and deletes rows that are old.
+-- fills in statistics and deletes rows that are old.
 create table public.changed_months (
     origin          integer not null,
     destination     integer not null,
     month           date    not null, -- its first day
     version         bigint  not null,
-    percentiles_due boolean not null default true,
+    statistics_due  boolean not null default true,
     primary key (origin, destination, month)
 );
 create index changed_months_version on public.changed_months (version);
-create index changed_months_due on public.changed_months (month) where percentiles_due;
+create index changed_months_due on public.changed_months (month) where statistics_due;
 comment on table public.changed_months is 'When prices of a pair of ports last changed in a month; kept by triggers.';
 
 -- One row. `version` moves with every change of prices or places, in the same transaction; it is the microsecond
@@ -163,7 +176,7 @@ begin
             cross join port_days p
             where gate.version is not null
             on conflict (origin, destination, month) do update
-            set version = excluded.version, percentiles_due = true
+            set version = excluded.version, statistics_due = true
         )
         select version into moved from gate;
         exit when moved is not null;
@@ -183,49 +196,14 @@ begin
         where r.origin = t.origin and r.destination = t.destination and r.day = t.day and r.price_count = 0;
     end if;
     -- A statement of its own, because it must see what the worker filled in before the version was moved.
-    if exists (select from public.monthly_percentiles) then
-        delete from public.monthly_percentiles s
+    if exists (select from public.monthly_statistics) then
+        delete from public.monthly_statistics s
         using public.changed_months c, public.port_places o, public.port_places d
         where c.version = moved and o.port = c.origin and d.port = c.destination
           and s.origin = o.place and s.destination = d.place and s.month = c.month;
     end if;
     return null;
 end $$;
-
--- What monthly_percentiles should have for these pairs in a month, from the prices.
-create function public.compute_percentiles(origins integer[], destinations integer[], month date)
-    returns table (origin integer, destination integer, percentiles bytea)
-    language sql stable set search_path = '' set jit = off
-as $$
-    with pair_days as (
-        select w.origin, w.destination, p.day,
-               percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
-                   within group (order by p.price) as dollars
-        from unnest(origins, destinations) w (origin, destination)
-        join public.port_places o on o.place = w.origin
-        join public.port_places d on d.place = w.destination
-        join public.places op on op.id = o.port
-        join public.places dp on dp.id = d.port
-        join public.prices p on p.orig_code = op.name and p.dest_code = dp.name
-            and p.day >= compute_percentiles.month
-            and p.day < (compute_percentiles.month + interval '1 month')::date
-        group by w.origin, w.destination, p.day
-        having count(*) >= 3
-    ),
-    packed as (
-        select d.origin, d.destination, bool_and(d.dollars[5] <= 53687091) as fits,
-               string_agg(
-                   (select string_agg(int4send(round(least(one, 53687091) * 40)::integer), '' order by position)
-                    from unnest(d.dollars) with ordinality each (one, position)),
-                   '' order by d.day desc
-               ) as percentiles
-        from pair_days d
-        group by d.origin, d.destination
-    )
-    select w.origin, w.destination, case when fits then p.percentiles when fits is null then '' end
-    from unnest(origins, destinations) w (origin, destination)
-    left join packed p on p.origin = w.origin and p.destination = w.destination
-$$;
 
 create function public.empty_daily_rates() returns trigger
     language plpgsql security definer set search_path = '' set jit = off
@@ -234,7 +212,7 @@ begin
     perform public.move_data_version();
     update public.data_version set log_since = version;
     -- Like the TRUNCATE that fired this, it locks readers out until the transaction ends. DELETE does not.
-    truncate public.daily_rates, public.monthly_percentiles, public.changed_months;
+    truncate public.daily_rates, public.monthly_statistics, public.changed_months;
     return null;
 end $$;
 
@@ -341,8 +319,8 @@ begin
         insert into public.port_places (port, place)
         select port, place from pg_temp.moved_port_places where not was;
 
-        -- The percentiles of every place that a port left or joined are due, and so are those of the lanes that stayed.
-        delete from public.monthly_percentiles s
+        -- The statistics of every place that a port left or joined are due, and so are those of the lanes that stayed.
+        delete from public.monthly_statistics s
         where s.origin in (select place from pg_temp.moved_port_places)
            or s.destination in (select place from pg_temp.moved_port_places);
         with touched as (
@@ -354,7 +332,7 @@ begin
         where r.origin in (select port from public.port_places) and r.destination in (select port from public.port_places)
           and (r.origin in (table touched) or r.destination in (table touched))
         on conflict (origin, destination, month) do update
-        set version = excluded.version, percentiles_due = true;
+        set version = excluded.version, statistics_due = true;
     end if;
     drop table pg_temp.moved_port_places;
     delete from public.places p

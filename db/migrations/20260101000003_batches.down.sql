@@ -1,3 +1,4 @@
+drop function public.compute_statistics(integer[], integer[], date);
 -- The prices of batches stay; which batch brought them is forgotten.
 drop index public.prices_batch;
 alter table public.prices drop column batch_id;

@@ -89,3 +89,50 @@ alter table public.prices add column batch_id bigint references public.batches (
 -- wait for a second `rates migrate`, which waits for this one. Before the first batch there is nothing to sort, so
 -- writers wait for one scan of the table.
 create index prices_batch on public.prices (batch_id) where batch_id is not null;
+
+-- What monthly_statistics should have for these pairs in a month, from the prices.
+create function public.compute_statistics(origins integer[], destinations integer[], month date)
+    returns table (origin integer, destination integer, percentiles bytea, suppliers bytea)
+    language sql stable set search_path = '' set jit = off
+as $$
+    with wanted as (select * from unnest(origins, destinations) w (origin, destination)),
+    pair_days as materialized (
+        select w.origin, w.destination, p.day, count(*) as prices,
+               percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
+                   within group (order by p.price) as dollars,
+               least(count(distinct coalesce(b.supplier, '') collate "C"), 255)::integer as suppliers
+        from wanted w
+        join public.port_places o on o.place = w.origin
+        join public.port_places d on d.place = w.destination
+        join public.places op on op.id = o.port
+        join public.places dp on dp.id = d.port
+        join public.prices p on p.orig_code = op.name and p.dest_code = dp.name
+            and p.day >= compute_statistics.month
+            and p.day < (compute_statistics.month + interval '1 month')::date
+        left join public.batches b on b.id = p.batch_id
+        group by w.origin, w.destination, p.day
+    ),
+    percentiles_of_month as (
+        select d.origin, d.destination, bool_and(d.dollars[5] <= 53687091) as fits,
+               string_agg(
+                   (select string_agg(int4send(round(least(one, 53687091) * 40)::integer), '' order by position)
+                    from unnest(d.dollars) with ordinality each (one, position)),
+                   '' order by d.day desc
+               ) as packed
+        from pair_days d
+        where d.prices >= 3
+        group by d.origin, d.destination
+    ),
+    suppliers_of_month as (
+        select w.origin, w.destination,
+               string_agg(set_byte('\x00', 0, coalesce(d.suppliers, 0)), '' order by number) as packed
+        from wanted w
+        cross join generate_series(0, 30) number
+        left join pair_days d on d.origin = w.origin and d.destination = w.destination
+            and d.day = compute_statistics.month + number
+        group by w.origin, w.destination
+    )
+    select s.origin, s.destination, case when p.fits then p.packed when p.fits is null then '' end, s.packed
+    from suppliers_of_month s
+    left join percentiles_of_month p on p.origin = s.origin and p.destination = s.destination
+$$;

@@ -1,5 +1,5 @@
--- What GET /lanes lists: each pair of places with prices. A worker keeps it up to date (rates/src/summaries), within
--- seconds of a change. It is computed from daily_rates.
+-- What GET /lanes lists: each pair of places with prices that answers tell. A worker keeps it up to date
+-- (rates/src/summaries), within seconds of a change. It is computed from daily_rates.
 create table public.lane_summaries (
     origin      integer not null,
     destination integer not null,
@@ -21,10 +21,20 @@ comment on table public.lane_summaries is 'What GET /lanes lists; kept by a work
 
 -- One row: what lane_summaries was computed from. Nothing yet.
 create table public.lane_summaries_state (
-    only_row  boolean primary key default true check (only_row),
-    version   bigint  not null, -- of the data
-    today     date    not null,
-    min_count bigint  not null  -- how many prices a mean needs
+    only_row      boolean primary key default true check (only_row),
+    version       bigint  not null, -- of the data
+    today         date    not null,
+    min_count     bigint  not null, -- how many prices a mean needs
+    min_suppliers integer not null, -- how many suppliers a day needs
+    price_step    integer not null  -- what means are rounded to; 0: not at all
 ) with (fillfactor = 10); -- as data_version
-insert into public.lane_summaries_state (version, today, min_count) values (0, '0001-01-01', 0);
+insert into public.lane_summaries_state (version, today, min_count, min_suppliers, price_step)
+values (0, '0001-01-01', 0, 0, 0);
 comment on table public.lane_summaries_state is 'The state of the data that lane_summaries is of.';
+
+-- A mean as answers tell it.
+create function public.round_mean(mean double precision, price_step integer) returns double precision
+    language sql immutable
+as $$
+    select case when price_step = 0 then mean else floor(mean / price_step + 0.5) * price_step end
+$$;

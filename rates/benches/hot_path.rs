@@ -12,9 +12,11 @@ use rates::{
         query::{Form, QueryLimits, RatesQuery},
     },
     places::Pair,
+    privacy::Privacy,
 };
 
-const LIMITS: QueryLimits = QueryLimits { max_days: 3660, min_count: 3 };
+const PRIVACY: Privacy = Privacy { min_suppliers: 1, price_step: 0, count_bands: false };
+const LIMITS: QueryLimits = QueryLimits { max_days: 3660, min_count: 3, privacy: PRIVACY };
 
 /// A query string by what is special about it.
 struct Query {

@@ -89,7 +89,7 @@ impl App {
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
             lanes,
-            summaries: LaneLists::default(),
+            summaries: LaneLists::new(api.privacy()),
             queue: Queue::new(QUEUE, database.primary.clone()),
             hooks: Queue::new(hooks::QUEUE, database.primary.clone()),
             hook_settings: hook_settings.clone(),

@@ -15,9 +15,9 @@ begin
     execute format('grant insert, update, delete on public.jobs to %I', role_name);
     execute format('grant insert, delete on public.batch_pieces to %I', role_name);
     execute format('grant usage on sequence public.batch_contents to %I', role_name);
-    -- Percentiles that the worker fills in, and what it notes of them.
-    execute format('grant insert, delete on public.monthly_percentiles to %I', role_name);
-    execute format('grant delete, update (percentiles_due) on public.changed_months to %I', role_name);
+    -- Statistics that the worker fills in, and what it notes of them.
+    execute format('grant insert, delete on public.monthly_statistics to %I', role_name);
+    execute format('grant delete, update (statistics_due) on public.changed_months to %I', role_name);
     execute format('grant update (log_since) on public.data_version to %I', role_name);
     -- Summaries of lanes that the worker keeps.
     execute format('grant insert, delete on public.lane_summaries to %I', role_name);

@@ -14,13 +14,14 @@ pub mod hooks;
 pub mod http;
 pub mod lanes;
 pub mod load;
-pub mod percentiles;
 pub mod places;
+pub mod privacy;
 mod reference;
 pub mod retire;
 mod rollup;
 mod service;
 pub mod settings;
+pub mod statistics;
 pub mod summaries;
 pub mod suppliers;
 

@@ -50,7 +50,7 @@ impl Service for Rates {
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
         let cleaning = app.clone().clean_uploads(stop.clone());
-        let percentiles = app.clone().fill_in_percentiles(stop.clone());
+        let statistics = app.clone().fill_in_statistics(stop.clone());
         let summaries = app.clone().keep_summaries(stop.clone());
         let changes = app.clone().announce_changes(stop.clone());
         Ok(parts(app, settings)
@@ -72,9 +72,9 @@ impl Service for Rates {
                     tokio::join!(hook_workers.run(WORKERS as usize, stop), changes);
                 }
             })
-            .task("percentiles", async move {
+            .task("statistics", async move {
                 if count > 0 {
-                    percentiles.await;
+                    statistics.await;
                 }
             })
             .task("summaries of lanes", async move {

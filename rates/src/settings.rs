@@ -9,7 +9,10 @@ use chassis::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::batches::parse::{ColumnNames, Rules};
+use crate::{
+    batches::parse::{ColumnNames, Rules},
+    privacy::Privacy,
+};
 
 /// The settings of `rates`, in addition to those of every service.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +42,12 @@ pub struct ApiSettings {
     pub page_limit: usize,
     /// The fewest prices for a mean.
     pub min_count: i64,
+    /// How many suppliers must stand behind a day's prices.
+    pub min_suppliers: u8,
+    /// What means and percentiles are rounded to, in dollars; 0: not at all.
+    pub price_step: u16,
+    /// Whether the number of prices is rounded down.
+    pub count_bands: bool,
     /// What a price is for, in words; empty: not told.
     pub unit: String,
     /// Whether reads need a key.
@@ -109,6 +118,20 @@ pub struct BatchSettings {
     pub max_attempts: i32,
 }
 
+impl ApiSettings {
+    /// What answers tell of prices.
+    #[must_use]
+    pub const fn privacy(&self) -> Privacy {
+        let Self { min_suppliers, price_step, count_bands, .. } = *self;
+        Privacy { min_suppliers, price_step, count_bands }
+    }
+
+    /// How many prices a mean needs.
+    pub(crate) fn min_count(&self) -> i64 {
+        self.privacy().least_count(self.min_count)
+    }
+}
+
 impl BatchSettings {
     /// What content may have.
     #[must_use]
@@ -166,6 +189,8 @@ impl ServiceSettings for Settings {
         check((1..=100_000).contains(&api.max_days), "api.max_days", "must be from 1 to 100000");
         check((1..=10_000).contains(&api.page_limit), "api.page_limit", "must be from 1 to 10000");
         check((3..=1_000_000).contains(&api.min_count), "api.min_count", "must be from 3 to 1000000");
+        check(api.min_suppliers > 0, "api.min_suppliers", "must be from 1 to 255");
+        check(api.price_step <= 10_000, "api.price_step", "must be from 0 to 10000");
         // Of one connection there is no share to give away.
         let most = (self.database.pool_size as usize / 2).max(1);
         let share_is_right = (1..=most).contains(&api.expensive_reads);
@@ -272,6 +297,8 @@ mod tests {
             ("RUST_LOG", "info,rates=loud", "\"rates=loud\""),
             ("RATES__API__MAX_DAYS", "0", "api.max_days"),
             ("RATES__API__MIN_COUNT", "2", "api.min_count"),
+            ("RATES__API__MIN_SUPPLIERS", "0", "api.min_suppliers"),
+            ("RATES__API__PRICE_STEP", "10001", "api.price_step"),
             ("RATES__API__READS_PER_MINUTE_BY_KEY", "0", "api.reads_per_minute_by_key"),
             ("RATES__API__WRONG_KEYS_PER_MINUTE", "0", "api.wrong_keys_per_minute"),
             ("RATES__API__EXPENSIVE_READS", "0", "api.expensive_reads"),

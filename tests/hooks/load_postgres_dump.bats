@@ -100,7 +100,7 @@ load_small() { "$SCRIPT" "$@" "${here[@]}" "$database" "$DIRECTORY/small.sql"; }
   run "$SCRIPT" "${here[@]}" "$database"
   [ "$status" -eq 0 ] || contains nothing
   contains "created the database $database"
-  contains "daily_rates and monthly_percentiles equal the raw prices"
+  contains "daily_rates and monthly_statistics equal the raw prices"
   expected=$(sed -n '/^COPY public.prices /,/^\\\.$/p' "$REPOSITORY/db/rates.sql" | grep -c $'^[A-Z]\{5\}\t')
   contains "47 regions, 120 ports, $expected prices on "
   lacks "$PASSWORD"

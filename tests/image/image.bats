@@ -294,6 +294,6 @@ PYTHON
   for dump in "$REPOSITORY/db/rates.sql" "$BATS_TEST_TMPDIR/custom"; do
     RATES_IMAGE=$IMAGE run "$BATS_TEST_TMPDIR/load_postgres_dump.sh" "$DATABASE_IP" 5432 rates by_image "$dump" --replace
     [ "$status" -eq 0 ] || contains success
-    contains "daily_rates and monthly_percentiles equal the raw prices"
+    contains "daily_rates and monthly_statistics equal the raw prices"
   done
 }

@@ -25,7 +25,7 @@ use sql::Batch;
 use staging::{Extent, UnusualPrice};
 pub(crate) use upload::{ProgressCell, Upload, stage_spooled};
 
-use crate::app::App;
+use crate::{app::App, privacy::Privacy};
 
 /// The name of the queue of batches.
 pub(crate) const QUEUE: &str = "batches";
@@ -49,9 +49,12 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) async fn of_staged(transaction: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn of_staged(
+        transaction: &mut PgConnection,
+        privacy: Privacy,
+    ) -> Result<Self, sqlx::Error> {
         let (unusual, total_warnings) =
-            staging::find_unusual_prices(&mut *transaction, LISTED_WARNINGS).await?;
+            staging::find_unusual_prices(&mut *transaction, LISTED_WARNINGS, privacy).await?;
         let warnings: Vec<_> = unusual
             .into_iter()
             .map(|UnusualPrice { row, price, usual }| {
@@ -80,7 +83,7 @@ pub(crate) async fn store_staged(
     if let Some(old) = replaces {
         sql::withdraw(&mut *transaction, old).await?.ok_or(BatchError::NotReplaceable(old))?;
     }
-    let summary = Summary::of_staged(&mut *transaction).await?;
+    let summary = Summary::of_staged(&mut *transaction, app.api.privacy()).await?;
     let prices = staging::insert_prices(&mut *transaction, Some(batch)).await?;
     let done = sql::complete(&mut *transaction, batch, rows, prices, &summary).await?;
     app.announce_end(transaction, &done).await?;

@@ -5,6 +5,8 @@
 
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
+use crate::privacy::Privacy;
+
 /// A row that names a port which does not exist.
 #[derive(Debug)]
 pub(crate) struct UnknownPort {
@@ -95,10 +97,11 @@ pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx
 }
 
 /// Finds the prices that are ten times the mean that their lane has in the database, or a tenth of it: of the three months
-/// before the last day that the batch has on the lane. Returns the first of them, and the number of all.
+/// before the last day that the batch has on the lane, as answers tell them. Returns the first of them, and the number of all.
 pub(crate) async fn find_unusual_prices(
     connection: &mut PgConnection,
     limit: usize,
+    privacy: Privacy,
 ) -> Result<(Vec<UnusualPrice>, i64), sqlx::Error> {
     let rows: Vec<(i64, i32, f64, i64)> = sqlx::query_as(
         "with lanes as (
@@ -107,12 +110,13 @@ pub(crate) async fn find_unusual_prices(
              group by orig_code, dest_code
          ),
          usual as materialized (
-             select l.orig_code, l.dest_code, (sum(r.price_sum) / sum(r.price_count))::float8 as price
+             select l.orig_code, l.dest_code,
+                    public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $3) as price
              from lanes l
              join public.places o on o.name = l.orig_code
              join public.places d on d.name = l.dest_code
-             join public.daily_rates r on r.origin = o.id and r.destination = d.id
-                 and r.day between l.last_day - 90 and l.last_day
+             join public.supplied_days r on r.origin = o.id and r.destination = d.id
+                 and r.day between l.last_day - 90 and l.last_day and ($2 <= 1 or r.suppliers >= $2)
              group by l.orig_code, l.dest_code
          )
          select s.row_number, s.price, u.price, count(*) over ()
@@ -124,6 +128,8 @@ pub(crate) async fn find_unusual_prices(
          limit $1",
     )
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i32::from(privacy.min_suppliers))
+    .bind(i32::from(privacy.price_step))
     .fetch_all(connection)
     .await?;
     let total = rows.first().map_or(0, |(.., total)| *total);

@@ -195,7 +195,7 @@ fn percent(change: Option<f64>) -> String {
 
 /// The points of a line through the averages.
 #[expect(clippy::cast_precision_loss, reason = "ninety days")]
-fn spark(days: &[PlacedElement<'_>]) -> String {
+fn spark(days: &[PlacedElement]) -> String {
     let known = || days.iter().enumerate().filter_map(|(at, day)| Some((at, day.element.mean?)));
     let low = known().map(|(_, mean)| mean).fold(f64::MAX, f64::min);
     let high = known().map(|(_, mean)| mean).fold(f64::MIN, f64::max);

@@ -165,7 +165,7 @@ pub(super) fn show(
         picture: picture_address(query, view),
         csv: csv_address(query, view),
         lanes: lanes.collect(),
-        statistics: if query.interval.has_percentiles() { "&statistics=full" } else { "" },
+        statistics: if query.interval.has_stored_percentiles() { "&statistics=full" } else { "" },
         interval: query.interval,
         day: span(spans[at].0, spans[at].1),
         readings: series.iter().zip(&measures).enumerate().map(reading).collect(),

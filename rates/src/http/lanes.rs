@@ -250,6 +250,7 @@ async fn answer(
     fingerprint.add(limit as u64);
     fingerprint.add(catalogue.places_version.cast_unsigned());
     list.state.add_to(&mut fingerprint);
+    app.api.privacy().add_to(&mut fingerprint);
     let tag = Tag::from(fingerprint);
     let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
     let etag = tag.etag();

@@ -248,8 +248,9 @@ impl Request<'_> {
             return Ok(Outcome::Repeated(first));
         }
         self.check_replaced(&mut *transaction).await?;
+        let privacy = self.app.api.privacy();
         if self.query.dry_run {
-            let summary = Summary::of_staged(transaction).await?;
+            let summary = Summary::of_staged(transaction, privacy).await?;
             return Ok(Outcome::Checked(self.checked(&content, summary)));
         }
         let (identity, replaces) = (self.identity(content.digest), self.query.replaces);

@@ -39,16 +39,17 @@ pub(crate) struct DailyRate {
     /// With `interval`: its last day in the range.
     #[schema(examples("2021-01-31"))]
     last_day: Option<NaiveDate>,
-    /// The mean of its prices in US dollars; null where there are fewer than three, or than `min_count`.
+    /// The mean of its prices in US dollars; null where there are fewer than three, or than `min_count`. It may be rounded.
     #[schema(required, minimum = 0, examples(1154.5))]
     price: Option<f64>,
-    /// How many prices there are; null where there is none.
+    /// How many prices there are; null where there is none. Days behind which fewer suppliers stand than is configured count
+    /// as days without prices. The number may be rounded down.
     #[schema(required, minimum = 1, examples(3))]
     count: Option<i32>,
     /// With `interval`: the number of its days that have prices.
     #[schema(minimum = 0, examples(5))]
     priced_days: Option<i32>,
-    /// With `statistics=full`: the 2.5th percentile of the day's prices; null where `price` is.
+    /// With `statistics=full`: the 2.5th percentile of its prices; null where `price` is.
     #[schema(minimum = 0, examples(980))]
     low: Option<f64>,
     /// With `statistics=full`: the 25th percentile.

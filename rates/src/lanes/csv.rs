@@ -44,9 +44,8 @@ pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {
                 body.push(b',');
                 write_integer(&mut body, element.priced_days);
             }
-            let values = element.percentiles.map(Percentiles::dollars);
             for at in 0..percentiles.len() {
-                write_price(&mut body, values.map(|values| values[at]), query.decimals);
+                write_price(&mut body, element.percentiles.map(|values| values[at]), query.decimals);
             }
             if columns.used {
                 body.push(b',');

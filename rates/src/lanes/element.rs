@@ -7,29 +7,37 @@ use super::{
     lane::Lane,
     query::{Interval, Order, RatesQuery, Statistics, Widen},
 };
-use crate::places::Pair;
+use crate::{places::Pair, privacy::Privacy};
 
 /// A day or a longer interval of a lane.
 #[derive(Debug, Clone)]
-pub(crate) struct Element<'a> {
+pub(crate) struct Element {
     pub(crate) first: NaiveDate,
     pub(crate) last: NaiveDate,
-    /// The mean of its prices, if there are enough.
+    /// The mean of its prices as it is told, if there are enough.
     pub(crate) mean: Option<f64>,
-    /// The sum of its prices in US dollars.
-    pub(crate) sum: i64,
-    /// How many prices.
+    /// How many prices, as it is told.
     pub(crate) count: i64,
+    /// Its prices, exactly; not to be told.
+    pub(super) total: Total,
     /// The number of days with prices.
     pub(crate) priced_days: u16,
-    /// Of a day that has enough prices.
-    pub(crate) percentiles: Option<&'a Percentiles>,
+    /// If it has enough prices, in US dollars as they are told.
+    pub(crate) percentiles: Option<[f64; Percentiles::NAMES.len()]>,
+}
+
+/// Prices that were added up.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Total {
+    /// In US dollars.
+    sum: i64,
+    count: i64,
 }
 
 /// An element, and the places that its prices are of.
 #[derive(Debug, Clone)]
-pub(crate) struct PlacedElement<'a> {
-    pub(crate) element: Element<'a>,
+pub(crate) struct PlacedElement {
+    pub(crate) element: Element,
     pub(crate) pair: Pair,
 }
 
@@ -67,6 +75,15 @@ impl Columns {
 }
 
 impl Interval {
+    /// The first and last day of each interval of this range, oldest first.
+    pub(super) fn cut(self, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = (NaiveDate, NaiveDate)> {
+        let piece = move |first: NaiveDate| (first, self.last_day(first).min(to));
+        // The calendar goes beyond the years of four digits that queries have.
+        std::iter::successors(Some(piece(from)), move |(_, last)| {
+            last.succ_opt().filter(|day| *day <= to).map(piece)
+        })
+    }
+
     /// The last day of the interval with this day.
     fn last_day(self, day: NaiveDate) -> NaiveDate {
         let end_of_months = |months: u32| {
@@ -86,57 +103,68 @@ impl Interval {
     }
 }
 
-impl<'a> Element<'a> {
-    /// A day with its prices, if it has any.
-    pub(crate) fn of_day(day: NaiveDate, priced: Option<&'a Day>, min_count: i64) -> Self {
-        Self::sum_up(day, day, priced, min_count)
+impl Total {
+    pub(super) fn add(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, count: self.count + other.count }
     }
 
-    /// The days with prices of an interval.
+    /// The mean, if there are enough prices.
     ///
     /// Sums below 2^53 are exact as doubles, and IEEE division rounds once. To exceed that, an interval would need four
     /// million prices of 2^31 dollars.
     #[expect(clippy::cast_precision_loss, reason = "see above")]
-    fn sum_up(
-        first: NaiveDate,
-        last: NaiveDate,
+    pub(super) fn mean(self, min_count: i64, privacy: Privacy) -> Option<f64> {
+        let is_enough = self.count >= privacy.least_count(min_count);
+        is_enough.then(|| privacy.price(self.sum as f64 / self.count as f64))
+    }
+}
+
+impl Element {
+    /// A day with its prices, if it has any.
+    pub(crate) fn of_day(day: NaiveDate, priced: Option<&Day>, min_count: i64, privacy: Privacy) -> Self {
+        Self::sum_up((day, day), priced, min_count, privacy)
+    }
+
+    /// The days with prices of an interval.
+    fn sum_up<'a>(
+        (first, last): (NaiveDate, NaiveDate),
         priced: impl IntoIterator<Item = &'a Day>,
         min_count: i64,
+        privacy: Privacy,
     ) -> Self {
-        let (mut sum, mut count, mut priced_days, mut percentiles) = (0, 0, 0, None);
+        let (mut total, mut priced_days, mut percentiles) = (Total::default(), 0, None);
         for day in priced {
-            sum += day.sum;
-            count += i64::from(day.count);
+            total = total.add(Total { sum: day.sum, count: day.count.into() });
             priced_days += 1;
             percentiles = day.percentiles.as_deref();
         }
-        let is_enough = count >= min_count;
-        Self {
-            first,
-            last,
-            mean: is_enough.then(|| sum as f64 / count as f64),
-            sum,
-            count,
-            priced_days,
-            percentiles: percentiles.filter(|_| is_enough),
-        }
+        let (mean, count) = (total.mean(min_count, privacy), privacy.count(total.count));
+        let mut element = Self { first, last, mean, count, total, priced_days, percentiles: None };
+        element.set_percentiles(percentiles, privacy);
+        element
+    }
+
+    fn set_percentiles(&mut self, percentiles: Option<&Percentiles>, privacy: Privacy) {
+        let told = |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.price(exact));
+        self.percentiles = percentiles.filter(|_| self.mean.is_some()).map(told);
     }
 }
 
 impl Lane {
     /// The elements of the query's range, in its order. Intervals that the range cuts count only the days in it.
-    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<Element<'_>> {
+    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<Element> {
         let RatesQuery { from, to, interval, .. } = *query;
         let oldest_first = self.months().iter().rev().flat_map(|month| month.days.iter().rev());
         let mut priced = oldest_first.filter(|day| (from..=to).contains(&day.day)).peekable();
-        let mut elements = Vec::new();
-        let mut next = Some(from);
-        while let Some(first) = next {
-            let last = interval.last_day(first).min(to);
+        let sum_up = |(first, last)| {
             let days = std::iter::from_fn(|| priced.next_if(|day| day.day <= last));
-            elements.push(Element::sum_up(first, last, days, query.min_count));
-            // The calendar goes beyond the years of four digits that queries have.
-            next = last.succ_opt().filter(|day| *day <= to);
+            Element::sum_up((first, last), days, query.min_count, query.privacy)
+        };
+        let mut elements: Vec<Element> = interval.cut(from, to).map(sum_up).collect();
+        if let Some(percentiles) = &self.interval_percentiles {
+            for (element, percentiles) in elements.iter_mut().zip(percentiles.iter()) {
+                element.set_percentiles(percentiles.as_ref(), query.privacy);
+            }
         }
         if query.order == Order::NewestFirst {
             elements.reverse();
@@ -147,12 +175,12 @@ impl Lane {
 
 impl FoundLane {
     /// The elements of the query's range, in its order.
-    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<PlacedElement<'_>> {
+    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<PlacedElement> {
         let mut sources = self.sources.iter().map(|(pair, lane)| {
             let placed = |element| PlacedElement { element, pair: *pair };
             lane.elements(query).into_iter().map(placed)
         });
-        let mut elements: Vec<PlacedElement<'_>> = sources.next().into_iter().flatten().collect();
+        let mut elements: Vec<PlacedElement> = sources.next().into_iter().flatten().collect();
         for wider in sources {
             for (element, wider) in elements.iter_mut().zip(wider) {
                 if element.element.mean.is_none() && wider.element.mean.is_some() {

@@ -1,4 +1,4 @@
-//! Admission of expensive reads: those that compute percentiles from prices, because they are not stored yet.
+//! Admission of expensive reads: those that compute statistics from prices, because they are not stored yet.
 //!
 //! One of them can keep the database busy for seconds, and anyone may ask for them. They get a small share of the
 //! connections; what exceeds it is refused soon, so that ordinary reads, key checks and `/readyz` keep theirs.
@@ -51,12 +51,12 @@ impl ExpensiveReads {
         for (name, help, counter) in [
             (
                 "rates_expensive_reads_admitted",
-                "Reads of prices for percentiles that were let run",
+                "Reads of prices for statistics that were let run",
                 &self.admitted,
             ),
             (
                 "rates_expensive_reads_refused",
-                "Reads of prices for percentiles answered 503 because too many ran",
+                "Reads of prices for statistics answered 503 because too many ran",
                 &self.refused,
             ),
         ] {

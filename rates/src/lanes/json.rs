@@ -8,7 +8,7 @@ use super::{
     element::{Columns, Element},
     query::RatesQuery,
 };
-use crate::places::Pair;
+use crate::{places::Pair, privacy::Privacy};
 
 /// The JSON elements of consecutive days, newest first, so that answers are put together by copying.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl DayTexts {
     /// Writes an element for each of these days, which have prices or none.
     ///
     /// `count` is the number of prices, null where there is none; `price` their mean in US dollars, null where there are
-    /// fewer than three. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to
+    /// fewer than three. Both are exact: answers that are not are made from elements. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to
     /// it.
     pub(super) fn write<'a>(
         days: impl Iterator<Item = (NaiveDate, Option<&'a Day>)>,
@@ -35,7 +35,8 @@ impl DayTexts {
             if !text.is_empty() {
                 text.push(b',');
             }
-            let element = Element::of_day(day, priced, Day::PRICES_FOR_A_MEAN.into());
+            let min_count = Day::PRICES_FOR_A_MEAN.into();
+            let element = Element::of_day(day, priced, min_count, Privacy::default());
             write_element(&mut text, &element, columns);
             text.push(b'}');
             starts.push(u32::try_from(text.len() + 1).expect("a month has some kilobytes"));
@@ -97,7 +98,7 @@ pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {
 }
 
 /// An element up to its closing brace. `count` is null where there is no price.
-fn write_element(body: &mut Vec<u8>, element: &Element<'_>, columns: Columns) {
+fn write_element(body: &mut Vec<u8>, element: &Element, columns: Columns) {
     body.extend_from_slice(b"{\"day\":\"");
     write_day(body, element.first);
     if columns.interval {
@@ -113,12 +114,11 @@ fn write_element(body: &mut Vec<u8>, element: &Element<'_>, columns: Columns) {
         write_integer(body, element.priced_days);
     }
     if columns.percentiles {
-        let values = element.percentiles.map(Percentiles::dollars);
         for (at, name) in Percentiles::NAMES.into_iter().enumerate() {
             body.extend_from_slice(b",\"");
             body.extend_from_slice(name.as_bytes());
             body.extend_from_slice(b"\":");
-            write_or_null(body, values.map(|values| values[at]), write_number);
+            write_or_null(body, element.percentiles.map(|values| values[at]), write_number);
         }
     }
 }

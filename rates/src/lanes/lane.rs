@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chrono::{Datelike, NaiveDate};
 
 use super::{
-    day::Day,
+    day::{Day, Percentiles},
     month::{LaneMonth, Month, MonthKey},
-    query::{Fingerprint, Order, RatesQuery, Statistics},
+    query::{Fingerprint, Interval, Order, RatesQuery, Statistics},
 };
 use crate::places::{Pair, PlaceId};
 
@@ -17,28 +17,38 @@ pub struct LaneRange {
     pub(crate) pair: Pair,
     pub(crate) from: NaiveDate,
     pub(crate) to: NaiveDate,
+    /// Those of each day.
     pub(crate) with_percentiles: bool,
+    /// Adds the percentiles of these intervals, from its first day to its last.
+    pub(crate) interval: Option<Interval>,
 }
+
+/// The percentiles of each interval of a range, oldest first.
+pub(crate) type IntervalPercentiles = Arc<[Option<Percentiles>]>;
 
 /// The whole months of a range; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lane {
     /// Newest first, one for each month of the range.
     months: Vec<Arc<LaneMonth>>,
+    /// If they were wanted.
+    pub(super) interval_percentiles: Option<IntervalPercentiles>,
 }
 
 impl LaneRange {
     /// A day of a lane that does not exist.
     pub(crate) fn probe() -> Self {
         let day = NaiveDate::default();
-        Self { pair: (PlaceId(0), PlaceId(0)), from: day, to: day, with_percentiles: false }
+        Self { pair: (PlaceId(0), PlaceId(0)), from: day, to: day, with_percentiles: false, interval: None }
     }
 
     /// The days of this query between these places.
     #[must_use]
     pub fn new(pair: Pair, query: &RatesQuery<'_>) -> Self {
-        let with_percentiles = query.statistics == Statistics::Full;
-        Self { pair, from: query.from, to: query.to, with_percentiles }
+        let in_full = query.statistics == Statistics::Full;
+        let with_percentiles = in_full && query.interval == Interval::Day;
+        let interval = Some(query.interval).filter(|_| in_full && !with_percentiles);
+        Self { pair, from: query.from, to: query.to, with_percentiles, interval }
     }
 
     /// The months that it touches, newest first.
@@ -52,6 +62,11 @@ impl LaneRange {
         Self { from: Month::of(self.from).first_day(), to: Month::of(self.to).last_day(), ..self }
     }
 
+    /// The range that is read for it: only the percentiles of its intervals depend on its first and last day.
+    pub(super) fn to_read(self) -> Self {
+        if self.interval.is_some() { self } else { self.whole_months() }
+    }
+
     /// How many days, both ends included.
     pub(crate) fn days(&self) -> i64 {
         (self.to - self.from).num_days() + 1
@@ -61,7 +76,7 @@ impl LaneRange {
 impl Lane {
     /// Takes the months newest first.
     pub(super) fn new(months: Vec<Arc<LaneMonth>>) -> Self {
-        Self { months }
+        Self { months, interval_percentiles: None }
     }
 
     /// Cuts days with prices, newest first, into the months of this range.
@@ -74,13 +89,19 @@ impl Lane {
             left = older;
             Arc::new(LaneMonth::new(key, version, of_month))
         });
-        Self { months: months.collect() }
+        Self::new(months.collect())
     }
 
     /// Adds its content.
     pub fn add_to(&self, fingerprint: &mut Fingerprint) {
         for month in &self.months {
             fingerprint.add_hash(month.hash);
+        }
+        for percentiles in self.interval_percentiles.iter().flat_map(|all| all.iter()) {
+            // No percentile is 0, because no price is.
+            for fortieths in percentiles.map_or([0; Percentiles::NAMES.len()], |percentiles| percentiles.0) {
+                fingerprint.add(fortieths.cast_unsigned());
+            }
         }
     }
 
@@ -137,7 +158,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::lanes::query::QueryLimits;
+    use crate::{lanes::query::QueryLimits, privacy::Privacy};
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
@@ -145,7 +166,11 @@ mod tests {
 
     fn body(from: &str, to: &str, order: &str, priced: &[(&str, i64, i32)]) -> String {
         let query = format!("date_from={from}&date_to={to}&origin=A&destination=B&order={order}");
-        let query = RatesQuery::parse(&query, QueryLimits { max_days: 3660, min_count: 3 }).unwrap();
+        let query = RatesQuery::parse(
+            &query,
+            QueryLimits { max_days: 3660, min_count: 3, privacy: Privacy::default() },
+        )
+        .unwrap();
         let days: Vec<Day> = priced
             .iter()
             .map(|(text, sum, count)| Day { day: day(text), sum: *sum, count: *count, percentiles: None })

@@ -129,7 +129,7 @@ impl Lanes {
             places,
             freshness,
             newest_days: QuickCache::new(1000),
-            limits: QueryLimits { max_days: api.max_days, min_count: api.min_count },
+            limits: QueryLimits { max_days: api.max_days, min_count: api.min_count, privacy: api.privacy() },
             unit: if api.unit.is_empty() { "container".to_owned() } else { api.unit.clone() },
             // Validated with the settings.
             cache_control: HeaderValue::from_str(&cache.control)
@@ -216,8 +216,10 @@ impl Lanes {
         with_percentiles: bool,
     ) -> Result<Result<FoundLanes, Found>, Problem> {
         let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
-            let with_percentiles = with_percentiles && query.statistics == Statistics::Full;
-            pairs.iter().map(move |pair| LaneRange { with_percentiles, ..LaneRange::new(*pair, query) })
+            pairs.iter().map(move |pair| {
+                let range = LaneRange::new(*pair, query);
+                if with_percentiles { range } else { LaneRange { with_percentiles, interval: None, ..range } }
+            })
         });
         let sources: Vec<LaneRange> = sources.collect();
         let found = self.store.read(&sources).await.map_err(|error| self.problem(error))?;
@@ -239,7 +241,7 @@ impl Lanes {
         match error {
             ReadError::Database(error) => self.health.problem(error),
             ReadError::TooMany => Problem::unavailable(
-                "Too many requests for new percentiles at once; try again in a second.",
+                "Too many requests for statistics that are not stored yet at once; try again in a second.",
                 1,
             ),
         }
@@ -247,24 +249,37 @@ impl Lanes {
 
     /// The first day with prices of any of these pairs.
     pub(crate) async fn first_day(&self, pairs: &[Pair]) -> Result<Option<NaiveDate>, Problem> {
-        let read = self.primary.retry(|| sql::first_day(&self.primary, pairs)).await;
-        read.map_err(|error| self.health.problem(error))
+        let read = self.primary.retry(async || {
+            if self.limits.privacy.hides_days() {
+                let days = sql::summarized_days(&self.primary, pairs, NaiveDate::MAX).await?;
+                return Ok(days.into_iter().filter_map(|(first, _)| first).min());
+            }
+            sql::first_day(&self.primary, pairs).await
+        });
+        read.await.map_err(|error| self.health.problem(error))
     }
 
     /// The newest day of each of these pairs that is not in the future: with a mean, or with prices if none has a mean.
     pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
         let today = Utc::now().date_naive();
         let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(&(*pair, today))).collect();
-        let version = self.freshness.current();
+        let QueryLimits { min_count, privacy, .. } = self.limits;
+        // Summaries of lanes are behind the version.
+        let version = self.freshness.current().filter(|_| !privacy.hides_days());
         let day = |(_, day): &(i64, Option<NaiveDate>)| *day;
         if let Some(known) = &known
             && known.iter().all(|(read_at, _)| Some(*read_at) == version)
         {
             return Ok(known.iter().map(day).collect());
         }
-        let read =
-            self.primary.retry(|| sql::newest_days(&self.primary, pairs, today, self.limits.min_count)).await;
-        match (read, known) {
+        let read = self.primary.retry(async || {
+            if privacy.hides_days() {
+                let days = sql::summarized_days(&self.primary, pairs, today).await?;
+                return Ok(days.into_iter().map(|(_, newest)| newest).collect());
+            }
+            sql::newest_days(&self.primary, pairs, today, privacy.least_count(min_count)).await
+        });
+        match (read.await, known) {
             (Ok(days), _) => {
                 for (pair, day) in pairs.iter().zip(&days) {
                     self.newest_days.insert((*pair, today), (version.unwrap_or(0), *day));

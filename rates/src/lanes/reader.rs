@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chassis::postgres::{Health, Heartbeat, Pool, PooledConnection};
+use futures_util::future::join_all;
+
 use super::{
     expensive::ExpensiveReads,
     freshness::Freshness,
@@ -15,9 +18,7 @@ use super::{
     queue::{Queue, Statements},
     sql::{self, LaneDays},
 };
-use crate::{database::Database, settings::ApiSettings};
-use chassis::postgres::{Health, Heartbeat, Pool, PooledConnection};
-use futures_util::future::join_all;
+use crate::{database::Database, privacy::Privacy, settings::ApiSettings};
 
 /// How long a turn keeps its connection before returning it to the pool, where others may wait for it.
 const KEEP_CONNECTION: Duration = Duration::from_millis(50);
@@ -52,7 +53,7 @@ impl<E: Into<Arc<sqlx::Error>>> From<E> for ReadError {
 enum Read<'a> {
     /// These ranges, by a statement that others share.
     Shared(&'a [LaneRange]),
-    /// These ranges, with percentiles from the prices where they are not stored.
+    /// These ranges, with statistics from the prices where they are not stored.
     Prices(&'a [LaneRange]),
 }
 
@@ -65,13 +66,14 @@ pub struct LaneReader {
     turn: AtomicUsize,
     health: Arc<Health>,
     freshness: Arc<Freshness>,
+    privacy: Privacy,
     /// Admits reads of prices.
     pub(crate) expensive: ExpensiveReads,
 }
 
 impl LaneReader {
     pub(crate) fn new(database: &Database, api: &ApiSettings, freshness: Arc<Freshness>) -> Self {
-        let reader = |pool| PoolReader::new(pool, api.expensive_reads);
+        let reader = |pool| PoolReader::new(pool, api);
         Self {
             expensive: ExpensiveReads::new(api),
             primary: reader(database.primary.clone()),
@@ -79,19 +81,25 @@ impl LaneReader {
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
             freshness,
+            privacy: api.privacy(),
         }
     }
 
-    /// The days of these ranges, all from one state of the data, which is no older than `oldest`.
+    /// The days of these ranges that are not hidden, all from one state of the data, which is no older than `oldest`.
     pub(crate) async fn read(
         self: &Arc<Self>,
         ranges: &[LaneRange],
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
-        let lanes = self.read_anywhere(Read::Shared(ranges), oldest).await?;
-        let lacks = |(range, lane): (&LaneRange, &LaneDays)| range.with_percentiles && !lane.is_full();
-        if ranges.iter().zip(&lanes).any(lacks) {
-            return self.read_prices(ranges.to_vec(), oldest).await;
+        // Percentiles of intervals are never stored.
+        let need_prices = ranges.iter().any(|range| range.interval.is_some());
+        let mut lanes =
+            if need_prices { Vec::new() } else { self.read_anywhere(Read::Shared(ranges), oldest).await? };
+        if need_prices || ranges.iter().zip(&lanes).any(|(range, lane)| !lane.is_full(range)) {
+            lanes = self.read_prices(ranges.to_vec(), oldest).await?;
+        }
+        for lane in &mut lanes {
+            lane.hide_days(self.privacy);
         }
         Ok(lanes)
     }
@@ -165,15 +173,17 @@ struct PoolReader {
     /// Of a replica.
     heartbeat: Heartbeat,
     queue: Queue<SharedStatements>,
+    privacy: Privacy,
 }
 
 impl PoolReader {
-    fn new(pool: Pool, expensive_reads: usize) -> Self {
+    fn new(pool: Pool, api: &ApiSettings) -> Self {
         let connections = pool.max_size() as usize;
         // Leaves a quarter of the connections for everything else, beside those of expensive reads.
-        let most = (connections - connections / 4).saturating_sub(expensive_reads).max(1);
-        let queue = Queue::new(SharedStatements { pool: pool.clone() }, most);
-        Self { pool, heartbeat: Heartbeat::default(), queue }
+        let most = (connections - connections / 4).saturating_sub(api.expensive_reads).max(1);
+        let privacy = api.privacy();
+        let queue = Queue::new(SharedStatements { pool: pool.clone(), privacy }, most);
+        Self { pool, heartbeat: Heartbeat::default(), queue, privacy }
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
@@ -187,7 +197,7 @@ impl PoolReader {
     async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         let read = async || {
             let mut connection = self.pool.acquire().await?;
-            connection.limited(async |connection| sql::read_prices(connection, ranges).await).await
+            connection.limited(async |it| sql::read_prices(it, ranges, self.privacy).await).await
         };
         Ok(self.pool.retry(read).await?)
     }
@@ -197,6 +207,7 @@ impl PoolReader {
 #[derive(Debug)]
 struct SharedStatements {
     pool: Pool,
+    privacy: Privacy,
 }
 
 impl Statements for SharedStatements {
@@ -214,7 +225,7 @@ impl Statements for SharedStatements {
         turn: &TurnConnection,
         ranges: &[LaneRange],
     ) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        Ok(self.pool.retry(|| turn.read_lanes(&self.pool, ranges)).await?)
+        Ok(self.pool.retry(|| turn.read_lanes(&self.pool, ranges, self.privacy)).await?)
     }
 
     fn panicked() -> Arc<sqlx::Error> {
@@ -231,13 +242,18 @@ struct TurnConnection {
 }
 
 impl TurnConnection {
-    async fn read_lanes(&self, pool: &Pool, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
+    async fn read_lanes(
+        &self,
+        pool: &Pool,
+        ranges: &[LaneRange],
+        privacy: Privacy,
+    ) -> Result<Vec<LaneDays>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,
             None => (pool.acquire().await?, Instant::now()),
         };
-        let lanes = connection.limited(async |connection| sql::read_lanes(connection, ranges).await).await?;
+        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, privacy).await).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::{
     freshness::{Freshness, Listening},
-    lane::{Lane, LaneRange},
+    lane::{IntervalPercentiles, Lane, LaneRange},
     month::{LaneMonth, MonthKey, uptime},
     reader::{LaneReader, ReadError},
     sql::{DataVersion, LaneDays},
@@ -67,6 +67,8 @@ type ReadingKey = (Vec<LaneRange>, i64);
 pub struct LaneStore {
     /// None if it is turned off.
     months: Option<QuickCache<MonthKey, Arc<LaneMonth>, BySize>>,
+    /// By the ranges that want them: the percentiles of intervals, and the version of the data that they are of.
+    interval_percentiles: Option<QuickCache<LaneRange, (i64, IntervalPercentiles), BySize>>,
     reader: Arc<LaneReader>,
     freshness: Arc<Freshness>,
     /// How long stale answers may be given while the database is unreachable.
@@ -88,6 +90,13 @@ impl Weighter<MonthKey, Arc<LaneMonth>> for BySize {
     }
 }
 
+impl Weighter<LaneRange, (i64, IntervalPercentiles)> for BySize {
+    fn weight(&self, _: &LaneRange, (_, percentiles): &(i64, IntervalPercentiles)) -> u64 {
+        const OVERHEAD: usize = 120;
+        (size_of_val(&**percentiles) + OVERHEAD) as u64
+    }
+}
+
 impl LaneStore {
     /// An empty store that keeps so many bytes; 0 turns it off.
     pub(crate) fn new(
@@ -96,10 +105,15 @@ impl LaneStore {
         reader: Arc<LaneReader>,
         freshness: Arc<Freshness>,
     ) -> Self {
-        // A month has some 2 kB.
-        let entries = usize::try_from(size_bytes / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
+        // A month and the percentiles of a few years have some 2 kB.
+        let entries = |bytes: u64| usize::try_from(bytes / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
+        let for_percentiles = size_bytes / 16;
+        let for_months = size_bytes - for_percentiles;
         Self {
-            months: (size_bytes > 0).then(|| QuickCache::with_weighter(entries, size_bytes, BySize)),
+            months: (size_bytes > 0)
+                .then(|| QuickCache::with_weighter(entries(for_months), for_months, BySize)),
+            interval_percentiles: (for_percentiles > 0)
+                .then(|| QuickCache::with_weighter(entries(for_percentiles), for_percentiles, BySize)),
             reader,
             freshness,
             stale: Duration::from_secs_f64(stale_seconds),
@@ -115,11 +129,16 @@ impl LaneStore {
         let mut lanes = Vec::with_capacity(ranges.len());
         for range in ranges {
             let months = range.months().map(|key| self.current_month(key)).collect::<Option<Vec<_>>>()?;
-            lanes.push(Lane::new(months));
+            let mut lane = Lane::new(months);
+            if range.interval.is_some() {
+                lane.interval_percentiles = Some(self.percentiles_at(range, version)?);
+            }
+            lanes.push(lane);
         }
         // Several months are of one state if none was read from a newer one than all changes are known of.
         let mut months = lanes.iter().flat_map(Lane::months);
-        let is_single = matches!(ranges, [range] if range.months().nth(1).is_none());
+        let is_single =
+            matches!(ranges, [range] if range.months().nth(1).is_none() && range.interval.is_none());
         if !is_single && months.any(|month| month.version > version) {
             return None;
         }
@@ -165,7 +184,8 @@ impl LaneStore {
     /// Reads the months that are not in memory; all of them, if they are of another state than those in memory.
     async fn read_now(self: &Arc<Self>, ranges: &[LaneRange]) -> Result<Found, ReadError> {
         let oldest = self.freshness.oldest_usable();
-        if let Some(version) = self.freshness.current()
+        if ranges.iter().all(|range| range.interval.is_none())
+            && let Some(version) = self.freshness.current()
             && let Some(missing) = self.missing(ranges, version)
         {
             let read = self.read_together(missing, oldest).await?;
@@ -175,7 +195,7 @@ impl LaneStore {
                 return Ok(Found::read(lanes, read.version));
             }
         }
-        let whole: Vec<LaneRange> = ranges.iter().map(|range| range.whole_months()).collect();
+        let whole: Vec<LaneRange> = ranges.iter().map(|range| range.to_read()).collect();
         let read = self.read_together(whole, oldest).await?;
         Ok(Found::read(read.lanes.clone(), read.version))
     }
@@ -242,8 +262,15 @@ impl LaneStore {
         let (ranges, oldest) = &key;
         let read = self.reader.read(ranges, *oldest).await?;
         let version = read[0].version;
-        let lane =
-            |(read, range): (&LaneDays, &LaneRange)| Lane::of_days(*range, version.version, &read.days);
+        let lane = |(read, range): (&LaneDays, &LaneRange)| {
+            let mut lane = Lane::of_days(*range, version.version, &read.days);
+            lane.interval_percentiles.clone_from(&read.interval_percentiles);
+            if let (Some(known), Some(percentiles)) = (&self.interval_percentiles, &read.interval_percentiles)
+            {
+                known.insert(*range, (version.version, Arc::clone(percentiles)));
+            }
+            lane
+        };
         let lanes: Vec<Lane> = read.iter().zip(ranges).map(lane).collect();
         if let Some(months) = &self.months {
             for month in lanes.iter().flat_map(Lane::months) {
@@ -257,6 +284,13 @@ impl LaneStore {
     fn current_month(&self, key: MonthKey) -> Option<Arc<LaneMonth>> {
         let month = self.months.as_ref()?.get(&key)?;
         self.freshness.is_unchanged(key.pair, key.month, month.version).then_some(month)
+    }
+
+    /// The percentiles of the intervals of this range as they are at this version, if they are in memory.
+    fn percentiles_at(&self, range: &LaneRange, version: i64) -> Option<IntervalPercentiles> {
+        let (of_version, percentiles) = self.interval_percentiles.as_ref()?.get(range)?;
+        let is_unchanged = |key: MonthKey| self.freshness.is_unchanged(key.pair, key.month, of_version);
+        (of_version <= version && range.months().all(is_unchanged)).then_some(percentiles)
     }
 
     /// The month as it is at this version, if it is in memory.
@@ -275,8 +309,15 @@ impl LaneStore {
             age = age.max(outdated);
             Some(month)
         };
-        let mut lane = |range: &LaneRange| range.months().map(&mut month).collect::<Option<Vec<_>>>();
-        let lanes = ranges.iter().map(|range| lane(range).map(Lane::new)).collect::<Option<Vec<_>>>()?;
+        let mut lane = |range: &LaneRange| {
+            let months = range.months().map(&mut month).collect::<Option<Vec<_>>>()?;
+            let mut lane = Lane::new(months);
+            if range.interval.is_some() {
+                lane.interval_percentiles = Some(self.interval_percentiles.as_ref()?.get(range)?.1);
+            }
+            Some(lane)
+        };
+        let lanes = ranges.iter().map(&mut lane).collect::<Option<Vec<_>>>()?;
         let source = Source::Stale { seconds: age.as_secs() };
         (age < self.stale).then_some(Found { lanes, source, places_version: 0 })
     }
@@ -297,6 +338,7 @@ impl LaneStore {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.months.as_ref().map_or(0, QuickCache::weight)
+            + self.interval_percentiles.as_ref().map_or(0, QuickCache::weight)
     }
 }
 
@@ -329,7 +371,7 @@ mod tests {
     fn range(from: &str, to: &str) -> LaneRange {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let pair = (PlaceId(1), PlaceId(2));
-        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false }
+        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false, interval: None }
     }
 
     /// Months of this range as they were read at this version.

@@ -1,4 +1,4 @@
-//! Verifies and corrects `daily_rates` and `monthly_percentiles`, one origin at a time, so that memory stays small and progress is visible.
+//! Verifies and corrects `daily_rates` and `monthly_statistics`, one origin at a time, so that memory stays small and progress is visible.
 
 mod sql;
 
@@ -16,8 +16,8 @@ const PRINTED: usize = 20;
 pub(crate) struct Findings {
     /// The number of rows of `daily_rates` that are wrong, missing or superfluous.
     pub(crate) wrong_rows: usize,
-    /// The number of rows of `monthly_percentiles` that are wrong.
-    pub(crate) wrong_percentiles: i64,
+    /// The number of rows of `monthly_statistics` that are wrong.
+    pub(crate) wrong_statistics: i64,
     /// Whether the rollup was built with the tree of regions as it is now.
     pub(crate) tree_is_current: bool,
     /// The number of prices that the current checks would reject.
@@ -31,7 +31,7 @@ pub(crate) async fn verify(connection: &mut PgConnection) -> Result<Findings, sq
     let tree_is_current = sql::tree_is_current(&mut transaction).await?;
     let origins = sql::origins(&mut transaction).await?;
     let bar = progress::items(origins.len(), "origins verified");
-    let (mut wrong_rows, mut wrong_percentiles) = (0, 0);
+    let (mut wrong_rows, mut wrong_statistics) = (0, 0);
     for origin in bar.wrap_iter(origins.iter()) {
         for difference in sql::differences(&mut transaction, origin).await? {
             wrong_rows += 1;
@@ -39,9 +39,9 @@ pub(crate) async fn verify(connection: &mut PgConnection) -> Result<Findings, sq
                 print(&bar, &origin.name, &difference);
             }
         }
-        wrong_percentiles += sql::count_wrong_percentiles(&mut transaction, origin).await?;
+        wrong_statistics += sql::count_wrong_statistics(&mut transaction, origin).await?;
     }
-    Ok(Findings { wrong_rows, wrong_percentiles, tree_is_current, odd_prices })
+    Ok(Findings { wrong_rows, wrong_statistics, tree_is_current, odd_prices })
 }
 
 fn print(bar: &ProgressBar, origin: &str, difference: &Difference) {
@@ -60,7 +60,7 @@ fn print(bar: &ProgressBar, origin: &str, difference: &Difference) {
     });
 }
 
-/// Corrects the wrong rows of `daily_rates` and returns their number; percentiles are filled in anew by the worker. Readers do not wait; writers do.
+/// Corrects the wrong rows of `daily_rates` and returns their number; statistics are filled in anew by the worker. Readers do not wait; writers do.
 pub(crate) async fn rebuild(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sql::begin_repair(&mut transaction).await?;

@@ -1,4 +1,4 @@
-//! The SQL for verifying and correcting `daily_rates` and `monthly_percentiles`.
+//! The SQL for verifying and correcting `daily_rates` and `monthly_statistics`.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -75,8 +75,8 @@ pub(crate) async fn differences(
     .await
 }
 
-/// Counts the months of one origin whose percentiles were filled in and differ from those of the raw prices.
-pub(crate) async fn count_wrong_percentiles(
+/// Counts the months of one origin whose statistics were filled in and differ from those of the raw prices.
+pub(crate) async fn count_wrong_statistics(
     connection: &mut PgConnection,
     origin: &Origin,
 ) -> Result<i64, sqlx::Error> {
@@ -84,14 +84,14 @@ pub(crate) async fn count_wrong_percentiles(
         r#"
         with months as (
             select month, array_agg(origin) as origins, array_agg(destination) as destinations
-            from monthly_percentiles where origin = $1 group by month
+            from monthly_statistics where origin = $1 group by month
         )
         select count(*) as "count!"
         from months
-        cross join lateral compute_percentiles(origins, destinations, month) truth
-        join monthly_percentiles kept
+        cross join lateral compute_statistics(origins, destinations, month) truth
+        join monthly_statistics kept
             on kept.origin = truth.origin and kept.destination = truth.destination and kept.month = months.month
-        where kept.percentiles is distinct from truth.percentiles
+        where (kept.percentiles, kept.suppliers) is distinct from (truth.percentiles, truth.suppliers)
         "#,
         origin.id
     )
@@ -120,7 +120,7 @@ pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i6
 }
 
 /// Begins a correction: updates the data version, which makes all other writers of the rollup wait until the transaction
-/// ends, applies the current tree of regions, and forgets all percentiles, which are then due again.
+/// ends, applies the current tree of regions, and forgets all statistics, which are then due again.
 pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select move_data_version()").fetch_one(&mut *connection).await?;
     sqlx::query!("update data_version set places_version = version, log_since = version")
@@ -140,11 +140,11 @@ pub(crate) async fn begin_repair(connection: &mut PgConnection) -> Result<(), sq
     sqlx::query!("insert into port_places table current_port_places on conflict do nothing")
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("delete from monthly_percentiles").execute(connection).await?;
+    sqlx::query!("delete from monthly_statistics").execute(connection).await?;
     Ok(())
 }
 
-/// Ends a correction: the percentiles of all months with prices are due.
+/// Ends a correction: the statistics of all months with prices are due.
 pub(crate) async fn end_repair(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into changed_months (origin, destination, month, version)
@@ -153,7 +153,7 @@ pub(crate) async fn end_repair(connection: &mut PgConnection) -> Result<(), sqlx
          join places o on o.name = p.orig_code
          join places d on d.name = p.dest_code
          on conflict (origin, destination, month) do update
-         set version = excluded.version, percentiles_due = true"
+         set version = excluded.version, statistics_due = true"
     )
     .execute(connection)
     .await?;

@@ -13,6 +13,7 @@ use super::{
     Summary,
     sql::{self, State},
 };
+use crate::privacy::Privacy;
 
 /// How long a list is used before the database is asked whether there is a newer one.
 const FRESH: Duration = Duration::from_secs(1);
@@ -52,8 +53,9 @@ pub struct LaneList {
 }
 
 /// Keeps the newest list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LaneLists {
+    privacy: Privacy,
     /// With the time at which it was last known to be the newest.
     newest: Mutex<Option<(Arc<LaneList>, Instant)>>,
     /// Lets one task read; the others wait for its result.
@@ -118,6 +120,10 @@ impl LaneList {
 }
 
 impl LaneLists {
+    pub(crate) fn new(privacy: Privacy) -> Self {
+        Self { privacy, newest: Mutex::default(), read_turn: tokio::sync::Mutex::default() }
+    }
+
     /// The newest list, and for how long it may have been outdated if the database is unreachable.
     pub(crate) async fn get(&self, pool: &Pool) -> Result<(Arc<LaneList>, Option<Duration>), sqlx::Error> {
         if let Some(list) = self.fresh() {
@@ -132,7 +138,7 @@ impl LaneLists {
         let begun = Instant::now();
         let read = pool.retry(async || {
             let mut connection = pool.acquire().await?;
-            connection.limited(async |connection| read_newer(connection, state).await).await
+            connection.limited(async |connection| self.read_newer(connection, state).await).await
         });
         let list = match (read.await, known) {
             (Ok(Some(newer)), _) => Arc::new(newer),
@@ -154,19 +160,25 @@ impl LaneLists {
     fn fresh(&self) -> Option<Arc<LaneList>> {
         self.newest().filter(|(_, since)| since.elapsed() < FRESH).map(|(list, _)| list)
     }
-}
 
-/// The list, unless it is of this state.
-async fn read_newer(
-    connection: &mut PgConnection,
-    known: Option<State>,
-) -> Result<Option<LaneList>, sqlx::Error> {
-    let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
-    let state = sql::state(&mut *transaction).await?;
-    if known == Some(state) {
-        return Ok(None);
+    /// The list, unless it is of this state.
+    async fn read_newer(
+        &self,
+        connection: &mut PgConnection,
+        known: Option<State>,
+    ) -> Result<Option<LaneList>, sqlx::Error> {
+        let mut transaction =
+            connection.begin_with("begin isolation level repeatable read read only").await?;
+        let state = sql::state(&mut *transaction).await?;
+        if known == Some(state) {
+            return Ok(None);
+        }
+        let mut summaries = sql::read_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        // Here, so that lanes are not sorted by more than they tell.
+        for summary in &mut summaries {
+            summary.prices = self.privacy.count(summary.prices);
+        }
+        Ok(Some(LaneList::new(state, summaries)))
     }
-    let summaries = sql::read_all(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(Some(LaneList::new(state, summaries)))
 }

@@ -19,12 +19,12 @@ pub use self::{
     find::Kind,
     list::{LaneList, LaneLists, Sort},
 };
-use crate::{app::App, background::repeat};
+use crate::{app::App, background::repeat, privacy::Privacy};
 
 /// Changes that come within this time are summarized together.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is known of the lane between two places.
+/// What is told of the lane between two places: of its days that are not hidden.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     pub(crate) origin: i32,
@@ -50,7 +50,12 @@ impl App {
     /// The lanes that have prices, and for how long the list may have been outdated if the database is unreachable.
     pub(crate) async fn lane_list(&self) -> Result<(Arc<LaneList>, Option<Duration>), Problem> {
         let list = self.summaries.get(&self.database.primary).await;
-        list.map_err(|error| self.database.health.problem(error))
+        let (list, stale) = list.map_err(|error| self.database.health.problem(error))?;
+        if !list.state.suits(self.api.privacy()) {
+            let detail = "The list of lanes is computed anew, because a setting has changed; try again in some seconds.";
+            return Err(Problem::unavailable(detail, 5));
+        }
+        Ok((list, stale))
     }
 
     /// Keeps the summaries up to date until a stop begins.
@@ -59,17 +64,18 @@ impl App {
     }
 
     async fn summarize_once(&self) -> Result<bool, sqlx::Error> {
-        let (today, min_count) = (Utc::now().date_naive(), self.api.min_count);
+        let (today, min_count, privacy) = (Utc::now().date_naive(), self.api.min_count(), self.api.privacy());
         let mut connection = self.database.batches.acquire().await?;
-        connection.limited(async |connection| summarize(connection, today, min_count).await).await
+        connection.limited(async |it| summarize(it, today, min_count, privacy).await).await
     }
 }
 
-/// Brings the summaries up to date with the data; false if they were.
+/// Brings the summaries up to date with the data; false if they were, or if it is too early for that.
 pub async fn summarize(
     connection: &mut PgConnection,
     today: NaiveDate,
     min_count: i64,
+    privacy: Privacy,
 ) -> Result<bool, sqlx::Error> {
     let begin = "begin isolation level repeatable read; set local max_parallel_workers_per_gather = 0; set local jit = off";
     let mut transaction = connection.begin_with(begin).await?;
@@ -78,8 +84,9 @@ pub async fn summarize(
     }
     let done = sql::state(&mut *transaction).await?;
     let (version, since) = sql::versions(&mut *transaction).await?;
-    let now = State { version, today, min_count };
-    if now == done {
+    let now = State::new(version, today, min_count, privacy);
+    // Which days are hidden is known once the other worker has filled in all statistics.
+    if now == done || (privacy.hides_days() && sql::statistics_are_due(&mut *transaction).await?) {
         // Now, and not when the connection is next used: it holds the lock.
         transaction.rollback().await?;
         return Ok(false);

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use sqlx::{PgConnection, PgExecutor};
 
 use super::Summary;
-use crate::lanes::query::Fingerprint;
+use crate::{lanes::query::Fingerprint, privacy::Privacy};
 
 /// What summaries are computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,30 @@ pub struct State {
     pub(crate) today: NaiveDate,
     /// How many prices a mean needs.
     pub(crate) min_count: i64,
+    /// How many suppliers a day needs.
+    pub(super) min_suppliers: i32,
+    /// What means are rounded to.
+    pub(super) price_step: i32,
 }
 
 impl State {
+    pub(super) fn new(version: i64, today: NaiveDate, min_count: i64, privacy: Privacy) -> Self {
+        let Privacy { min_suppliers, price_step, .. } = privacy;
+        Self { version, today, min_count, min_suppliers: min_suppliers.into(), price_step: price_step.into() }
+    }
+
+    /// Whether answers may tell what was computed with these settings.
+    pub(crate) fn suits(self, privacy: Privacy) -> bool {
+        (!privacy.hides_days() || self.min_suppliers >= privacy.min_suppliers.into())
+            && (privacy.price_step == 0 || self.price_step == i32::from(privacy.price_step))
+    }
+
     /// Adds what answers are made from.
     pub(crate) fn add_to(self, fingerprint: &mut Fingerprint) {
-        let Self { version, today, min_count } = self;
-        for number in [version, today.to_epoch_days().into(), min_count] {
+        let Self { version, today, min_count, min_suppliers, price_step } = self;
+        for number in
+            [version, today.to_epoch_days().into(), min_count, min_suppliers.into(), price_step.into()]
+        {
             fingerprint.add(number.cast_unsigned());
         }
     }
@@ -36,7 +53,17 @@ pub(super) async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx
 
 /// The state that the summaries are of.
 pub(crate) async fn state(executor: impl PgExecutor<'_>) -> Result<State, sqlx::Error> {
-    sqlx::query_as!(State, "select version, today, min_count from lane_summaries_state")
+    sqlx::query_as!(
+        State,
+        "select version, today, min_count, min_suppliers, price_step from lane_summaries_state"
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Whether a month has changed whose statistics are not filled in yet.
+pub(super) async fn statistics_are_due(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select exists (select from changed_months where statistics_due) as "due!""#)
         .fetch_one(executor)
         .await
 }
@@ -102,48 +129,49 @@ pub(super) async fn delete(
 pub(super) async fn insert(
     executor: impl PgExecutor<'_>,
     (origins, destinations): &(Vec<i32>, Vec<i32>),
-    State { today, min_count, .. }: State,
+    State { today, min_count, min_suppliers, price_step, .. }: State,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         insert into lane_summaries
         select pair.origin, pair.destination, all_days.first_day, all_days.last_day, all_days.priced_days, all_days.mean_days,
                all_days.prices, latest.day, latest.mean,
-               latest.mean / week.mean - 1, latest.mean / month.mean - 1, latest.mean / year.mean - 1
+               latest.mean / nullif(week.mean, 0) - 1, latest.mean / nullif(month.mean, 0) - 1,
+               latest.mean / nullif(year.mean, 0) - 1
         from unnest($1::integer[], $2::integer[]) pair (origin, destination)
         cross join lateral (
             select min(day) as first_day, max(day) as last_day, count(*) as priced_days,
                    count(*) filter (where price_count >= $4::bigint) as mean_days, sum(price_count) as prices
-            from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination
+            from supplied_days r
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5)
         ) all_days
         left join lateral (
-            select day, price_sum::float8 / price_count as mean
-            from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination and day <= $3 and price_count >= $4::bigint
+            select day, round_mean(price_sum::float8 / price_count, $6) as mean
+            from supplied_days r
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and day <= $3 and price_count >= $4::bigint
             order by day desc
             limit 1
         ) latest on true
         left join lateral (
-            select price_sum::float8 / price_count as mean
-            from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination and price_count >= $4::bigint
+            select round_mean(price_sum::float8 / price_count, $6) as mean
+            from supplied_days r
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
               and day between latest.day - 14 and latest.day - 7
             order by day desc
             limit 1
         ) week on true
         left join lateral (
-            select price_sum::float8 / price_count as mean
-            from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination and price_count >= $4::bigint
+            select round_mean(price_sum::float8 / price_count, $6) as mean
+            from supplied_days r
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
               and day between latest.day - 60 and latest.day - 30
             order by day desc
             limit 1
         ) month on true
         left join lateral (
-            select price_sum::float8 / price_count as mean
-            from daily_rates r
-            where r.origin = pair.origin and r.destination = pair.destination and price_count >= $4::bigint
+            select round_mean(price_sum::float8 / price_count, $6) as mean
+            from supplied_days r
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
               and day between latest.day - 730 and latest.day - 365
             order by day desc
             limit 1
@@ -154,6 +182,8 @@ pub(super) async fn insert(
         destinations,
         today,
         min_count,
+        min_suppliers,
+        price_step,
     )
     .execute(executor)
     .await?;
@@ -163,10 +193,13 @@ pub(super) async fn insert(
 /// Notes the state that the summaries are of.
 pub(super) async fn set_state(executor: impl PgExecutor<'_>, state: State) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update lane_summaries_state set version = $1, today = $2, min_count = $3",
+        "update lane_summaries_state
+         set version = $1, today = $2, min_count = $3, min_suppliers = $4, price_step = $5",
         state.version,
         state.today,
         state.min_count,
+        state.min_suppliers,
+        state.price_step,
     )
     .execute(executor)
     .await?;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use chrono::Utc;
 use http::Request;
-use rates::summaries::summarize;
+use rates::{privacy::Privacy, summaries::summarize};
 use sqlx::PgPool;
 
 use crate::support::{Answer, Instance};
@@ -36,7 +36,9 @@ async fn a_browser_sees_the_explorer_and_a_program_the_greeting(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn every_address_on_the_page_answers(pool: PgPool) {
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     let instance = Instance::new(&pool);
     let compared = format!("{LANE}&orig_code=china_south&dest_code=EETLL&values=index&moving_average=30");
     let before = format!("{LANE}&previous_year=true");
@@ -248,7 +250,9 @@ async fn the_first_page_shows_how_far_the_data_go_and_the_largest_lanes(pool: Pg
         html.contains("The lanes are being summed up") && html.contains("RATES__BATCHES__WORKERS"),
         "{html}"
     );
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     // The instance asks once in a second.
     let html = page(&Instance::new(&pool), "").await.expect(200).text();
     assert!(html.contains("The market up to 5 Jan 2021"), "{html}");
@@ -280,7 +284,9 @@ async fn the_first_page_lists_lanes_that_moved_most_if_they_have_means_often_and
     .execute(&pool)
     .await
     .unwrap();
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     let html = page(&Instance::new(&pool), "").await.expect(200).text();
     let moved = vec![
         "Guangzhou (CNGGZ) to Tallinn (EETLL) $500 −50.0 %".to_owned(),
@@ -296,7 +302,9 @@ async fn the_first_page_lists_lanes_that_moved_most_if_they_have_means_often_and
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]
 async fn an_empty_database_says_what_to_do(pool: PgPool) {
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     let html = page(&Instance::new(&pool), "").await.expect(200).text();
     assert!(html.contains("There are no prices yet") && html.contains("rates load FILE"), "{html}");
 }

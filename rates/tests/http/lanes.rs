@@ -3,14 +3,16 @@
 use axum::body::Body;
 use chrono::Utc;
 use http::Request;
-use rates::summaries::summarize;
+use rates::{privacy::Privacy, summaries::summarize};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::support::Instance;
 
 async fn summarized(pool: &PgPool) -> Instance {
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     Instance::new(pool).listening().await
 }
 
@@ -116,7 +118,9 @@ async fn a_list_of_lanes_has_a_tag_and_follows_the_data(pool: PgPool) {
         .await
         .unwrap();
     // What the service does each second.
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     let newer = async {
         while instance.send(again(&tag)).await.status == 304 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

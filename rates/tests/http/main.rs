@@ -1,5 +1,5 @@
-//! A module for each file of handlers in `src/http`, by the same name; `suppliers` for keys, `uploads` for how content
-//! arrives, and `every_route` for what all routes share.
+//! A module for each file of handlers in `src/http`, by the same name; `suppliers` for keys, `privacy` for what they
+//! may not learn, `uploads` for how content arrives, and `every_route` for what all routes share.
 
 mod supplier_client;
 #[path = "../support/mod.rs"]
@@ -13,6 +13,7 @@ mod lanes;
 mod openapi;
 mod places;
 mod prices;
+mod privacy;
 mod rates;
 mod sheets;
 mod suppliers;

@@ -1,5 +1,5 @@
 use chrono::Utc;
-use rates::summaries::summarize;
+use rates::{privacy::Privacy, summaries::summarize};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -130,7 +130,9 @@ async fn a_search_gives_the_best_match_first(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn completions_of_a_lane_are_places_that_have_prices_with_the_other_end(pool: PgPool) {
-    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3).await.unwrap();
+    summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())
+        .await
+        .unwrap();
     let instance = Instance::new(&pool);
     let found = async |query: &str| {
         let answer = instance.get(&format!("/places?limit=20&{query}")).await.expect(200).json();

@@ -570,6 +570,54 @@ async fn intervals_sum_up_the_days_in_the_range(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn intervals_in_full_have_the_percentiles_of_all_their_prices(pool: PgPool) {
+    let instance = Instance::new(&pool).listening().await;
+    let uri = "/rates?date_from=2021-01-02&date_to=2021-01-12&orig_code=CNGGZ&dest_code=EETLL&interval=week&statistics=full";
+    // From Monday to Sunday: 900, and a day later 100, 200, 300 and 400.
+    let week = concat!(
+        r#"{"day":"2021-01-04","last_day":"2021-01-10","price":380,"count":5,"priced_days":2,"#,
+        r#""low":110,"midlow":200,"median":300,"midhigh":400,"high":850}"#
+    );
+    let none = r#""low":null,"midlow":null,"median":null,"midhigh":null,"high":null}"#;
+    let mut tags = Vec::new();
+    for source in ["rates; fwd=miss", "rates; hit"] {
+        let answer = instance.get(uri).await.expect(200);
+        assert_eq!(answer.header("cache-status"), source);
+        let text = answer.text();
+        assert!(text.contains(week) && text.matches(none).count() == 2, "{text}");
+        tags.push(answer.header("etag").to_owned());
+    }
+    assert_eq!(tags[0], tags[1]);
+    let csv = instance.get(&uri.replace("/rates", "/rates.csv")).await.expect(200).text();
+    assert!(csv.contains("CNGGZ,EETLL,2021-01-04,2021-01-10,380,5,2,110,200,300,400,850\r\n"), "{csv}");
+    let svg = instance.get(&uri.replace("/rates", "/rates.svg")).await.expect(200).text();
+    let plain = uri.replace("/rates", "/rates.svg").replace("&statistics=full", "");
+    let bands = |svg: &str| svg.matches("<polygon opacity=\"0.16\"").count();
+    assert_eq!((bands(&svg), bands(&instance.get(&plain).await.expect(200).text())), (1, 0), "{svg}");
+    // Wider places: CNSZX has no price to EETLL, china_south those of CNGGZ.
+    let wide = uri.replace("CNGGZ", "CNSZX");
+    let wide = instance.get(&format!("{wide}&widen=each")).await.expect(200).json();
+    assert_eq!(
+        (&wide["rates"][1]["median"], &wide["rates"][1]["used_orig_code"]),
+        (&json!(300), &json!("china_south"))
+    );
+    // Another price of the week, with the same sum.
+    sqlx::raw_sql(
+        "update prices set price = price + 100 where day = '2021-01-05' and price in (100, 200);
+                   update prices set price = price - 200 where day = '2021-01-04'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let version: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
+    instance.app.lanes.freshness.acknowledge(version).await;
+    let answer = instance.get(uri).await.expect(200);
+    assert_eq!(answer.json()["rates"][1]["price"], 380);
+    assert_eq!(answer.json()["rates"][1]["low"], 210);
+    assert_ne!(answer.header("etag"), tags[0]);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn a_mean_needs_as_many_prices_as_configured_or_asked_for(pool: PgPool) {
     let plain = Instance::new(&pool);
     let strict =

@@ -4,7 +4,7 @@ use axum::{body::Body, extract::ConnectInfo};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chassis::edge::ClientAddress;
 use http::Request;
-use rates::database::Database;
+use rates::{database::Database, privacy::Privacy};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -208,9 +208,9 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     work_hooks_off(&instance, &pool).await;
     assert_eq!(count(&pool, "select count(*) from hooks where disabled_at is not null").await, 1);
     let mut connection = as_app.acquire().await.unwrap();
-    assert!(rates::percentiles::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
+    assert!(rates::statistics::fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap());
     let today = chrono::Utc::now().date_naive();
-    assert!(rates::summaries::summarize(&mut connection, today, 3).await.unwrap());
+    assert!(rates::summaries::summarize(&mut connection, today, 3, Privacy::default()).await.unwrap());
     drop(connection);
     for refused in [
         "update prices set price = 1",

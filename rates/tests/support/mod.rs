@@ -13,7 +13,8 @@ use tokio::{task::JoinHandle, time::Duration};
 
 pub mod receiver;
 
-/// Begins a statement: `lane_prices` are the prices from the place $1 to the place $2, from the tables of a dump alone.
+/// Begins a statement: `lane_prices` are the prices from the place $1 to the place $2 with their suppliers, as the tables of
+/// a dump and batches have them.
 #[macro_export]
 macro_rules! with_lane_prices {
     ($rest:literal) => {
@@ -25,7 +26,8 @@ macro_rules! with_lane_prices {
                  select slug from regions where slug = $2
                  union select r.slug from regions r join below_destination b on r.parent_slug = b.slug
              ), lane_prices as (
-                 select day, price from prices
+                 select day, price, coalesce(supplier, 'a dump') as supplier
+                 from prices left join batches on batches.id = batch_id
                  where orig_code in (select code from ports where code = $1 or parent_slug in (table below_origin))
                    and dest_code in (select code from ports where code = $2 or parent_slug in (table below_destination))
              ) ",

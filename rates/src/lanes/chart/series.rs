@@ -7,7 +7,7 @@ use crate::{
     lanes::{
         FoundLanes,
         day::{Day, Percentiles},
-        element::{FoundLane, PlacedElement},
+        element::{FoundLane, PlacedElement, Total},
         query::{Interval, Picture, RatesQuery, Values},
     },
     places::{Catalogue, Pair},
@@ -55,14 +55,14 @@ impl Series {
         let shown = &read[usize::from(picture.days_before())..];
         let elements = || shown.iter().map(|placed| &placed.element);
         let means: Line = elements().map(|element| element.mean).collect();
-        let moving = picture.moving_average.map(|width| moving_average(&read, width, query.min_count));
+        let moving = picture.moving_average.map(|width| moving_average(&read, width, query));
         Self {
             name: name(lane, catalogue),
             is_past: false,
             interval: query.interval,
             spans: elements().map(|element| (element.first, element.last)).collect(),
             counts: elements().map(|element| element.count).collect(),
-            percentiles: elements().map(|element| element.percentiles.map(Percentiles::dollars)).collect(),
+            percentiles: elements().map(|element| element.percentiles).collect(),
             line: moving.unwrap_or_else(|| means.clone()),
             means,
             enough: enough(query.min_count),
@@ -127,12 +127,10 @@ fn name(lane: &FoundLane, catalogue: &Catalogue) -> String {
 
 /// For each day the mean of all prices of `width` days up to it, where they are enough for a mean; none for the first
 /// `width - 1` days, which are read only for those after them.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn moving_average(days: &[PlacedElement<'_>], width: u16, min_count: i64) -> Line {
-    let mean = |window: &[PlacedElement<'_>]| {
-        let add = |(sum, count), day: &PlacedElement<'_>| (sum + day.element.sum, count + day.element.count);
-        let (sum, count) = window.iter().fold((0, 0), add);
-        (count >= min_count).then(|| sum as f64 / count as f64)
+fn moving_average(days: &[PlacedElement], width: u16, query: &RatesQuery<'_>) -> Line {
+    let mean = |window: &[PlacedElement]| {
+        let total = window.iter().fold(Total::default(), |total, day| total.add(day.element.total));
+        total.mean(query.min_count, query.privacy)
     };
     days.windows(usize::from(width)).map(mean).collect()
 }
@@ -166,7 +164,11 @@ fn base(series: &[Series]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lanes::element::Element, places::PlaceId};
+    use crate::{
+        lanes::{element::Element, query::QueryLimits},
+        places::PlaceId,
+        privacy::Privacy,
+    };
 
     fn of_line(line: &[Option<f64>]) -> Series {
         Series {
@@ -186,16 +188,20 @@ mod tests {
     fn a_moving_average_is_of_all_prices_of_its_days() {
         let days = [(20, 2), (0, 0), (340, 3), (0, 0)].map(|(sum, count)| {
             let day = Day { day: NaiveDate::default(), sum, count, percentiles: None };
-            let element = Element::of_day(day.day, Some(&day), 3);
-            PlacedElement {
-                element: Element { percentiles: None, ..element },
-                pair: (PlaceId(1), PlaceId(2)),
-            }
+            let element = Element::of_day(day.day, Some(&day), 3, Privacy::default());
+            PlacedElement { element, pair: (PlaceId(1), PlaceId(2)) }
         });
+        let average = |width, min_count, price_step| {
+            let query = "date_from=2021-01-01&date_to=2021-01-04&lane=A:B";
+            let limits =
+                QueryLimits { max_days: 9, min_count, privacy: Privacy { price_step, ..Privacy::default() } };
+            moving_average(&days, width, &RatesQuery::parse(query, limits).unwrap())
+        };
         // 20 from two prices are too few; 360 from five are 72; 340 from three remain when the first day leaves.
-        assert_eq!(moving_average(&days, 2, 3), [None, Some(340.0 / 3.0), Some(340.0 / 3.0)]);
-        assert_eq!(moving_average(&days, 3, 3), [Some(72.0), Some(340.0 / 3.0)]);
-        assert_eq!(moving_average(&days, 3, 4), [Some(72.0), None]);
+        assert_eq!(average(2, 3, 0), [None, Some(340.0 / 3.0), Some(340.0 / 3.0)]);
+        assert_eq!(average(3, 3, 0), [Some(72.0), Some(340.0 / 3.0)]);
+        assert_eq!(average(3, 4, 0), [Some(72.0), None]);
+        assert_eq!(average(3, 3, 5), [Some(70.0), Some(115.0)]);
     }
 
     #[test]

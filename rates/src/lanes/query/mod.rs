@@ -25,6 +25,7 @@ pub use crate::http::parameters::PlaceName;
 use crate::http::parameters::{
     Fault, Parameter, Reading, number_in, pairs, parse_choice, parse_day, parse_lanes, parse_place, quoted,
 };
+use crate::privacy::Privacy;
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
@@ -52,12 +53,13 @@ pub struct RatesQuery<'a> {
     /// `desc` (the default) answers the newest day first, `asc` the oldest. A picture always begins with the oldest.
     #[param(required = false, example = "desc")]
     pub order: Order,
-    /// `mean` is the default; `full` adds percentiles to each day. A picture of the days of one lane always has them.
+    /// `mean` is the default; `full` adds percentiles to each day or interval. A picture of the days of one lane always has
+    /// them.
     #[param(required = false, example = "full")]
     pub statistics: Statistics,
     /// What an element of the answer stands for: `day` (the default), or a `week` from Monday, `month`, `quarter` or `year`,
-    /// with the mean over all of its prices. Intervals that the range cuts count only the days in it. Not with
-    /// `statistics=full`: percentiles of an interval do not follow from those of its days.
+    /// with the mean, and with `statistics=full` the percentiles, of all of its prices. Intervals that the range cuts count only
+    /// the days in it.
     #[param(required = false, example = "day")]
     pub interval: Interval,
     /// How many prices an element needs for a mean: 3 unless configured otherwise, and never fewer than configured.
@@ -71,6 +73,9 @@ pub struct RatesQuery<'a> {
     /// The most decimals of prices in CSV. JSON always has all of them.
     #[param(required = false, default = 2, minimum = 0, maximum = 20, example = 2)]
     pub decimals: u8,
+    /// What the configuration lets the answer tell.
+    #[param(ignore)]
+    pub privacy: Privacy,
 }
 
 /// What a configuration allows a query.
@@ -80,6 +85,8 @@ pub struct QueryLimits {
     pub max_days: u32,
     /// The fewest prices for a mean.
     pub min_count: i64,
+    /// What answers tell of prices.
+    pub privacy: Privacy,
 }
 
 /// The order of days.
@@ -104,7 +111,7 @@ pub enum Statistics {
 }
 
 /// What an element of an answer stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum Interval {
     /// The default.
@@ -192,6 +199,7 @@ impl<'a> RatesQuery<'a> {
             min_count: limits.min_count,
             widen: Widen::No,
             decimals: Self::DECIMALS,
+            privacy: limits.privacy,
         }
     }
 
@@ -250,11 +258,6 @@ impl<'a> RatesQuery<'a> {
         let min_count =
             reading.optional(min_count, limits.min_count, number_in(limits.min_count, MOST_COUNT));
         let decimals = reading.optional(decimals, Self::DECIMALS, number_in(0, 20));
-        if statistics == Some(Statistics::Full) && interval.is_some_and(|interval| interval != Interval::Day)
-        {
-            let detail = "percentiles are of days: leave out either statistics=full or interval";
-            reading.faults.push(FieldError::new("statistics", "conflict", detail));
-        }
         let mut faults = reading.finish();
         faults.extend(from.zip(to).and_then(|(from, to)| range_fault(from, to, limits.max_days)));
         faults.extend(from.zip(to).and_then(|(from, to)| total_fault(from, to, lane.len(), limits.max_days)));
@@ -281,6 +284,7 @@ impl<'a> RatesQuery<'a> {
                 min_count,
                 widen,
                 decimals,
+                privacy: limits.privacy,
             }),
             (_, origin, destination) if lane.is_empty() => {
                 let places = [(origin_name, origin), (destination_name, destination)];
@@ -327,6 +331,7 @@ impl<'a> RatesQuery<'a> {
             min_count,
             widen,
             decimals,
+            privacy,
         } = self;
         let mut print = Fingerprint::default();
         for day in [from, to] {
@@ -345,6 +350,7 @@ impl<'a> RatesQuery<'a> {
         for choice in [*interval as u64, min_count.cast_unsigned(), *widen as u64, u64::from(*decimals)] {
             print.add(choice);
         }
+        privacy.add_to(&mut print);
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),
@@ -371,9 +377,10 @@ impl<'a> RatesQuery<'a> {
     #[must_use]
     pub fn lanes_of_picture(&self, picture: &Picture<'a>) -> Vec<Self> {
         // The percentile bands of several lanes would cover each other, and an index has none.
-        let with_bands = picture.compare.is_empty()
-            && picture.values() == Values::Price
-            && self.interval.has_percentiles();
+        let is_alone = picture.compare.is_empty() && picture.values() == Values::Price;
+        // Computing them from the prices takes time, so they must be asked for.
+        let with_bands =
+            is_alone && (self.interval.has_stored_percentiles() || self.statistics == Statistics::Full);
         let statistics = if with_bands { Statistics::Full } else { Statistics::Mean };
         let from = self.from - Days::new(u64::from(picture.days_before()));
         let first = self.lane.first().map_or_else(|| self.clone(), |lane| self.of_lane(lane));
@@ -408,6 +415,7 @@ impl<'a> RatesQuery<'a> {
             && self.interval == Interval::Day
             && self.widen == Widen::No
             && self.min_count == i64::from(Day::PRICES_FOR_A_MEAN)
+            && self.privacy.is_exact()
     }
 
     /// How many days, both ends included.
@@ -432,8 +440,8 @@ impl Interval {
         }
     }
 
-    /// Whether `statistics=full` goes with it.
-    pub(crate) fn has_percentiles(self) -> bool {
+    /// Whether its percentiles are stored. Those of longer intervals are computed from the prices.
+    pub(crate) fn has_stored_percentiles(self) -> bool {
         self == Self::Day
     }
 }

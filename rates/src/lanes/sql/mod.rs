@@ -1,14 +1,23 @@
 //! The statements that read lanes, and what has changed.
 
+mod statistics;
+
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection, PgExecutor};
 
+use self::statistics::{
+    add_percentiles, compute_interval_percentiles, compute_percentiles, count_suppliers, stored_statistics,
+    suppliers_of,
+};
 use super::{
-    day::{Day, Percentiles},
-    lane::LaneRange,
+    day::Day,
+    lane::{IntervalPercentiles, LaneRange},
     month::Month,
 };
-use crate::places::{Pair, PlaceId};
+use crate::{
+    places::{Pair, PlaceId},
+    privacy::Privacy,
+};
 
 /// A state of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +34,10 @@ pub(crate) struct LaneDays {
     pub(crate) version: DataVersion,
     /// Newest first.
     pub(crate) days: Vec<Day>,
+    /// How many suppliers stand behind each day, if days are hidden; none where it is not known yet.
+    suppliers: Vec<Option<u8>>,
+    /// Of the intervals that are wanted.
+    pub(crate) interval_percentiles: Option<IntervalPercentiles>,
 }
 
 impl LaneDays {
@@ -33,9 +46,25 @@ impl LaneDays {
         self.days.iter().filter(|day| day.has_enough_prices() && day.percentiles.is_none())
     }
 
-    /// Whether each day with a mean has percentiles.
-    pub(crate) fn is_full(&self) -> bool {
-        self.without_percentiles().next().is_none()
+    /// The days whose number of suppliers is needed and not known.
+    fn without_suppliers(&self) -> impl Iterator<Item = &Day> {
+        self.days.iter().zip(&self.suppliers).filter(|(_, suppliers)| suppliers.is_none()).map(|(day, _)| day)
+    }
+
+    /// Whether the days of this range have all that is wanted of them.
+    pub(crate) fn is_full(&self, range: &LaneRange) -> bool {
+        self.without_suppliers().next().is_none()
+            && (!range.with_percentiles || self.without_percentiles().next().is_none())
+            && (range.interval.is_none() || self.interval_percentiles.is_some())
+    }
+
+    /// Removes the days behind which fewer suppliers stand, so that no answer can be made from them.
+    pub(crate) fn hide_days(&mut self, privacy: Privacy) {
+        if privacy.hides_days() {
+            let days = std::mem::take(&mut self.days).into_iter().zip(std::mem::take(&mut self.suppliers));
+            let told = days.filter(|(_, suppliers)| *suppliers >= Some(privacy.min_suppliers));
+            (self.days, self.suppliers) = told.unzip();
+        }
     }
 }
 
@@ -102,21 +131,29 @@ fn day_of_bytes(bytes: &[u8; DAY_BYTES]) -> Day {
     }
 }
 
-/// Reads the days of these ranges, in their order, and the percentiles that are stored where they are wanted.
+/// Reads the days of these ranges, in their order, and of their statistics what is wanted and stored.
 pub(crate) async fn read_lanes(
     connection: &mut PgConnection,
     ranges: &[LaneRange],
+    privacy: Privacy,
 ) -> Result<Vec<LaneDays>, sqlx::Error> {
     let mut lanes = read_days(&mut *connection, ranges).await?;
-    let in_full = ranges.iter().zip(&mut lanes).filter(|(range, _)| range.with_percentiles);
-    let (in_full, their_lanes): (Vec<LaneRange>, Vec<&mut LaneDays>) = in_full.unzip();
+    let needs_more = |range: &LaneRange| range.with_percentiles || privacy.hides_days();
+    let needing = ranges.iter().zip(&mut lanes).filter(|(range, _)| needs_more(range));
+    let (needing, their_lanes): (Vec<LaneRange>, Vec<&mut LaneDays>) = needing.unzip();
     // A statement of its own: most reads have no use for it, and as a part of the other it would cost them a fifth more.
-    if !in_full.is_empty() {
-        let (version, months) = stored_percentiles(connection, &in_full).await?;
-        for (lane, months) in their_lanes.into_iter().zip(months) {
-            // If the data has changed meanwhile, the percentiles may be those of other prices.
-            if lane.version.version == version {
+    if !needing.is_empty() {
+        let (version, months) = stored_statistics(connection, &needing).await?;
+        for ((range, lane), mut months) in needing.iter().zip(their_lanes).zip(months) {
+            // If the data has changed meanwhile, the statistics may be those of other prices.
+            if lane.version.version != version {
+                months.clear();
+            }
+            if range.with_percentiles {
                 add_percentiles(&mut lane.days, &months);
+            }
+            if privacy.hides_days() {
+                lane.suppliers = suppliers_of(&lane.days, &months);
             }
         }
     }
@@ -164,47 +201,10 @@ async fn read_days(
     let lanes = rows.into_iter().map(|row| LaneDays {
         version: DataVersion { version: row.version, places_version: row.places_version },
         days: row.days.as_chunks().0.iter().map(day_of_bytes).collect(),
+        suppliers: Vec::new(),
+        interval_percentiles: None,
     });
     Ok(lanes.collect())
-}
-
-/// A month of a lane, and its percentiles as `monthly_percentiles` has them.
-type MonthlyPercentiles = (Month, Vec<u8>);
-
-/// Reads what `monthly_percentiles` has of each of these ranges, and the version of the data at which it is so.
-async fn stored_percentiles(
-    executor: impl PgExecutor<'_>,
-    ranges: &[LaneRange],
-) -> Result<(i64, Vec<Vec<MonthlyPercentiles>>), sqlx::Error> {
-    let (origins, destinations) = ends(ranges);
-    let (first_days, last_days) = first_and_last_days(ranges);
-    let rows = sqlx::query!(
-        r#"
-        select v.version, stored.months, stored.percentiles
-        from data_version v
-        cross join unnest($1::integer[], $2::integer[], $3::date[], $4::date[])
-            with ordinality ranges (origin, destination, first_day, last_day, position)
-        cross join lateral (
-            select array_agg(month) as months, array_agg(coalesce(percentiles, '')) as percentiles
-            from monthly_percentiles
-            where origin = ranges.origin and destination = ranges.destination
-              and month between ranges.first_day and ranges.last_day
-        ) stored
-        order by ranges.position
-        "#,
-        &origins,
-        &destinations,
-        &first_days,
-        &last_days,
-    )
-    .fetch_all(executor)
-    .await?;
-    let version = rows.first().ok_or(sqlx::Error::RowNotFound)?.version;
-    let months = rows.into_iter().map(|row| {
-        let months = row.months.unwrap_or_default().into_iter().map(Month::of);
-        months.zip(row.percentiles.unwrap_or_default()).collect()
-    });
-    Ok((version, months.collect()))
 }
 
 fn ends(ranges: &[LaneRange]) -> (Vec<i32>, Vec<i32>) {
@@ -215,84 +215,34 @@ fn first_and_last_days(ranges: &[LaneRange]) -> (Vec<NaiveDate>, Vec<NaiveDate>)
     ranges.iter().map(|range| (range.from, range.to)).unzip()
 }
 
-/// Adds the percentiles of these months to their days, which are newest first.
-fn add_percentiles(days: &mut [Day], months: &[MonthlyPercentiles]) {
-    for (month, bytes) in months {
-        let begin = days.partition_point(|day| Month::of(day.day) > *month);
-        let of_month = days[begin..].iter_mut().take_while(|day| Month::of(day.day) == *month);
-        let priced = of_month.filter(|day| day.has_enough_prices());
-        for (day, bytes) in priced.zip(bytes.as_chunks().0) {
-            day.percentiles = Some(Box::new(percentiles_of_bytes(bytes)));
-        }
-    }
-}
-
-fn percentiles_of_bytes(bytes: &[u8; 20]) -> Percentiles {
-    let mut numbers = bytes.as_chunks().0.iter().map(|number| i64::from(i32::from_be_bytes(*number)));
-    Percentiles(std::array::from_fn(|_| numbers.next().unwrap_or_default()))
-}
-
-/// Reads these ranges, computing the percentiles that are not stored from the prices of their months: by an index-only scan
-/// of `prices_lane_day` for each pair of ports.
+/// Reads these ranges, computing the statistics that are not stored from the prices of their months.
 ///
 /// Planned for each request, because a generic plan is far slower between continents. Without parallel workers, which would
 /// take more processors from cheap reads than the limit of expensive reads allows.
 pub(crate) async fn read_prices(
     connection: &mut PgConnection,
     ranges: &[LaneRange],
+    privacy: Privacy,
 ) -> Result<Vec<LaneDays>, sqlx::Error> {
     let begin =
         "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan;
                  set local max_parallel_workers_per_gather = 0";
     let mut transaction = connection.begin_with(begin).await?;
-    let mut lanes = read_lanes(&mut transaction, ranges).await?;
+    let whole_months: Vec<LaneRange> = ranges.iter().map(|range| range.whole_months()).collect();
+    let mut lanes = read_lanes(&mut transaction, &whole_months, privacy).await?;
     for (lane, range) in lanes.iter_mut().zip(ranges) {
-        if range.with_percentiles && !lane.is_full() {
+        if lane.without_suppliers().next().is_some() {
+            count_suppliers(&mut transaction, range.pair, lane).await?;
+        }
+        if range.with_percentiles && lane.without_percentiles().next().is_some() {
             compute_percentiles(&mut transaction, range.pair, lane).await?;
+        }
+        if let Some(interval) = range.interval {
+            compute_interval_percentiles(&mut transaction, range, interval, lane, privacy).await?;
         }
     }
     transaction.commit().await?;
     Ok(lanes)
-}
-
-/// Adds the percentiles that the days of this pair of places lack.
-async fn compute_percentiles(
-    connection: &mut PgConnection,
-    (origin, destination): Pair,
-    lane: &mut LaneDays,
-) -> Result<(), sqlx::Error> {
-    let mut months: Vec<NaiveDate> =
-        lane.without_percentiles().map(|day| Month::of(day.day).first_day()).collect();
-    months.dedup();
-    let rows = sqlx::query!(
-        r#"
-        select p.day, percentile_cont(array[0.025, 0.25, 0.5, 0.75, 0.975]::float8[])
-                          within group (order by p.price) as "percentiles!: Vec<f64>"
-        from port_places o
-        join places origin on origin.id = o.port
-        cross join port_places d
-        join places destination on destination.id = d.port
-        cross join unnest($3::date[]) months (first_day)
-        join prices p on p.orig_code = origin.name and p.dest_code = destination.name
-            and p.day >= months.first_day and p.day < (months.first_day + interval '1 month')::date
-        where o.place = $1 and d.place = $2
-        group by p.day
-        having count(*) >= 3
-        order by p.day desc
-        "#,
-        origin.0,
-        destination.0,
-        &months,
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut computed = rows.into_iter().peekable();
-    for day in &mut lane.days {
-        if let Some(row) = computed.next_if(|row| row.day == day.day) {
-            day.percentiles = Percentiles::nearest(&row.percentiles).map(Box::new);
-        }
-    }
-    Ok(())
 }
 
 /// Finds the newest day of each of these pairs of places up to `today`, in their order: with a mean, or with prices if none
@@ -331,6 +281,32 @@ pub(crate) async fn newest_days(
     )
     .fetch_all(executor)
     .await
+}
+
+/// The first day of each of these pairs of places, and the newest up to `today`, of those that are not hidden: as
+/// `lane_summaries` has them, since the rollup does not tell which are hidden.
+pub(crate) async fn summarized_days(
+    executor: impl PgExecutor<'_>,
+    pairs: &[Pair],
+    today: NaiveDate,
+) -> Result<Vec<(Option<NaiveDate>, Option<NaiveDate>)>, sqlx::Error> {
+    let (origins, destinations): (Vec<i32>, Vec<i32>) =
+        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    let rows = sqlx::query!(
+        r#"
+        select s.first_day as "first_day?", coalesce(s.latest_day, least(s.last_day, $3)) as newest
+        from unnest($1::integer[], $2::integer[]) with ordinality pair (origin, destination, position)
+        left join lane_summaries s on s.origin = pair.origin and s.destination = pair.destination
+        order by pair.position
+        "#,
+        &origins,
+        &destinations,
+        today,
+    )
+    .fetch_all(executor)
+    .await?;
+    // Of no summary, least() leaves today.
+    Ok(rows.into_iter().map(|row| (row.first_day, row.newest.filter(|_| row.first_day.is_some()))).collect())
 }
 
 /// Finds the first day with prices of any of these pairs of places, by a step in a scan of the primary key for each.

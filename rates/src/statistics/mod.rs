@@ -1,4 +1,4 @@
-//! Fills in the percentiles of days whose prices have changed, newest month first.
+//! Fills in what cannot be summed up of days whose prices have changed: percentiles and numbers of suppliers, newest month first.
 //!
 //! Readers need no worker: what is not filled in they compute from the prices. The prices are read without a lock; only at
 //! the end do writers wait, while what has changed meanwhile is thrown away.
@@ -25,13 +25,15 @@ const KEEP_CHANGES: Duration = Duration::from_hours(1);
 const TRIM: Duration = Duration::from_mins(1);
 
 impl App {
-    /// Fills in percentiles, and trims the log of changes, until a stop begins.
-    pub(crate) async fn fill_in_percentiles(self, stop: Stop) {
+    /// Fills in statistics, and trims the log of changes, until a stop begins.
+    pub(crate) async fn fill_in_statistics(self, stop: Stop) {
         let connect = || self.database.batches.acquire();
-        let fill_in = async || connect().await?.limited(async |it| fill_in(it, SETTLED).await).await;
+        // Where days are hidden, every reader needs them.
+        let settled = if self.api.privacy().hides_days() { Duration::ZERO } else { SETTLED };
+        let fill_in = async || connect().await?.limited(async |it| fill_in(it, settled).await).await;
         let trim = async || connect().await?.limited(async |it| trim(it, KEEP_CHANGES).await).await;
         tokio::join!(
-            repeat(stop.clone(), "fill in percentiles", Duration::ZERO, fill_in),
+            repeat(stop.clone(), "fill in statistics", Duration::ZERO, fill_in),
             repeat(stop, "trim the log of changes", TRIM, trim),
         );
     }
@@ -58,7 +60,7 @@ pub async fn fill_in(connection: &mut PgConnection, settled: Duration) -> Result
     sql::delete_outdated(&mut transaction, &due).await?;
     sql::mark_done(&mut transaction, &due).await?;
     transaction.commit().await?;
-    tracing::debug!(month = %due.month, lanes = due.origins.len(), pairs, "filled in percentiles");
+    tracing::debug!(month = %due.month, lanes = due.origins.len(), pairs, "filled in statistics");
     Ok(true)
 }
 

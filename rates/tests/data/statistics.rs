@@ -1,18 +1,22 @@
 //! Percentiles are those of the prices at every moment, whether they are filled in or not.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use rates::percentiles::fill_in;
+use rates::statistics::fill_in;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use crate::{support::Instance, with_lane_prices};
 
-const LANES: [(&str, &str); 4] =
+pub const LANES: [(&str, &str); 4] =
     [("CNGGZ", "EETLL"), ("china", "europe"), ("asia", "baltic"), ("CNSZX", "north_europe")];
 
 /// The days of a lane with three or more prices, as plain SQL has them. Rounded, because `percentile_cont` computes with
@@ -30,7 +34,7 @@ async fn truth(pool: &PgPool, origin: &str, destination: &str) -> Vec<Value> {
         .collect()
 }
 
-fn fortieths(dollars: f64) -> f64 {
+pub fn fortieths(dollars: f64) -> f64 {
     (dollars * 40.0).round() / 40.0
 }
 
@@ -49,14 +53,25 @@ async fn fill_one(pool: &PgPool, settled: Duration) -> bool {
     fill_in(&mut pool.acquire().await.unwrap(), settled).await.unwrap()
 }
 
-async fn fill_all(pool: &PgPool) {
+pub async fn fill_all(pool: &PgPool) {
     while fill_one(pool, Duration::ZERO).await {}
+}
+
+/// Adds the batches that steps insert prices of: the first two are of one supplier.
+pub async fn add_batches(pool: &PgPool) {
+    let batches = "insert into suppliers values ('acme'), ('other');
+                   insert into batches (id, supplier, state, content_sha256, content_bytes, prices, days, lanes, data_version, ended_at)
+                   overriding system value
+                   select id, case id when 3 then 'other' else 'acme' end, 'done', sha256('x'), 1, 1, 1, 1, 1, now()
+                   from generate_series(1, 3) id";
+    pool.execute(sqlx::raw_sql(batches)).await.unwrap();
 }
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Insert { lane: usize, day: u8, prices: Vec<u16> },
+    Insert { lane: usize, day: u8, prices: Vec<u16>, batch: u8 },
     DeleteDay(u8),
+    Withdraw(u8),
     Raise { lane: usize },
     MovePort { to: usize },
     Truncate,
@@ -72,7 +87,9 @@ pub fn step() -> impl Strategy<Value = Step> {
     use Step as S;
     let prices = prop::collection::vec(1_u16.., 1..7);
     prop_oneof![
-        5 => (0..PORTS.len(), 0_u8..75, prices).prop_map(|(lane, day, prices)| S::Insert { lane, day: day % 4 * 20, prices }),
+        5 => (0..PORTS.len(), 0_u8..4, prices, 0_u8..4)
+            .prop_map(|(lane, day, prices, batch)| S::Insert { lane, day: day * 20, prices, batch }),
+        1 => (1_u8..4).prop_map(S::Withdraw),
         1 => (0_u8..4).prop_map(|day| S::DeleteDay(day * 20)),
         1 => (0..PORTS.len()).prop_map(|lane| S::Raise { lane }),
         1 => (0..REGIONS.len()).prop_map(|to| S::MovePort { to }),
@@ -85,15 +102,18 @@ pub fn step() -> impl Strategy<Value = Step> {
 impl Step {
     pub fn sql(&self) -> Option<String> {
         Some(match self {
-            Self::Insert { lane, day, prices } => {
+            Self::Insert { lane, day, prices, batch } => {
                 let (origin, destination) = PORTS[*lane];
                 let rows: Vec<_> = prices
                     .iter()
-                    .map(|price| format!("('{origin}', '{destination}', date '2020-12-25' + {day}, {price})"))
+                    .map(|price| {
+                        format!("('{origin}', '{destination}', date '2020-12-25' + {day}, {price}, nullif({batch}, 0))")
+                    })
                     .collect();
                 format!("insert into prices values {}", rows.join(","))
             }
             Self::DeleteDay(day) => format!("delete from prices where day = date '2020-12-25' + {day}"),
+            Self::Withdraw(batch) => format!("delete from prices where batch_id = {batch}"),
             Self::Raise { lane } => {
                 let (origin, destination) = PORTS[*lane];
                 format!(
@@ -111,6 +131,7 @@ impl Step {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn percentiles_are_right_after_any_sequence_of_changes_and_fills(pool: PgPool) {
+    add_batches(&pool).await;
     let instance = Instance::new(&pool).listening().await;
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
@@ -219,6 +240,46 @@ async fn a_change_while_percentiles_are_computed_is_not_lost(pool: PgPool) {
         assert_eq!(answer(&instance, origin, destination).await, wanted, "{origin} {destination}");
     }
     fill_all(&pool).await;
-    let due = "select count(*) from changed_months where percentiles_due";
+    let due = "select count(*) from changed_months where statistics_due";
     assert_eq!(sqlx::query_scalar::<_, i64>(due).fetch_one(&pool).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn means_and_percentiles_of_intervals_are_of_one_state_while_prices_change(pool: PgPool) {
+    let prices = "truncate prices;
+                  insert into prices select 'CNGGZ', 'EETLL', date '2021-01-01' + n / 3, 1 from generate_series(0, 200) n;
+                  insert into prices select 'CNSGH', 'EETLL', date '2021-01-01' + n / 3, 1 from generate_series(0, 200) n";
+    pool.execute(sqlx::raw_sql(prices)).await.unwrap();
+    let instance = Instance::new(&pool).listening().await;
+    let done = AtomicBool::new(false);
+    let writer = async {
+        for price in 2..60 {
+            sqlx::query("update prices set price = $1").bind(price).execute(&pool).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    let reader = async |interval: &str| {
+        let lanes = "lane=CNGGZ:EETLL&lane=china:europe";
+        let mut states = BTreeSet::new();
+        while !done.load(Ordering::SeqCst) {
+            // The means of this may be in memory when those of the other are read, and the other way round.
+            let plain = format!("/rates?date_from=2021-01-01&date_to=2021-02-20&{lanes}&interval={interval}");
+            instance.get(&plain).await.expect(200);
+            let answer = instance.get(&format!("{plain}&statistics=full")).await.expect(200).json();
+            let elements = answer["rates"].as_array().unwrap();
+            let first = elements[0]["price"].as_u64().unwrap();
+            for element in elements {
+                for name in ["price", "low", "median", "high"] {
+                    assert_eq!(element[name], first, "{name} of {element}");
+                }
+            }
+            states.insert(first);
+            // What is in memory is answered without a pause, and the writer must go on.
+            tokio::task::yield_now().await;
+        }
+        states.len()
+    };
+    let ((), weeks, months) = tokio::join!(writer, reader("week"), reader("month"));
+    assert!(weeks > 5 && months > 5, "{weeks} and {months} states were read");
 }

@@ -1,9 +1,9 @@
-//! The SQL of filling in `monthly_percentiles`.
+//! The SQL of filling in `monthly_statistics`.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 
-/// Months of pairs of ports whose percentiles are due, all of one month.
+/// Months of pairs of ports whose statistics are due, all of one month.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) month: NaiveDate,
@@ -14,9 +14,9 @@ pub(super) struct Due {
     pub(super) version: i64,
 }
 
-/// Whether no other transaction fills in percentiles; none begins to until this one ends.
+/// Whether no other transaction fills in statistics; none begins to until this one ends.
 pub(super) async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('percentiles', 0)) as "alone!""#)
+    sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('statistics', 0)) as "alone!""#)
         .fetch_one(connection)
         .await
 }
@@ -35,7 +35,7 @@ pub(super) async fn find_due(
         from (
             select month, origin, destination
             from changed_months
-            where percentiles_due
+            where statistics_due
               and version <= (extract(epoch from clock_timestamp()) - $1::float8) * 1000000
             order by month desc
             limit $2
@@ -51,7 +51,7 @@ pub(super) async fn find_due(
     .await
 }
 
-/// Computes and inserts the percentiles of every pair of places above these pairs of ports that has none in the month;
+/// Computes and inserts the statistics of every pair of places above these pairs of ports that has none in the month;
 /// returns how many.
 pub(super) async fn insert(connection: &mut PgConnection, due: &Due) -> Result<u64, sqlx::Error> {
     let inserted = sqlx::query!(
@@ -61,15 +61,15 @@ pub(super) async fn insert(connection: &mut PgConnection, due: &Due) -> Result<u
              join port_places o on o.port = due.origin
              join port_places d on d.port = due.destination
              where not exists (
-                 select from monthly_percentiles m
+                 select from monthly_statistics m
                  where m.origin = o.place and m.destination = d.place and m.month = $3
              )
          ),
          wanted as (select array_agg(origin) as origins, array_agg(destination) as destinations from pairs)
-         insert into monthly_percentiles (origin, destination, month, percentiles)
-         select c.origin, c.destination, $3, c.percentiles
+         insert into monthly_statistics (origin, destination, month, percentiles, suppliers)
+         select c.origin, c.destination, $3, c.percentiles, c.suppliers
          from wanted
-         cross join lateral compute_percentiles(origins, destinations, $3) c
+         cross join lateral compute_statistics(origins, destinations, $3) c
          order by c.origin, c.destination",
         &due.origins,
         &due.destinations,
@@ -90,7 +90,7 @@ pub(super) async fn lock_version(connection: &mut PgConnection) -> Result<i64, s
 /// Deletes what was inserted for pairs whose prices in the month have changed meanwhile.
 pub(super) async fn delete_outdated(connection: &mut PgConnection, due: &Due) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "delete from monthly_percentiles m
+        "delete from monthly_statistics m
          using changed_months c, port_places o, port_places d
          where c.month = $1 and c.version > $2 and o.port = c.origin and d.port = c.destination
            and m.origin = o.place and m.destination = d.place and m.month = $1",
@@ -102,10 +102,10 @@ pub(super) async fn delete_outdated(connection: &mut PgConnection, due: &Due) ->
     Ok(())
 }
 
-/// Notes that these have their percentiles, except those that have changed meanwhile.
+/// Notes that these have their statistics, except those that have changed meanwhile.
 pub(super) async fn mark_done(connection: &mut PgConnection, due: &Due) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update changed_months c set percentiles_due = false
+        "update changed_months c set statistics_due = false
          from unnest($1::integer[], $2::integer[]) due (origin, destination)
          where c.origin = due.origin and c.destination = due.destination and c.month = $3 and c.version <= $4",
         &due.origins,
@@ -123,7 +123,7 @@ pub(super) async fn trim_changes(connection: &mut PgConnection, seconds: f64) ->
     sqlx::query!(
         "with old as (
              delete from changed_months
-             where not percentiles_due and version < (extract(epoch from clock_timestamp()) - $1::float8) * 1000000
+             where not statistics_due and version < (extract(epoch from clock_timestamp()) - $1::float8) * 1000000
              returning version
          )
          update data_version set log_since = greatest(log_since, (select max(version) from old))
