@@ -85,6 +85,6 @@ fn unit(picture: &Picture<'_>, first: &Series, container: &str) -> String {
     match picture.values() {
         Values::Price => format!("{average} in US dollars per {container}"),
         Values::Difference => format!("{average}, difference to {} in US dollars", first.name),
-        Values::Index => format!("{average}, 100 on the first {} that all have", interval.name()),
+        Values::Index => format!("{average}, first common {} 100", interval.name()),
     }
 }
