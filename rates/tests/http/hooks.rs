@@ -179,6 +179,8 @@ async fn an_endless_answer_is_not_read_and_one_that_does_not_come_is_not_waited_
     assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
     assert_eq!((endless.received().len(), waiting(&pool).await), (1, 1));
     let error: String = sqlx::query_scalar("select last_error from jobs").fetch_one(&pool).await.unwrap();
+    let later = "select count(*) from jobs where due_at > now() + interval '5 hours'";
+    assert_eq!(count(&pool, later).await, 1, "the pauses grow to hours");
     assert!(error.starts_with("no answer: ") && !error.contains("127.0.0.1"), "{error}");
 }
 
