@@ -13,7 +13,8 @@ use super::{
 use crate::{
     lanes::{
         FoundLanes, chart,
-        element::{FoundLane, PlacedElement},
+        element::PlacedElement,
+        found_lane::FoundLane,
         query::{Interval, Picture, QueryLimits, RatesQuery, Statistics},
     },
     places::Catalogue,

@@ -13,7 +13,7 @@ use super::{
 use crate::lanes::{
     FoundLanes,
     chart::{self, Line, Series, span, thousands},
-    query::{Interval, Order, Picture, PlaceName, QueryLimits, RatesQuery, Statistics, Values},
+    query::{Interval, Order, Picture, PlaceName, QueryLimits, RatesQuery, Values},
 };
 
 /// The maximum number of rows in the table, a year of days. The CSV has all.
@@ -113,7 +113,7 @@ pub(super) fn query<'a>(
     };
     let first = RatesQuery::new(days, (origin, destination), limits);
     let interval = interval.unwrap_or_else(|| interval_of(first.days(), picture));
-    let first = RatesQuery { order: Order::OldestFirst, statistics: Statistics::Full, interval, ..first };
+    let first = RatesQuery { order: Order::OldestFirst, interval, ..first };
     Ok((first, Picture { compare: lanes.collect(), ..picture.clone() }))
 }
 

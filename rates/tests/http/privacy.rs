@@ -134,8 +134,9 @@ async fn nobody_computes_the_price_of_a_rival_where_days_need_three_suppliers(po
                 assert_eq!(of_list(&list) == Some(SECRET), is_told, "{list}");
                 let page = Request::get("/").header("accept", "text/html").body(Body::empty()).unwrap();
                 let home = instance.send(page).await.expect(200).text();
+                // The latest average that may be shown.
                 assert_eq!(home.contains("30,412"), is_told, "{home}");
-                assert!(home.contains("1,101"), "{home}");
+                assert_eq!(home.contains("1,101"), !is_told, "{home}");
             }
             for attack in ATTACKS {
                 assert_eq!(tells(&instance, attack).await, is_told, "{} by {min_suppliers}", attack.0);
