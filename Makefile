@@ -84,7 +84,7 @@ schemathesis: ## Fuzz a running server from its OpenAPI description
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: clients-test
-clients-test: ## Generate clients from the API descriptions, call a running server with them, and run the recipes (needs npm, perl, curl, jq)
+clients-test: ## Generate clients from the API descriptions, call a running server with them, and run the recipes (needs npm, perl, curl, jq, Rscript)
 	$(CARGO) build --locked -p rates -p messages
 	python3 -m venv .run/clients-venv
 	.run/clients-venv/bin/pip install --quiet --requirement clients/python/requirements.txt

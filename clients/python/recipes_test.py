@@ -1,6 +1,6 @@
 """Runs every recipe of docs/recipes.md against a running rates service.
 
-Expects the server at RATES_URL, the binary at RATES, its database at DATABASE_URL, and curl and jq.
+Expects the server at RATES_URL, the binary at RATES, its database at DATABASE_URL, curl, jq and Rscript.
 """
 
 import base64
@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import time
 import unittest
@@ -22,6 +23,10 @@ URL = os.environ["RATES_URL"]
 TEXT = (pathlib.Path(__file__).parents[2] / "docs/recipes.md").read_text()
 RECIPES = dict(re.findall(r"^## (.+?)\n.*?^```\w+\n(.*?)^```", TEXT, re.M | re.S))
 DAYS = {"${__from:date:YYYY-MM-DD}": "2021-01-01", "${__to:date:YYYY-MM-DD}": "2021-01-31"}
+
+
+# The first quarter of the recipe's lane.
+R_QUERY = "date_from=2021-01-01&date_to=2021-03-31&orig_code=CNGGZ&dest_code=EETLL"
 
 
 def recipe(name):
@@ -87,6 +92,15 @@ class Recipes(unittest.TestCase):
         most = variables["lanes"].groupby("orig_name")["prices"].sum().sort_values(ascending=False)
         self.assertIn(most.index[0], printed)
         self.assertIn(str(most.iloc[0]), printed)
+
+    def test_r(self):
+        printed = subprocess.check_output(["Rscript", "--vanilla", "-e", recipe("R")], text=True)
+        header, *quarters = [line.split() for line in printed.splitlines()]
+        self.assertEqual(header, ["quarter", "price"])
+        self.assertEqual([quarter for _, quarter, _ in quarters], ["Q1", "Q2", "Q3", "Q4"])
+        prices = csv.DictReader(io.StringIO(get(f"{URL}/rates.csv?{R_QUERY}")))
+        first = statistics.median(float(row["price"]) for row in prices if row["price"])
+        self.assertAlmostEqual(float(quarters[0][2]), first, places=1)
 
     def test_excel(self):
         code = recipe("Excel")
