@@ -1,4 +1,4 @@
--- What GET /lanes lists: each pair of places with prices that answers tell. A worker keeps it up to date
+-- What GET /lanes lists: each pair of places with prices that answers may show. A worker keeps it up to date
 -- (rates/src/summaries), within seconds of a change. It is computed from daily_rates.
 create table public.lane_summaries (
     origin      integer not null,
@@ -32,7 +32,7 @@ insert into public.lane_summaries_state (version, today, min_count, min_supplier
 values (0, '0001-01-01', 0, 0, 0);
 comment on table public.lane_summaries_state is 'The state of the data that lane_summaries is of.';
 
--- A mean as answers tell it.
+-- A mean as answers show it.
 create function public.round_mean(mean double precision, price_step integer) returns double precision
     language sql immutable
 as $$

@@ -1,7 +1,8 @@
--- Webhooks: who is told of batches and of changes of the data. A message that waits is a job of the queue `hooks`.
+-- Webhooks: where messages about batches and changes of the data are sent. A message that waits is a job of the queue
+-- `hooks`.
 create table public.hooks (
     id              bigint generated always as identity primary key,
-    -- Null for one of the operator, who is told of the batches of all.
+    -- Null for a hook of the operator, which gets messages about the batches of all suppliers.
     supplier        text references public.suppliers (name),
     url             text not null,
     events          text[] not null,
@@ -12,9 +13,9 @@ create table public.hooks (
     delivered_at    timestamptz,
     disabled_at     timestamptz,
     disabled_reason text,
-    -- The version of the data that it was last told of, and when.
-    told_version    bigint not null,
-    told_at         timestamptz,
+    -- The version of the data in the last message `data.changed`, and its time.
+    sent_version    bigint not null,
+    sent_at         timestamptz,
     constraint hooks_events check (events <@ array['batch.done', 'batch.failed', 'data.changed'] and events <> '{}'),
     constraint hooks_disabled_for_a_reason check ((disabled_at is null) = (disabled_reason is null))
 );

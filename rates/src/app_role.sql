@@ -23,7 +23,7 @@ begin
     execute format('grant insert, delete on public.lane_summaries to %I', role_name);
     execute format('grant update on public.lane_summaries_state to %I', role_name);
     -- Hooks: what was delivered, and those that the worker disables.
-    execute format('grant update (delivered_at, disabled_at, disabled_reason, told_version, told_at) on public.hooks to %I',
+    execute format('grant update (delivered_at, disabled_at, disabled_reason, sent_version, sent_at) on public.hooks to %I',
         role_name);
     execute format('grant update (last_used_at) on public.api_keys to %I', role_name);
 end $$;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use chassis::{Stop, postgres::is_outage};
 use tokio::time::sleep;
 
-/// How often it is looked whether there is anything to do.
+/// The pause after there was nothing to do.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Repeats this work until a stop begins. `work` returns whether it found anything to do. Then it is repeated after as long
-/// as it took, so that it takes half a processor of the database at most, but not before `least`.
+/// Repeats this work until a stop begins. `work` returns whether it found anything to do. Then the pause is as long as the
+/// work took, and at least `least`: so the work runs at most half of the time.
 pub(crate) async fn repeat<F>(stop: Stop, what: &str, least: Duration, work: impl Fn() -> F)
 where
     F: Future<Output = Result<bool, sqlx::Error>>,
@@ -20,7 +20,7 @@ where
             let pause = match work().await {
                 Ok(true) => begun.elapsed().max(least),
                 Ok(false) => POLL,
-                // The listener tells of outages.
+                // The listener logs outages.
                 Err(error) if is_outage(&error) => POLL,
                 Err(error) => {
                     tracing::warn!(error = %error, "cannot {what}; trying again");

@@ -61,7 +61,7 @@ impl Database {
             settings,
             servers[0].clone().application_name("rates hooks"),
             // One for what is not delivered yet.
-            hooks::worker::WORKERS + 1,
+            hooks::WORKERS + 1,
             hooks.timeout_seconds + settings.statement_timeout_seconds,
         );
         let primary = reads(servers[0].clone());

@@ -1,9 +1,7 @@
-//! What answers tell of prices, so that nobody learns those of a supplier from them.
+//! What answers show of prices, so that nobody learns those of a supplier from them.
 //! docs/decisions/2026-11-26-privacy-of-suppliers.md says against what this helps.
 
-use crate::lanes::query::Fingerprint;
-
-/// What answers tell of prices. By default everything, exactly.
+/// What answers show of prices. By default everything, exactly.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Privacy {
     /// How many suppliers must stand behind the prices of a day; a day with fewer is answered like one without prices.
@@ -27,7 +25,7 @@ impl Privacy {
         self.price_step == 0 && !self.count_bands
     }
 
-    /// A mean or percentile, as it is told. `round_mean` of the migrations does the same.
+    /// A mean or percentile, rounded. `round_mean` of the migrations does the same.
     pub(crate) fn price(self, exact: f64) -> f64 {
         if self.price_step == 0 {
             return exact;
@@ -36,21 +34,15 @@ impl Privacy {
         (exact / step + 0.5).floor() * step
     }
 
-    /// A number of prices, as it is told.
+    /// A number of prices, rounded down to its band.
     pub(crate) fn count(self, exact: i64) -> i64 {
         if self.count_bands { bands().take_while(|band| *band <= exact).last().unwrap_or(0) } else { exact }
     }
 
     /// The number of prices from which on [`Self::count`] is at least this. Numbers are compared with it, since otherwise
-    /// `min_count` could be raised until it tells the exact number.
+    /// a client could raise `min_count` until the mean disappears, and so find the exact number.
     pub(crate) fn least_count(self, wanted: i64) -> i64 {
         if self.count_bands { bands().find(|band| *band >= wanted).unwrap_or(wanted) } else { wanted }
-    }
-
-    /// Adds what answers depend on beside the days that are not hidden.
-    pub(crate) fn add_to(self, fingerprint: &mut Fingerprint) {
-        fingerprint.add(u64::from(self.price_step));
-        fingerprint.add(u64::from(self.count_bands));
     }
 }
 
@@ -70,8 +62,8 @@ mod tests {
     const BANDS: Privacy = Privacy { min_suppliers: 1, price_step: 0, count_bands: true };
 
     #[test]
-    fn numbers_of_prices_are_told_in_bands() {
-        for (exact, told) in [
+    fn numbers_of_prices_are_shown_in_bands() {
+        for (exact, shown) in [
             (0, 0),
             (1, 1),
             (2, 1),
@@ -85,7 +77,7 @@ mod tests {
             (499, 200),
             (500, 500),
         ] {
-            assert_eq!(BANDS.count(exact), told, "{exact}");
+            assert_eq!(BANDS.count(exact), shown, "{exact}");
             assert_eq!(Privacy::default().count(exact), exact);
         }
         assert_eq!(BANDS.count(i64::MAX), 5_000_000_000_000_000_000);
@@ -94,7 +86,7 @@ mod tests {
     #[test]
     fn prices_are_rounded_to_the_nearest_step() {
         let to = |price_step| Privacy { price_step, ..Privacy::default() };
-        for (step, exact, told) in [
+        for (step, exact, shown) in [
             (0, 1000.4, 1000.4),
             (1, 1000.4, 1000.0),
             (1, 1000.5, 1001.0),
@@ -102,13 +94,13 @@ mod tests {
             (5, 2.5, 5.0),
             (5, 1.0, 0.0),
         ] {
-            assert_eq!(to(step).price(exact).to_bits(), f64::to_bits(told), "{exact} by {step}");
+            assert_eq!(to(step).price(exact).to_bits(), f64::to_bits(shown), "{exact} by {step}");
         }
     }
 
     proptest! {
         #[test]
-        fn min_count_tells_no_more_than_the_band(exact in 0_i64..2_000_000, wanted in 1_i64..1_000_000) {
+        fn min_count_reveals_no_more_than_the_band(exact in 0_i64..2_000_000, wanted in 1_i64..1_000_000) {
             prop_assert_eq!(exact >= BANDS.least_count(wanted), BANDS.count(exact) >= wanted);
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     commands::{self, Command},
     database::{Database, MIGRATOR},
-    hooks::worker::WORKERS,
+    hooks::WORKERS,
     http::{openapi, rates, router},
     settings::Settings,
 };

@@ -119,7 +119,7 @@ pub struct BatchSettings {
 }
 
 impl ApiSettings {
-    /// What answers tell of prices.
+    /// What answers show of prices.
     #[must_use]
     pub const fn privacy(&self) -> Privacy {
         let Self { min_suppliers, price_step, count_bands, .. } = *self;

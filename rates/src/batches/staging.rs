@@ -97,7 +97,7 @@ pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx
 }
 
 /// Finds the prices that are ten times the mean that their lane has in the database, or a tenth of it: of the three months
-/// before the last day that the batch has on the lane, as answers tell them. Returns the first of them, and the number of all.
+/// before the last day that the batch has on the lane, as answers show them. Returns the first of them, and the number of all.
 pub(crate) async fn find_unusual_prices(
     connection: &mut PgConnection,
     limit: usize,

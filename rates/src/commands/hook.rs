@@ -26,7 +26,7 @@ pub enum Command {
         /// The number of the hook
         id: i64,
     },
-    /// Enable a hook that was disabled; it is told of what happens from now on
+    /// Enable a hook that was disabled; it gets messages about what happens from now on
     Enable {
         /// The number of the hook
         id: i64,
@@ -43,7 +43,7 @@ pub enum Command {
 pub struct Add {
     /// Where messages are sent: https://...
     url: String,
-    /// What it is told of, separated by commas
+    /// What to send messages about, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Event::value_variants().to_vec())]
     events: Vec<Event>,
     /// Only of the batches of this supplier; of all if not given

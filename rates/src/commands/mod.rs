@@ -50,7 +50,7 @@ pub enum Command {
     /// List, show and withdraw the batches of all suppliers
     #[command(subcommand)]
     Batches(batches::Command),
-    /// Add, list, test and remove hooks: who is told of batches and of changes of the data
+    /// Add, list, test and remove webhooks: messages about batches and changes of the data
     #[command(subcommand)]
     Hook(hook::Command),
     /// Send a file of prices to a server

@@ -14,14 +14,14 @@ use crate::{
 };
 
 impl App {
-    /// Tells of a batch that has just ended, in the transaction that ends it.
+    /// Puts a message for each hook about a batch that has just ended, in the transaction that ends it.
     pub(crate) async fn announce_end(
         &self,
         transaction: &mut PgConnection,
         batch: &Batch,
     ) -> Result<(), sqlx::Error> {
         let event = if batch.state == BatchState::Failed { Event::BatchFailed } else { Event::BatchDone };
-        let hooks = sql::told_of_batch(&mut *transaction, event, &batch.supplier).await?;
+        let hooks = sql::for_batch_event(&mut *transaction, event, &batch.supplier).await?;
         if hooks.is_empty() {
             return Ok(());
         }
@@ -33,33 +33,33 @@ impl App {
         Ok(())
     }
 
-    /// Tells of changes of the data until a stop begins.
+    /// Announces changes of the data until a stop begins.
     pub(crate) async fn announce_changes(self, stop: Stop) {
         let least = Duration::from_secs(1);
-        repeat(stop, "tell hooks of changes", least, async || self.announce_change().await).await;
+        repeat(stop, "announce changes to hooks", least, async || self.announce_change().await).await;
     }
 
-    /// Puts a message for each hook that is to be told of the present version of the data; false if there is none.
+    /// Puts a message for each hook that has not been sent the present version of the data; false if there is none.
     ///
     /// A version is compared, and no event is passed on, so nothing is lost while no worker runs.
     pub async fn announce_change(&self) -> Result<bool, sqlx::Error> {
         let pool = &self.database.hooks;
-        if !pool.retry(|| sql::any_untold(pool)).await? {
+        if !pool.retry(|| sql::any_is_behind(pool)).await? {
             return Ok(false);
         }
         let mut connection = pool.acquire().await?;
         connection
             .limited(async |connection| {
                 let mut transaction = connection.begin().await?;
-                let told =
-                    sql::tell_version(&mut transaction, self.hook_settings.data_changed_seconds).await?;
-                for change in &told {
+                let changes =
+                    sql::mark_version_sent(&mut transaction, self.hook_settings.data_changed_seconds).await?;
+                for change in &changes {
                     let data = json!({ "version": change.version });
                     let message = Message::new(change.hook, Event::DataChanged.name(), &data);
                     self.hooks.put(&mut *transaction, &message.payload()).await?;
                 }
                 transaction.commit().await?;
-                Ok(!told.is_empty())
+                Ok(!changes.is_empty())
             })
             .await
     }

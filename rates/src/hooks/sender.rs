@@ -78,8 +78,7 @@ impl Sender {
 
     /// A client for one message: a connection that is kept would outlive the check of its address.
     fn client(&self) -> reqwest::Result<Client> {
-        // Fails if a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        chassis::use_ring();
         Client::builder()
             .user_agent(concat!("rates/", env!("CARGO_PKG_VERSION")))
             .timeout(Duration::from_secs_f64(self.0.timeout_seconds))

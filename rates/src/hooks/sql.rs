@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::{Event, QUEUE, message::Secret};
 
-/// Adds a hook, which is told of what happens from now on; returns its number, or none if there is no such supplier.
+/// Adds a hook, which gets messages about what happens from now on; returns its number, or none if there is no such supplier.
 pub(crate) async fn add(
     connection: &mut PgConnection,
     supplier: Option<&str>,
@@ -14,7 +14,7 @@ pub(crate) async fn add(
     secret: &Secret,
 ) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
-        "insert into hooks (supplier, url, events, secret, told_version)
+        "insert into hooks (supplier, url, events, secret, sent_version)
          select $1, $2, $3, $4, version from data_version
          where $1::text is null or exists (select from suppliers where name = $1)
          returning id",
@@ -69,7 +69,7 @@ pub(crate) async fn remove(connection: &mut PgConnection, id: i64) -> Result<boo
 pub(crate) async fn enable(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
     let enabled = sqlx::query!(
         "update hooks set disabled_at = null, disabled_reason = null,
-                told_version = (select version from data_version)
+                sent_version = (select version from data_version)
          where id = $1 and disabled_at is not null",
         id
     )
@@ -100,8 +100,8 @@ pub(crate) async fn find_receiver(
         .await
 }
 
-/// The hooks that are told of this event of a batch.
-pub(super) async fn told_of_batch(
+/// The hooks that get a message about this event of a batch.
+pub(super) async fn for_batch_event(
     executor: impl PgExecutor<'_>,
     event: Event,
     supplier: &str,
@@ -117,27 +117,27 @@ pub(super) async fn told_of_batch(
     .await
 }
 
-/// Whether the data has changed since a hook was told of it: a cheap look before a transaction.
-pub(super) async fn any_untold(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+/// Whether there is a newer version than a hook was sent: a cheap look before a transaction.
+pub(super) async fn any_is_behind(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (
                select from hooks h, data_version v
-               where 'data.changed' = any (h.events) and h.disabled_at is null and h.told_version < v.version
+               where 'data.changed' = any (h.events) and h.disabled_at is null and h.sent_version < v.version
            ) as "any!""#
     )
     .fetch_one(executor)
     .await
 }
 
-/// A version that a hook is told of.
+/// A version that is sent to a hook.
 pub(super) struct Change {
     pub(super) hook: i64,
     pub(super) version: i64,
 }
 
-/// Notes for each hook that it is told of the present version: at most once in so many seconds, and not while it has yet
-/// to receive an older one. Hooks that another instance tells at the same time are left to that.
-pub(super) async fn tell_version(
+/// Notes for each hook that it is sent the present version: at most once in so many seconds, and not while it has yet
+/// to receive an older one. Hooks that another instance handles at the same time are left to it.
+pub(super) async fn mark_version_sent(
     connection: &mut PgConnection,
     seconds: f64,
 ) -> Result<Vec<Change>, sqlx::Error> {
@@ -146,8 +146,8 @@ pub(super) async fn tell_version(
         r#"with due as (
                select h.id, v.version
                from hooks h, data_version v
-               where 'data.changed' = any (h.events) and h.disabled_at is null and h.told_version < v.version
-                 and (h.told_at is null or h.told_at <= now() - make_interval(secs => $1))
+               where 'data.changed' = any (h.events) and h.disabled_at is null and h.sent_version < v.version
+                 and (h.sent_at is null or h.sent_at <= now() - make_interval(secs => $1))
                  and not exists (
                      select from jobs j
                      where j.queue = $2 and (j.payload ->> 'hook')::bigint = h.id
@@ -155,7 +155,7 @@ pub(super) async fn tell_version(
                  )
                for update of h skip locked
            )
-           update hooks h set told_version = due.version, told_at = now()
+           update hooks h set sent_version = due.version, sent_at = now()
            from due where h.id = due.id
            returning h.id as hook, due.version"#,
         seconds,

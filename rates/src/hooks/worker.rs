@@ -8,9 +8,6 @@ use sqlx::PgConnection;
 use super::{Message, Sender, sender::SendError, sql};
 use crate::app::App;
 
-/// How many messages a process delivers at a time: a receiver that does not answer holds up one of them.
-pub(crate) const WORKERS: u32 = 4;
-
 /// The longest pause before a message is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_hours(6);
 

@@ -7,13 +7,13 @@ use axum::{
     response::Response,
 };
 use chassis::{Problem, compression::CompressibleBody, problem::FieldError};
-use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    answer, lane_csv,
+    answer,
+    lane_summary::{self, LaneSummary},
     parameters::{Fault, Parameter, PlaceName, Reading, number_in, parse_choice, parse_place, quoted},
     rates::unknown_place,
 };
@@ -26,7 +26,7 @@ use crate::{
         store::Source,
     },
     places::{Catalogue, PlaceId},
-    summaries::{Kind, Sort, Summary, Wanted},
+    summaries::{Kind, Sort, Wanted},
 };
 
 /// A page of lanes.
@@ -37,54 +37,6 @@ pub(crate) struct LanePage {
     /// The path of the next page; null on the last.
     #[schema(required)]
     next: Option<String>,
-}
-
-/// A lane that has prices.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct LaneSummary {
-    /// Where it begins: a port code or a region slug.
-    #[schema(examples("CNGGZ"))]
-    pub(super) orig_code: String,
-    /// Where it ends.
-    #[schema(examples("EETLL"))]
-    pub(super) dest_code: String,
-    /// The name of the place where it begins.
-    #[schema(examples("Guangzhou"))]
-    pub(super) orig_name: String,
-    /// The name of the place where it ends.
-    #[schema(examples("Tallinn"))]
-    pub(super) dest_name: String,
-    /// The first day with prices.
-    #[schema(examples("2016-01-01"))]
-    pub(super) first_day: NaiveDate,
-    /// The last day with prices.
-    #[schema(examples("2021-12-31"))]
-    pub(super) last_day: NaiveDate,
-    /// The number of days with prices.
-    #[schema(minimum = 1, examples(1800))]
-    pub(super) priced_days: i32,
-    /// The number of days with a mean.
-    #[schema(minimum = 0, examples(1700))]
-    pub(super) mean_days: i32,
-    /// The number of prices.
-    #[schema(minimum = 1, examples(7000))]
-    pub(super) prices: i64,
-    /// The newest day with a mean that is not in the future; null if there is none.
-    #[schema(required, examples("2021-12-31"))]
-    pub(super) latest_day: Option<NaiveDate>,
-    /// The mean of that day in US dollars.
-    #[schema(required, minimum = 0, examples(1154.5))]
-    pub(super) latest_price: Option<f64>,
-    /// The change of the mean up to that day, from the newest mean that is at least 7 and at most 14 days older, as a
-    /// fraction: 0.1 is a tenth more. Null if there is no such mean.
-    #[schema(required, examples(0.1))]
-    pub(super) change_7: Option<f64>,
-    /// The same over 30 to 60 days.
-    #[schema(required, examples(-0.05))]
-    pub(super) change_30: Option<f64>,
-    /// The same over 365 to 730 days.
-    #[schema(required, examples(0.4))]
-    pub(super) change_365: Option<f64>,
 }
 
 /// The query of `GET /lanes`.
@@ -250,7 +202,7 @@ async fn answer(
     fingerprint.add(limit as u64);
     fingerprint.add(catalogue.places_version.cast_unsigned());
     list.state.add_to(&mut fingerprint);
-    app.api.privacy().add_to(&mut fingerprint);
+    fingerprint.add_privacy(app.api.privacy());
     let tag = Tag::from(fingerprint);
     let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
     let etag = tag.etag();
@@ -265,7 +217,7 @@ async fn answer(
         let found = list.find(&filter, &catalogue, query.sort, is_ascending).skip(query.offset);
         let mut found = found.map(|summary| LaneSummary::new(summary, &catalogue));
         if media_type == answer::CSV {
-            return Ok(lane_csv::write(found.take(limit)));
+            return Ok(lane_summary::write_csv(found.take(limit)));
         }
         let lanes = found.by_ref().take(limit).collect();
         let next = found.next().map(|_| query.next(text, limit));
@@ -295,27 +247,4 @@ fn find_places(query: &LanesQuery<'_>, catalogue: &Catalogue) -> Result<[Option<
         catalogue.find_id(place.as_ref())
     });
     if faults.is_empty() { Ok(places) } else { Err(Problem::invalid_parameters(faults)) }
-}
-
-impl LaneSummary {
-    fn new(summary: &Summary, catalogue: &Catalogue) -> Self {
-        let (origin, destination) = summary.pair();
-        let [orig_code, dest_code] = [origin, destination].map(|end| catalogue.code(end).to_owned());
-        Self {
-            orig_name: catalogue.place_name(&orig_code),
-            dest_name: catalogue.place_name(&dest_code),
-            orig_code,
-            dest_code,
-            first_day: summary.first_day,
-            last_day: summary.last_day,
-            priced_days: summary.priced_days,
-            mean_days: summary.mean_days,
-            prices: summary.prices,
-            latest_day: summary.latest_day,
-            latest_price: summary.latest_mean,
-            change_7: summary.change_7,
-            change_30: summary.change_30,
-            change_365: summary.change_365,
-        }
-    }
 }

@@ -5,7 +5,7 @@ mod answer;
 mod batch_csv;
 pub(crate) mod batches;
 pub(crate) mod explorer;
-pub(crate) mod lane_csv;
+pub(crate) mod lane_summary;
 mod lanes;
 pub(crate) mod list_query;
 pub(crate) mod openapi;

@@ -138,7 +138,7 @@ pub(crate) async fn post_prices(
 }
 
 /// A parsed request and its supplier.
-struct Request<'a> {
+struct BatchUpload<'a> {
     app: &'a App,
     supplier: &'a Supplier,
     query: UploadQuery,
@@ -152,7 +152,7 @@ async fn take_batch(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request = Request { app, supplier, query, headers: UploadHeaders::parse(headers)? };
+    let request = BatchUpload { app, supplier, query, headers: UploadHeaders::parse(headers)? };
     let period = Duration::from_secs_f64(app.batches.upload_period_seconds);
     let rules = app.rules.clone().of_supplier(&supplier.name);
     let upload = Upload {
@@ -231,7 +231,7 @@ enum Received {
     Content { digest: Digest, number: i64 },
 }
 
-impl Request<'_> {
+impl BatchUpload<'_> {
     /// Checks and stores the prices while the client waits.
     async fn store(
         &self,
@@ -356,7 +356,7 @@ enum Outcome {
     Stored(Batch),
     Queued(Batch),
     Repeated(Batch),
-    /// Without a fault; nothing is stored, because that was not wanted.
+    /// A dry run without a fault: nothing is stored.
     Checked(Batch),
 }
 

@@ -4,8 +4,7 @@ use chrono::{Datelike, Days, Months, NaiveDate};
 
 use super::{
     day::{Day, Percentiles},
-    lane::Lane,
-    query::{Interval, Order, RatesQuery, Statistics, Widen},
+    query::{Interval, RatesQuery, Statistics, Widen},
 };
 use crate::{places::Pair, privacy::Privacy};
 
@@ -14,15 +13,15 @@ use crate::{places::Pair, privacy::Privacy};
 pub(crate) struct Element {
     pub(crate) first: NaiveDate,
     pub(crate) last: NaiveDate,
-    /// The mean of its prices as it is told, if there are enough.
+    /// The mean of its prices, rounded as answers show it, if there are enough.
     pub(crate) mean: Option<f64>,
-    /// How many prices, as it is told.
+    /// How many prices, rounded as answers show it.
     pub(crate) count: i64,
-    /// Its prices, exactly; not to be told.
+    /// The exact sum and number of its prices, which answers do not show.
     pub(super) total: Total,
     /// The number of days with prices.
     pub(crate) priced_days: u16,
-    /// If it has enough prices, in US dollars as they are told.
+    /// If it has enough prices: in US dollars, rounded as answers show them.
     pub(crate) percentiles: Option<[f64; Percentiles::NAMES.len()]>,
 }
 
@@ -52,15 +51,6 @@ pub(crate) struct Columns {
     pub(crate) lane: bool,
     /// The places that its prices are of.
     pub(crate) used: bool,
-}
-
-/// The lane of a query, and the lanes that its answer is made from.
-#[derive(Debug)]
-pub struct FoundLane {
-    /// The places of the query.
-    pub(crate) pair: Pair,
-    /// Nearest first; never empty. Several only if each element is of the first that has enough prices for it.
-    pub(crate) sources: Vec<(Pair, Lane)>,
 }
 
 impl Columns {
@@ -126,7 +116,7 @@ impl Element {
     }
 
     /// The days with prices of an interval.
-    fn sum_up<'a>(
+    pub(super) fn sum_up<'a>(
         (first, last): (NaiveDate, NaiveDate),
         priced: impl IntoIterator<Item = &'a Day>,
         min_count: i64,
@@ -144,74 +134,8 @@ impl Element {
         element
     }
 
-    fn set_percentiles(&mut self, percentiles: Option<&Percentiles>, privacy: Privacy) {
-        let told = |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.price(exact));
-        self.percentiles = percentiles.filter(|_| self.mean.is_some()).map(told);
-    }
-}
-
-impl Lane {
-    /// The elements of the query's range, in its order. Intervals that the range cuts count only the days in it.
-    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<Element> {
-        let RatesQuery { from, to, interval, .. } = *query;
-        let oldest_first = self.months().iter().rev().flat_map(|month| month.days.iter().rev());
-        let mut priced = oldest_first.filter(|day| (from..=to).contains(&day.day)).peekable();
-        let sum_up = |(first, last)| {
-            let days = std::iter::from_fn(|| priced.next_if(|day| day.day <= last));
-            Element::sum_up((first, last), days, query.min_count, query.privacy)
-        };
-        let mut elements: Vec<Element> = interval.cut(from, to).map(sum_up).collect();
-        if let Some(percentiles) = &self.interval_percentiles {
-            for (element, percentiles) in elements.iter_mut().zip(percentiles.iter()) {
-                element.set_percentiles(percentiles.as_ref(), query.privacy);
-            }
-        }
-        if query.order == Order::NewestFirst {
-            elements.reverse();
-        }
-        elements
-    }
-}
-
-impl FoundLane {
-    /// The elements of the query's range, in its order.
-    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<PlacedElement> {
-        let mut sources = self.sources.iter().map(|(pair, lane)| {
-            let placed = |element| PlacedElement { element, pair: *pair };
-            lane.elements(query).into_iter().map(placed)
-        });
-        let mut elements: Vec<PlacedElement> = sources.next().into_iter().flatten().collect();
-        for wider in sources {
-            for (element, wider) in elements.iter_mut().zip(wider) {
-                if element.element.mean.is_none() && wider.element.mean.is_some() {
-                    *element = wider;
-                }
-            }
-        }
-        elements
-    }
-
-    /// Whether the query wants wider places, because the lane has too few prices.
-    pub(crate) fn is_too_narrow(&self, query: &RatesQuery<'_>) -> bool {
-        let elements = || self.elements(query).into_iter();
-        match query.widen {
-            Widen::No => false,
-            Widen::WholeRange => elements().all(|element| element.element.mean.is_none()),
-            Widen::Each => elements().any(|element| element.element.mean.is_none()),
-        }
-    }
-
-    /// Keeps only the lanes that the answer is made from.
-    pub(crate) fn choose(&mut self, query: &RatesQuery<'_>) {
-        if query.widen == Widen::Each {
-            let mut used: Vec<Pair> = self.elements(query).iter().map(|element| element.pair).collect();
-            used.push(self.pair);
-            self.sources.retain(|(pair, _)| used.contains(pair));
-            return;
-        }
-        let has_mean = |(_, lane): &(Pair, Lane)| lane.elements(query).iter().any(|one| one.mean.is_some());
-        let chosen = self.sources.iter().position(has_mean).unwrap_or(0);
-        self.sources.swap(0, chosen);
-        self.sources.truncate(1);
+    pub(super) fn set_percentiles(&mut self, percentiles: Option<&Percentiles>, privacy: Privacy) {
+        let rounded = |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.price(exact));
+        self.percentiles = percentiles.filter(|_| self.mean.is_some()).map(rounded);
     }
 }

@@ -23,8 +23,8 @@ impl DayTexts {
     /// Writes an element for each of these days, which have prices or none.
     ///
     /// `count` is the number of prices, null where there is none; `price` their mean in US dollars, null where there are
-    /// fewer than three. Both are exact: answers that are not are made from elements. A mean is the exact quotient rounded once to a double, in the shortest form that reads back to
-    /// it.
+    /// fewer than three. Both are exact; answers with rounded numbers are made from elements instead. A mean is the exact
+    /// quotient rounded once to a double, in the shortest form that reads back to it.
     pub(super) fn write<'a>(
         days: impl Iterator<Item = (NaiveDate, Option<&'a Day>)>,
         with_percentiles: bool,

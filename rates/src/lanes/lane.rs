@@ -6,6 +6,7 @@ use chrono::{Datelike, NaiveDate};
 
 use super::{
     day::{Day, Percentiles},
+    element::Element,
     month::{LaneMonth, Month, MonthKey},
     query::{Fingerprint, Interval, Order, RatesQuery, Statistics},
 };
@@ -109,7 +110,28 @@ impl Lane {
         &self.months
     }
 
-    /// The JSON of `GET /rates` for a query that asks for nothing special: an element for each day of the range, in its order.
+    /// The elements of the query's range, in its order. Intervals that the range cuts count only the days in it.
+    pub(crate) fn elements(&self, query: &RatesQuery<'_>) -> Vec<Element> {
+        let RatesQuery { from, to, interval, .. } = *query;
+        let oldest_first = self.months().iter().rev().flat_map(|month| month.days.iter().rev());
+        let mut priced = oldest_first.filter(|day| (from..=to).contains(&day.day)).peekable();
+        let sum_up = |(first, last)| {
+            let days = std::iter::from_fn(|| priced.next_if(|day| day.day <= last));
+            Element::sum_up((first, last), days, query.min_count, query.privacy)
+        };
+        let mut elements: Vec<Element> = interval.cut(from, to).map(sum_up).collect();
+        if let Some(percentiles) = &self.interval_percentiles {
+            for (element, percentiles) in elements.iter_mut().zip(percentiles.iter()) {
+                element.set_percentiles(percentiles.as_ref(), query.privacy);
+            }
+        }
+        if query.order == Order::NewestFirst {
+            elements.reverse();
+        }
+        elements
+    }
+
+    /// The JSON of `GET /rates` for a plain query (without `interval`, `lane` and `widen`): an element for each day of the range, in its order.
     #[must_use]
     pub fn to_json(&self, query: &RatesQuery<'_>) -> Vec<u8> {
         let mut body =

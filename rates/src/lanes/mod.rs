@@ -6,6 +6,7 @@ pub(crate) mod csv;
 pub mod day;
 pub mod element;
 pub(crate) mod expensive;
+pub mod found_lane;
 pub mod freshness;
 pub(crate) mod json;
 pub mod lane;
@@ -31,7 +32,7 @@ use quick_cache::sync::Cache as QuickCache;
 
 use self::{
     answers::AnswerCache,
-    element::FoundLane,
+    found_lane::FoundLane,
     freshness::Freshness,
     lane::{Lane, LaneRange},
     listener::Listener,
@@ -196,7 +197,7 @@ impl Lanes {
         });
         let mut pairs: Vec<Vec<Pair>> = wider.collect();
         let mut read = self.read_sources(queries, narrow, &pairs, false).await?;
-        // Percentiles are dear, so they are read only of the places that were chosen.
+        // Percentiles are expensive, so they are read only of the places that were chosen.
         if queries.iter().any(|query| query.statistics == Statistics::Full)
             && let Ok(found) = &read
         {

@@ -135,7 +135,7 @@ impl LaneStore {
             }
             lanes.push(lane);
         }
-        // Several months are of one state if none was read from a newer one than all changes are known of.
+        // Several months show one state of the data if each was read at this version or an earlier one.
         let mut months = lanes.iter().flat_map(Lane::months);
         let is_single =
             matches!(ranges, [range] if range.months().nth(1).is_none() && range.interval.is_none());

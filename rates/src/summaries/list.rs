@@ -175,7 +175,7 @@ impl LaneLists {
         }
         let mut summaries = sql::read_all(&mut *transaction).await?;
         transaction.commit().await?;
-        // Here, so that lanes are not sorted by more than they tell.
+        // Here, so that lanes are not sorted by more than they show.
         for summary in &mut summaries {
             summary.prices = self.privacy.count(summary.prices);
         }

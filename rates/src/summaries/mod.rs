@@ -24,7 +24,7 @@ use crate::{app::App, background::repeat, privacy::Privacy};
 /// Changes that come within this time are summarized together.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is told of the lane between two places: of its days that are not hidden.
+/// What `/lanes` shows of the lane between two places, from its days that are not hidden.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     pub(crate) origin: i32,

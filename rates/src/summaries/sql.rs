@@ -27,7 +27,7 @@ impl State {
         Self { version, today, min_count, min_suppliers: min_suppliers.into(), price_step: price_step.into() }
     }
 
-    /// Whether answers may tell what was computed with these settings.
+    /// Whether answers may show what was computed with these settings.
     pub(crate) fn suits(self, privacy: Privacy) -> bool {
         (!privacy.hides_days() || self.min_suppliers >= privacy.min_suppliers.into())
             && (privacy.price_step == 0 || self.price_step == i32::from(privacy.price_step))

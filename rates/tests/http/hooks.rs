@@ -30,7 +30,7 @@ fn instance(pool: &PgPool) -> Instance {
 
 async fn add_hook(pool: &PgPool, url: &str, supplier: Option<&str>, events: &str) {
     sqlx::query(
-        "insert into hooks (supplier, url, events, secret, told_version)
+        "insert into hooks (supplier, url, events, secret, sent_version)
          select $1, $2, string_to_array($3, ','), convert_to($4, 'UTF8'), version from data_version",
     )
     .bind(supplier)

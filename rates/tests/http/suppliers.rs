@@ -194,7 +194,7 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
     instance.ask("DELETE", &format!("/batches/{}", batch["id"]), "rates_1_one").await.expect(200);
     assert_eq!(count_prices(&pool).await, 3);
     sqlx::raw_sql(
-        "insert into hooks (url, events, secret, told_version)
+        "insert into hooks (url, events, secret, sent_version)
          values ('http://127.0.0.1:1/', '{batch.done,data.changed}', 'x', 0)",
     )
     .execute(&pool)
@@ -219,7 +219,7 @@ async fn the_role_for_serve_may_do_all_that_batches_need(pool: PgPool) {
         "insert into suppliers values ('me')",
         "delete from batches",
         "update hooks set url = 'http://elsewhere/'",
-        "insert into hooks (url, events, secret, told_version) values ('x', '{batch.done}', 'x', 0)",
+        "insert into hooks (url, events, secret, sent_version) values ('x', '{batch.done}', 'x', 0)",
     ] {
         let error = sqlx::raw_sql(sqlx::AssertSqlSafe(refused)).execute(&as_app).await.expect_err(refused);
         assert_eq!(

@@ -88,7 +88,7 @@ async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
     })
     .await;
     sqlx::query(
-        "insert into hooks (url, events, secret, told_version)
+        "insert into hooks (url, events, secret, sent_version)
          values ($1, '{batch.done,batch.failed,data.changed}', convert_to($2, 'UTF8'), 0)",
     )
     .bind(&receiver.url)
@@ -111,7 +111,7 @@ async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
     let worker = Worker::start(&database);
     work_off(&pool).await;
     // The last change of the data is told of when the one before has been received.
-    let last = "select told_version = version from hooks, data_version";
+    let last = "select sent_version = version from hooks, data_version";
     while !sqlx::query_scalar::<_, bool>(last).fetch_one(&pool).await.unwrap() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

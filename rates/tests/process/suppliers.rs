@@ -168,7 +168,7 @@ async fn a_supplier_is_told_what_was_stored_and_how_to_undo_it(pool: PgPool) {
 }
 
 #[tokio::test]
-async fn an_address_that_is_no_rates_server_is_told_at_once() {
+async fn an_address_that_is_no_rates_server_is_sent_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prices.csv");
     std::fs::write(&file, "orig_code,dest_code,day,price\n").unwrap();

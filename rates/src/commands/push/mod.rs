@@ -140,8 +140,7 @@ struct BatchReport {
 
 impl<'a> Push<'a> {
     fn new(key: &'a SecretString, options: &'a Options) -> Result<Self, PushError> {
-        // Fails if a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        chassis::use_ring();
         if key.expose_secret().is_empty() {
             return Err(PushError::NoKey);
         }

@@ -7,7 +7,8 @@ use crate::{
     lanes::{
         FoundLanes,
         day::{Day, Percentiles},
-        element::{FoundLane, PlacedElement, Total},
+        element::{PlacedElement, Total},
+        found_lane::FoundLane,
         query::{Interval, Picture, RatesQuery, Values},
     },
     places::{Catalogue, Pair},

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use crate::privacy::Privacy;
+
 /// SHA-256 of parts, of which half is kept. It is the same on every instance. A weaker hash would not do: clients choose
 /// queries and suppliers choose prices, and two that share a hash would share an answer.
 #[derive(Debug, Clone)]
@@ -33,6 +35,12 @@ impl Fingerprint {
     /// Adds a number.
     pub(crate) fn add(&mut self, number: u64) {
         self.0.update(number.to_le_bytes());
+    }
+
+    /// Adds how numbers are rounded. Hidden days are not among the days that are added.
+    pub(crate) fn add_privacy(&mut self, privacy: Privacy) {
+        self.add(u64::from(privacy.price_step));
+        self.add(u64::from(privacy.count_bands));
     }
 
     /// Adds the hash of other parts.

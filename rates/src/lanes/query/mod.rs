@@ -73,7 +73,7 @@ pub struct RatesQuery<'a> {
     /// The most decimals of prices in CSV. JSON always has all of them.
     #[param(required = false, default = 2, minimum = 0, maximum = 20, example = 2)]
     pub decimals: u8,
-    /// What the configuration lets the answer tell.
+    /// What the configuration lets answers show.
     #[param(ignore)]
     pub privacy: Privacy,
 }
@@ -85,7 +85,7 @@ pub struct QueryLimits {
     pub max_days: u32,
     /// The fewest prices for a mean.
     pub min_count: i64,
-    /// What answers tell of prices.
+    /// What answers show of prices.
     pub privacy: Privacy,
 }
 
@@ -350,7 +350,7 @@ impl<'a> RatesQuery<'a> {
         for choice in [*interval as u64, min_count.cast_unsigned(), *widen as u64, u64::from(*decimals)] {
             print.add(choice);
         }
-        privacy.add_to(&mut print);
+        print.add_privacy(*privacy);
         match form {
             Form::Json => print.add(0),
             Form::Csv => print.add(1),

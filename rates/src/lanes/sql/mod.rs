@@ -62,8 +62,8 @@ impl LaneDays {
     pub(crate) fn hide_days(&mut self, privacy: Privacy) {
         if privacy.hides_days() {
             let days = std::mem::take(&mut self.days).into_iter().zip(std::mem::take(&mut self.suppliers));
-            let told = days.filter(|(_, suppliers)| *suppliers >= Some(privacy.min_suppliers));
-            (self.days, self.suppliers) = told.unzip();
+            let shown = days.filter(|(_, suppliers)| *suppliers >= Some(privacy.min_suppliers));
+            (self.days, self.suppliers) = shown.unzip();
         }
     }
 }
