@@ -27,4 +27,17 @@ for (const [name, options] of Object.entries({
   await page.screenshot({ path: `${directory}/explorer-${name}.png` });
   await context.close();
 }
+// The first page has the market once the worker has summed up the lanes.
+const market = await browser.newPage({ ...desktop, viewport: { width: 1200, height: 1000 }, locale: "en-GB" });
+await expectMarket(market);
+await market.screenshot({ path: `${directory}/explorer-market.png` });
 await browser.close();
+
+async function expectMarket(page) {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    await page.goto(`${process.env.RATES_URL}/`, { waitUntil: "networkidle" });
+    if (await page.locator(".market table").count()) return;
+    await page.waitForTimeout(200);
+  }
+  throw new Error("the first page shows no market");
+}
