@@ -65,6 +65,16 @@ def raw_select(place):
     )
 
 
+def list_lanes(server):
+    """The address of a page of lanes, once a worker has summed up what it lists."""
+    uri = "/lanes?kind=ports&sort=change_30&limit=100"
+    for _ in range(600):
+        if json.loads(server.get(uri))["lanes"]:
+            return uri
+        time.sleep(0.1)
+    raise SystemExit("no lanes are listed")
+
+
 def prepare():
     for program in ("wrk", "psql", "taskset"):
         if not shutil.which(program):
@@ -194,6 +204,12 @@ def main():
         table.speed("5. warm port pair ÷ Flask with psycopg2, indexed", warm_result, flask_result, 75)
         table.speed("5. for comparison: the bare axum server ÷ Flask with psycopg2, indexed", constant_result, flask_result)
         table.speed("5. cold port pair ÷ FastAPI with asyncpg", cold_result, fastapi_result, 4)
+
+    with rates(8116) as small, rates(8117, name="scaled") as large:
+        pages = [(server, list_lanes(server)) for server in (large, small)]
+        large, small = interleaved(*(lambda server=server, uri=uri: wrk(server, uri, connections=1) for server, uri in pages))
+        ratio = large["p50"] / small["p50"]
+        table.add("10. p50 of 100 lanes of `/lanes`, 10 million ÷ 73 thousand prices, 1 connection", f"{large['p50']:.3f} ms (p99 {large['p99']:.3f})", f"{small['p50']:.3f} ms (p99 {small['p99']:.3f})", f"{ratio:.2f}", "≤ 2", ratio <= 2)
 
     mixed.measure(table)
     loading(table)
