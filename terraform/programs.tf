@@ -19,7 +19,7 @@ locals {
       metrics_port = 9464
       needs        = ["database"]
       database     = true
-      connections  = 5 # four for batches, one that listens
+      connections  = 6 # four for batches, one for messages of webhooks, one that listens
     }
     messages = {
       metrics_port = 9465

@@ -261,7 +261,7 @@ variable "services" {
         ][0]
       ])) <= var.database.max_connections - 10
     )
-    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + those of the program, 5 for rates and 2 for multivac), summed over services, must stay 10 below database.max_connections."
+    error_message = "services could take more connections than the database has: 2 × scaling.max × (pool_size + those of the program, 6 for rates and 2 for multivac), summed over services, must stay 10 below database.max_connections."
   }
 }
 

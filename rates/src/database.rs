@@ -9,10 +9,7 @@ use chassis::{
 use futures_util::future::join_all;
 use sqlx::{PgPool, migrate::Migrator};
 
-use crate::{
-    hooks,
-    settings::{BatchSettings, HookSettings},
-};
+use crate::settings::{BatchSettings, HookSettings};
 
 /// The schema, compiled in. A database with newer migrations is accepted, so that a release can be rolled back.
 pub static MIGRATOR: Migrator = {
@@ -60,8 +57,7 @@ impl Database {
         let hooks = Pool::new(
             settings,
             servers[0].clone().application_name("rates hooks"),
-            // One for what is not delivered yet.
-            hooks::WORKERS + 1,
+            hooks.workers,
             hooks.timeout_seconds + settings.statement_timeout_seconds,
         );
         let primary = reads(servers[0].clone());

@@ -15,7 +15,6 @@ use crate::{
     app::App,
     commands::{self, Command},
     database::{Database, MIGRATOR},
-    hooks::WORKERS,
     http::{openapi, rates, router},
     settings::Settings,
 };
@@ -49,6 +48,7 @@ impl Service for Rates {
         // `rates work` processes batches even if `serve` is configured not to.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
+        let senders = settings.hooks.workers as usize;
         let cleaning = app.clone().clean_uploads(stop.clone());
         let statistics = app.clone().fill_in_statistics(stop.clone());
         let summaries = app.clone().keep_summaries(stop.clone());
@@ -69,7 +69,7 @@ impl Service for Rates {
             // `serve` leaves these to `rates work` where it leaves batches to it.
             .task("hooks", async move {
                 if count > 0 {
-                    tokio::join!(hook_workers.run(WORKERS as usize, stop), changes);
+                    tokio::join!(hook_workers.run(senders, stop), changes);
                 }
             })
             .task("statistics", async move {

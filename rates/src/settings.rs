@@ -160,6 +160,8 @@ pub struct HookSettings {
     pub allow_private_addresses: bool,
     /// How long a receiver may take to answer, in seconds.
     pub timeout_seconds: f64,
+    /// How many messages a process sends at a time.
+    pub workers: u32,
     /// How often a message is sent.
     pub max_attempts: i32,
     /// The least time between two messages of changes, in seconds.
@@ -241,6 +243,7 @@ impl ServiceSettings for Settings {
         check(batches.max_attempts > 0, "batches.max_attempts", "must be above 0");
         let timeout_is_right = (0.1..=20.0).contains(&hooks.timeout_seconds);
         check(timeout_is_right, "hooks.timeout_seconds", "must be from 0.1 to 20");
+        check((1..=64).contains(&hooks.workers), "hooks.workers", "must be from 1 to 64");
         check(hooks.max_attempts > 0, "hooks.max_attempts", "must be above 0");
         let pause_is_right = (0.0..=86_400.0).contains(&hooks.data_changed_seconds);
         check(pause_is_right, "hooks.data_changed_seconds", "must be from 0 to 86400");
@@ -323,6 +326,7 @@ mod tests {
             ("RATES__BATCHES__WINDOW_DAYS", "0", "batches.window_days"),
             ("RATES__BATCHES__COLUMN_NAMES", "pol=port", "batches.column_names"),
             ("RATES__HOOKS__TIMEOUT_SECONDS", "21", "hooks.timeout_seconds"),
+            ("RATES__HOOKS__WORKERS", "0", "hooks.workers"),
             ("RATES__HOOKS__MAX_ATTEMPTS", "0", "hooks.max_attempts"),
             ("RATES__HOOKS__DATA_CHANGED_SECONDS", "-1", "hooks.data_changed_seconds"),
         ] {

@@ -43,7 +43,7 @@ impl App {
     ///
     /// A version is compared, and no event is passed on, so nothing is lost while no worker runs.
     pub async fn announce_change(&self) -> Result<bool, sqlx::Error> {
-        let pool = &self.database.hooks;
+        let pool = &self.database.batches;
         if !pool.retry(|| sql::any_is_behind(pool)).await? {
             return Ok(false);
         }

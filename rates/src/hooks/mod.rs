@@ -16,9 +16,6 @@ pub(crate) use sender::{Sender, check_url};
 /// The name of the queue of messages.
 pub(crate) const QUEUE: &str = "hooks";
 
-/// How many messages a process delivers at a time: a receiver that does not answer holds up one of them.
-pub(crate) const WORKERS: u32 = 4;
-
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Event {

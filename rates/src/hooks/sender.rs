@@ -120,6 +120,7 @@ mod tests {
             allow_http,
             allow_private_addresses,
             timeout_seconds: 2.0,
+            workers: 1,
             max_attempts: 1,
             data_changed_seconds: 5.0,
         }
