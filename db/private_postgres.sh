@@ -96,9 +96,11 @@ make_data() {
 }
 
 start_server() {
-  local settings=(-c listen_addresses= -c unix_socket_directories="$sockets" -c unix_socket_permissions=0700 -c max_connections=300)
+  local settings=(-c listen_addresses= -c unix_socket_directories="$sockets" -c unix_socket_permissions=0700)
+  # Each test process opens a pool, and benchmarks run several servers at once.
+  settings+=(-c max_connections=300)
   if [[ -n $fast ]]; then
-    # Each test process opens a pool. A replica begins to stream after its copy, and still needs the WAL since then.
+    # A replica begins to stream after its copy, and still needs the WAL since then.
     settings+=(-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c jit=off -c wal_keep_size=1GB)
   fi
   # In a session of its own, so that Ctrl-C does not reach it. The kernel stops it when this script is killed.
