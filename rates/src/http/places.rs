@@ -194,9 +194,10 @@ pub(crate) async fn find_places(
     };
     let (lanes, _) = app.lane_list().await?;
     let ends = lanes.ends(role, other_end, &catalogue);
-    let mut places = catalogue.search_by_weight(q, limit, |place| Some(ends.get(&place)?.prices));
+    let traffic = |code: &str| ends.get(&catalogue.id(code)?);
+    let mut places = catalogue.search_by_weight(q, limit, |code| Some(traffic(code)?.prices));
     for place in &mut places {
-        let traffic = catalogue.id(&place.code).and_then(|place| ends.get(&place));
+        let traffic = traffic(&place.code);
         (place.lanes, place.prices) = traffic.map(|traffic| (traffic.lanes, traffic.prices)).unzip();
     }
     Ok(Json(FoundPlaces { places }))

@@ -79,20 +79,19 @@ impl Catalogue {
         self.search_by_weight(words, limit, |_| Some(0))
     }
 
-    /// The same of the places that have a weight; among those that match equally well, the heaviest first.
+    /// The same of the places whose code has a weight; among those that match equally well, the heaviest first.
     pub(crate) fn search_by_weight(
         &self,
         words: &str,
         limit: usize,
-        weight: impl Fn(PlaceId) -> Option<i64>,
+        weight: impl Fn(&str) -> Option<i64>,
     ) -> Vec<Place> {
         let query = normalize(words);
         let keys = self.search_keys.iter().enumerate();
         let mut matches: Vec<(f64, i64, usize)> = keys
             .filter_map(|(position, key)| {
                 let score = key.score(&query)?;
-                let place = self.id(self.code_at(position)).unwrap_or_default();
-                Some((score, weight(place)?, position))
+                Some((score, weight(self.code_at(position))?, position))
             })
             .collect();
         // A stable sort: among equals, regions stay before ports.
