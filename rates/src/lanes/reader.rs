@@ -66,7 +66,6 @@ pub struct LaneReader {
     turn: AtomicUsize,
     health: Arc<Health>,
     freshness: Arc<Freshness>,
-    privacy: Privacy,
     /// Admits reads of prices.
     pub(crate) expensive: ExpensiveReads,
 }
@@ -81,7 +80,6 @@ impl LaneReader {
             turn: AtomicUsize::new(0),
             health: Arc::clone(&database.health),
             freshness,
-            privacy: api.privacy(),
         }
     }
 
@@ -99,7 +97,7 @@ impl LaneReader {
             lanes = self.read_prices(ranges.to_vec(), oldest).await?;
         }
         for lane in &mut lanes {
-            lane.hide_days(self.privacy);
+            lane.hide_days(self.primary.source.privacy);
         }
         Ok(lanes)
     }
@@ -151,7 +149,7 @@ impl LaneReader {
 
     /// Learns which replicas answer; does not return.
     pub(super) async fn watch_replicas(&self) {
-        join_all(self.replicas.iter().map(|replica| replica.heartbeat.beat(&replica.pool))).await;
+        join_all(self.replicas.iter().map(|replica| replica.heartbeat.beat(&replica.source.pool))).await;
     }
 
     /// How many replicas answer.
@@ -169,11 +167,10 @@ impl LaneReader {
 /// Reads lanes through the connections of one pool.
 #[derive(Debug)]
 struct PoolReader {
-    pool: Pool,
+    source: Source,
     /// Of a replica.
     heartbeat: Heartbeat,
-    queue: Queue<SharedStatements>,
-    privacy: Privacy,
+    queue: Queue<Source>,
 }
 
 impl PoolReader {
@@ -181,19 +178,27 @@ impl PoolReader {
         let connections = pool.max_size() as usize;
         // Leaves a quarter of the connections for everything else, beside those of expensive reads.
         let most = (connections - connections / 4).saturating_sub(api.expensive_reads).max(1);
-        let privacy = api.privacy();
-        let queue = Queue::new(SharedStatements { pool: pool.clone(), privacy }, most);
-        Self { pool, heartbeat: Heartbeat::default(), queue, privacy }
+        let source = Source { pool, privacy: api.privacy() };
+        Self { heartbeat: Heartbeat::default(), queue: Queue::new(source.clone(), most), source }
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         match read {
             Read::Shared(ranges) => self.queue.read(ranges).await,
             // Boxed; otherwise every answer's future would be as large as this needs.
-            Read::Prices(ranges) => Box::pin(self.read_prices(ranges)).await,
+            Read::Prices(ranges) => Box::pin(self.source.read_prices(ranges)).await,
         }
     }
+}
 
+/// Where lanes are read; cheap to clone.
+#[derive(Debug, Clone)]
+struct Source {
+    pool: Pool,
+    privacy: Privacy,
+}
+
+impl Source {
     async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         let read = async || {
             let mut connection = self.pool.acquire().await?;
@@ -203,14 +208,8 @@ impl PoolReader {
     }
 }
 
-/// Statements that read the lanes of several requests.
-#[derive(Debug)]
-struct SharedStatements {
-    pool: Pool,
-    privacy: Privacy,
-}
-
-impl Statements for SharedStatements {
+/// The statements that several requests share.
+impl Statements for Source {
     type Range = LaneRange;
     type Answer = LaneDays;
     type Error = Arc<sqlx::Error>;
@@ -225,7 +224,7 @@ impl Statements for SharedStatements {
         turn: &TurnConnection,
         ranges: &[LaneRange],
     ) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        Ok(self.pool.retry(|| turn.read_lanes(&self.pool, ranges, self.privacy)).await?)
+        Ok(self.pool.retry(|| turn.read_lanes(self, ranges)).await?)
     }
 
     fn panicked() -> Arc<sqlx::Error> {
@@ -242,18 +241,13 @@ struct TurnConnection {
 }
 
 impl TurnConnection {
-    async fn read_lanes(
-        &self,
-        pool: &Pool,
-        ranges: &[LaneRange],
-        privacy: Privacy,
-    ) -> Result<Vec<LaneDays>, sqlx::Error> {
+    async fn read_lanes(&self, source: &Source, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,
-            None => (pool.acquire().await?, Instant::now()),
+            None => (source.pool.acquire().await?, Instant::now()),
         };
-        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, privacy).await).await?;
+        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, source.privacy).await).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }
