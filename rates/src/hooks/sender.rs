@@ -1,6 +1,11 @@
 //! Sends a message over HTTP.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chassis::exit::chain;
 use chrono::Utc;
@@ -49,17 +54,21 @@ impl From<reqwest::Error> for SendError {
 }
 
 /// Sends messages as the settings allow.
-#[derive(Debug, Clone)]
-pub(crate) struct Sender(HookSettings);
+#[derive(Debug)]
+pub(crate) struct Sender {
+    settings: HookSettings,
+    /// Made when a message is first sent, because most services have no hooks.
+    client: OnceLock<Client>,
+}
 
 impl Sender {
     pub(crate) fn new(settings: &HookSettings) -> Self {
-        Self(settings.clone())
+        Self { settings: settings.clone(), client: OnceLock::new() }
     }
 
     /// Sends a message and waits for the status of the answer. The rest of the answer is not read.
     pub(crate) async fn send(&self, url: &str, secret: &Secret, message: &Message) -> Result<(), SendError> {
-        let url = check_url(url, &self.0).map_err(SendError::Refused)?;
+        let url = check_url(url, &self.settings).map_err(SendError::Refused)?;
         let timestamp = Utc::now().timestamp();
         let request = self
             .client()?
@@ -76,17 +85,22 @@ impl Sender {
         }
     }
 
-    /// A client for one message: a connection that is kept would outlive the check of its address.
-    fn client(&self) -> reqwest::Result<Client> {
+    fn client(&self) -> reqwest::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         chassis::use_ring();
-        Client::builder()
+        let client = Client::builder()
+            // A connection that is kept would outlive the check of its address.
+            .pool_max_idle_per_host(0)
             .user_agent(concat!("rates/", env!("CARGO_PKG_VERSION")))
-            .timeout(Duration::from_secs_f64(self.0.timeout_seconds))
+            .timeout(Duration::from_secs_f64(self.settings.timeout_seconds))
             .redirect(Policy::none())
             // A proxy would resolve the name once more.
             .no_proxy()
-            .dns_resolver(Arc::new(Resolver { allow_private: self.0.allow_private_addresses }))
-            .build()
+            .dns_resolver(Arc::new(Resolver { allow_private: self.settings.allow_private_addresses }))
+            .build()?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 
