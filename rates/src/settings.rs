@@ -48,7 +48,7 @@ pub struct ApiSettings {
     pub price_step: u16,
     /// Whether the number of prices is rounded down.
     pub count_bands: bool,
-    /// What a price is for, in words; empty: not told.
+    /// What a price is for, in words; empty: a container.
     pub unit: String,
     /// Whether reads need a key.
     pub reads_need_key: bool,

@@ -108,7 +108,7 @@ async fn lane_page(
     let view = View::new(lanes, (&from.to_string(), &to.to_string()), query);
     let (first, picture) =
         shown::query(&view.lanes, (from, to), query.interval, &query.picture, service.limits)?;
-    page.options.tell_interval(shown::interval_of(first.days(), &picture));
+    page.options.name_automatic_interval(shown::interval_of(first.days(), &picture));
     let queries = first.lanes_of_picture(&picture);
     let found = read(service, &queries).await?;
     let fingerprint = fingerprint(&["page", text, &view.from, &view.to], &found);
@@ -239,7 +239,7 @@ impl Options {
     }
 
     /// Says which interval is chosen by the range.
-    fn tell_interval(&mut self, interval: Interval) {
+    fn name_automatic_interval(&mut self, interval: Interval) {
         self.intervals[0].text = format!("automatic: {}", interval.name());
     }
 }

@@ -7,11 +7,13 @@ use super::assets::{ASSETS, Assets};
 
 #[derive(Template)]
 #[template(path = "upload.html")]
-struct Page {
+struct Page<'a> {
     assets: &'static Assets,
+    /// What a price is for.
+    container: &'a str,
 }
 
-/// The page.
-pub(crate) fn page() -> askama::Result<String> {
-    Page { assets: &ASSETS }.render()
+/// The page; `container` is what a price is for.
+pub(crate) fn page(container: &str) -> askama::Result<String> {
+    Page { assets: &ASSETS, container }.render()
 }

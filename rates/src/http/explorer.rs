@@ -80,8 +80,8 @@ async fn get_page(app: &App, query: &str) -> Result<Response, Problem> {
 }
 
 /// The form that uploads a sheet.
-pub(crate) async fn get_upload_form() -> Result<Response, Problem> {
-    let page = upload::page().map_err(Problem::internal)?;
+pub(crate) async fn get_upload_form(State(app): State<App>) -> Result<Response, Problem> {
+    let page = upload::page(&app.lanes.unit).map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, HTML), (header::CONTENT_SECURITY_POLICY, POLICY)], page).into_response())
 }
 
