@@ -41,7 +41,8 @@ pub enum Command {
     Rebuild,
     /// Delete old prices
     ///
-    /// Readers do not wait, and other writers wait for a second at most. The answers of older days are empty afterwards.
+    /// In transactions of about 20,000 prices: readers do not wait, and other writers wait for one of them. The answers of
+    /// older days are empty afterwards.
     /// There is no way back but a backup.
     Retire(retire::Options),
     /// Create, rotate, list and revoke the keys of suppliers and readers

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{retire, settings::Settings};
 
-/// How many prices a transaction deletes, about. Writers wait for one another, so it should end within a second.
+/// How many prices a transaction deletes, about. Other writers wait for it.
 const STEP: i64 = 20_000;
 
 /// What to delete.
