@@ -148,31 +148,32 @@ pub(super) async fn insert(
         left join lateral (
             select day, round_mean(price_sum::float8 / price_count, $6) as mean
             from supplied_days r
-            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and day <= $3 and price_count >= $4::bigint
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5)
+              and price_count >= $4::bigint and day <= $3
             order by day desc
             limit 1
         ) latest on true
         left join lateral (
             select round_mean(price_sum::float8 / price_count, $6) as mean
             from supplied_days r
-            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
-              and day between latest.day - 14 and latest.day - 7
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5)
+              and price_count >= $4::bigint and day between latest.day - 14 and latest.day - 7
             order by day desc
             limit 1
         ) week on true
         left join lateral (
             select round_mean(price_sum::float8 / price_count, $6) as mean
             from supplied_days r
-            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
-              and day between latest.day - 60 and latest.day - 30
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5)
+              and price_count >= $4::bigint and day between latest.day - 60 and latest.day - 30
             order by day desc
             limit 1
         ) month on true
         left join lateral (
             select round_mean(price_sum::float8 / price_count, $6) as mean
             from supplied_days r
-            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5) and price_count >= $4::bigint
-              and day between latest.day - 730 and latest.day - 365
+            where r.origin = pair.origin and r.destination = pair.destination and ($5 <= 1 or r.suppliers >= $5)
+              and price_count >= $4::bigint and day between latest.day - 730 and latest.day - 365
             order by day desc
             limit 1
         ) year on true
