@@ -21,7 +21,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROUNDS, SECONDS, CONNECTIONS = 3, 4, 32
+ROUNDS, SECONDS, CONNECTIONS = 3, 4, 64
 HERE = Path(__file__).parent
 POST = """wrk.method = "POST"
 wrk.body = "data=fiat+lux"
