@@ -71,9 +71,13 @@ async def send_a_head_slowly(_, writer):
 
 async def never_read(_, writer):
     path = PATH.replace("date_from=2021-01-01", "date_from=2012-01-01").replace("date_to=2021-01-31", "date_to=2021-12-31")
-    for _ in range(1000):
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+    # More answers than the buffers of both sides take. Then the client stays, and asks on, until the server closes.
+    writer.write(100 * request)
+    while True:
         await writer.drain()
+        await asyncio.sleep(1)
+        writer.write(request)
 
 
 def ten_years(parameters):
