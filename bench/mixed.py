@@ -92,7 +92,7 @@ def measure(table, name="scaled"):
             ask = lambda of=server, **how: wrk(of, path({"orig_code": "asia", "dest_code": "europe"}), "1", **how)
             ask(script=mixed, seconds=10)
             quiet, browser, bare = interleaved(
-                lambda: ask(script=mixed), lambda: ask(script=mixed, headers=BROWSER), lambda: ask(constant)
+                lambda: ask(script=mixed), lambda: ask(script=mixed, headers=BROWSER), lambda: ask(constant, script=mixed)
             )
             what = f"9. mixed ranges on 10 million prices, {size} bytes on average"
             table.speed(f"{what} ÷ bare axum with a body of that size", quiet, bare, 0.6)

@@ -1,5 +1,5 @@
-//! A model of how an instance keeps lanes current (`lanes/freshness.rs`, `lanes/store.rs`, `lanes/listener.rs`), checked in
-//! every order of its steps.
+//! A model of how an instance keeps lanes current (`freshness.rs`, `memory.rs`, `store.rs` and `listener.rs` of `lanes/`),
+//! checked in every order of its steps.
 //!
 //! Two months, changed by commits of this instance and of others, each commit with the next version. The database has the
 //! version of the last change of each month, and so stands for its content. Each planted fault must be found, or the check

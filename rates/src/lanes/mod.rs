@@ -11,6 +11,7 @@ pub mod freshness;
 pub(crate) mod json;
 pub mod lane;
 pub(crate) mod listener;
+mod memory;
 pub(crate) mod month;
 pub mod places;
 pub mod query;
@@ -87,6 +88,13 @@ pub struct FoundLanes {
     pub(crate) catalogue: Arc<Catalogue>,
 }
 
+/// What came of reading lanes of the places as this instance knows them.
+enum Attempt {
+    Found(FoundLanes),
+    /// The places have changed meanwhile; they now have this version.
+    PlacesChanged(i64),
+}
+
 /// Why lanes could not be read.
 #[derive(Debug)]
 pub enum NoLanes {
@@ -158,54 +166,57 @@ impl Lanes {
     pub async fn read(&self, queries: &[RatesQuery<'_>]) -> Result<FoundLanes, NoLanes> {
         let mut catalogue = self.places.known_or_read().await?;
         loop {
-            let ranges = match ranges(&catalogue, queries) {
-                Ok(ranges) => ranges,
+            match ranges(&catalogue, queries) {
+                Ok(ranges) => match self.read_ranges(queries, &ranges, &catalogue).await? {
+                    Attempt::Found(lanes) => return Ok(lanes),
+                    // A name may stand for another place now.
+                    Attempt::PlacesChanged(version) => catalogue = self.places.at(version).await?,
+                },
                 Err(unknown) => {
                     let now = self.places.now().await?;
                     if now.places_version == catalogue.places_version {
                         return Err(NoLanes::UnknownPlaces(unknown));
                     }
                     catalogue = now;
-                    continue;
                 }
-            };
-            let mut found = self.store.read(&ranges).await.map_err(|error| self.problem(error))?;
-            if found.places_version <= catalogue.places_version {
-                let lanes = FoundLanes::new(&ranges, found, Arc::clone(&catalogue));
-                if !lanes.are_too_narrow(queries) {
-                    return Ok(lanes);
-                }
-                found = match Box::pin(self.widen(queries, &lanes)).await? {
-                    Ok(lanes) => return Ok(lanes),
-                    Err(found) => found,
-                };
             }
-            // A name may stand for another place now.
-            catalogue = self.places.at(found.places_version).await?;
         }
     }
 
-    /// The same lanes with wider places where they have too few prices, all read again, to be of one state. The error is
-    /// what was found if the places have changed.
-    async fn widen(
+    /// The lanes of these queries, whose ranges are these.
+    async fn read_ranges(
         &self,
         queries: &[RatesQuery<'_>],
-        narrow: &FoundLanes,
-    ) -> Result<Result<FoundLanes, Found>, Problem> {
+        ranges: &[LaneRange],
+        catalogue: &Arc<Catalogue>,
+    ) -> Result<Attempt, Problem> {
+        let found = self.store.read(ranges).await.map_err(|error| self.problem(error))?;
+        if found.places_version > catalogue.places_version {
+            return Ok(Attempt::PlacesChanged(found.places_version));
+        }
+        let lanes = FoundLanes::new(ranges, found, Arc::clone(catalogue));
+        if !lanes.are_too_narrow(queries) {
+            return Ok(Attempt::Found(lanes));
+        }
+        Box::pin(self.widen(queries, &lanes)).await
+    }
+
+    /// The same lanes with wider places where they have too few prices, all read again, to be of one state.
+    async fn widen(&self, queries: &[RatesQuery<'_>], narrow: &FoundLanes) -> Result<Attempt, Problem> {
         let wider = queries.iter().zip(&narrow.lanes).map(|(query, lane)| {
             if lane.is_too_narrow(query) { narrow.catalogue.wider_pairs(lane.pair) } else { vec![lane.pair] }
         });
-        let mut pairs: Vec<Vec<Pair>> = wider.collect();
-        let mut read = self.read_sources(queries, narrow, &pairs, false).await?;
+        let pairs: Vec<Vec<Pair>> = wider.collect();
+        let means = self.read_sources(queries, narrow, &pairs, false).await?;
         // Percentiles are expensive, so they are read only of the places that were chosen.
         if queries.iter().any(|query| query.statistics == Statistics::Full)
-            && let Ok(found) = &read
+            && let Attempt::Found(found) = &means
         {
             let chosen = |lane: &FoundLane| lane.sources.iter().map(|(pair, _)| *pair).collect();
-            pairs = found.lanes.iter().map(chosen).collect();
-            read = self.read_sources(queries, narrow, &pairs, true).await?;
+            let pairs: Vec<Vec<Pair>> = found.lanes.iter().map(chosen).collect();
+            return self.read_sources(queries, narrow, &pairs, true).await;
         }
-        Ok(read)
+        Ok(means)
     }
 
     /// Lanes made from what is between these pairs of places; with percentiles, for the queries that want them.
@@ -215,7 +226,7 @@ impl Lanes {
         narrow: &FoundLanes,
         pairs: &[Vec<Pair>],
         with_percentiles: bool,
-    ) -> Result<Result<FoundLanes, Found>, Problem> {
+    ) -> Result<Attempt, Problem> {
         let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
             pairs.iter().map(move |pair| {
                 let range = LaneRange::new(*pair, query);
@@ -225,7 +236,7 @@ impl Lanes {
         let sources: Vec<LaneRange> = sources.collect();
         let found = self.store.read(&sources).await.map_err(|error| self.problem(error))?;
         if found.places_version > narrow.catalogue.places_version {
-            return Ok(Err(found));
+            return Ok(Attempt::PlacesChanged(found.places_version));
         }
         let mut read = found.lanes.into_iter();
         let lanes = queries.iter().zip(&narrow.lanes).zip(pairs).map(|((query, lane), pairs)| {
@@ -235,7 +246,7 @@ impl Lanes {
             lane
         });
         let (lanes, catalogue) = (lanes.collect(), Arc::clone(&narrow.catalogue));
-        Ok(Ok(FoundLanes { lanes, source: found.source, catalogue }))
+        Ok(Attempt::Found(FoundLanes { lanes, source: found.source, catalogue }))
     }
 
     fn problem(&self, error: ReadError) -> Problem {

@@ -11,13 +11,12 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::WeakShared};
-use quick_cache::{Weighter, sync::Cache as QuickCache};
 use tokio::time::sleep;
 
 use super::{
     freshness::{Freshness, Listening},
-    lane::{IntervalPercentiles, Lane, LaneRange},
-    month::{LaneMonth, MonthKey, uptime},
+    lane::{Lane, LaneRange},
+    memory::Memory,
     reader::{LaneReader, ReadError},
     sql::{DataVersion, LaneDays},
 };
@@ -65,10 +64,7 @@ type ReadingKey = (Vec<LaneRange>, i64);
 /// Keeps months of lanes in memory, limited by their bytes, and reads those that it has not.
 #[derive(Debug)]
 pub struct LaneStore {
-    /// None if it is turned off.
-    months: Option<QuickCache<MonthKey, Arc<LaneMonth>, BySize>>,
-    /// By the ranges that want them: the percentiles of intervals, and the version of the data that they are of.
-    interval_percentiles: Option<QuickCache<LaneRange, (i64, IntervalPercentiles), BySize>>,
+    memory: Memory,
     reader: Arc<LaneReader>,
     freshness: Arc<Freshness>,
     /// How long stale answers may be given while the database is unreachable.
@@ -79,24 +75,6 @@ pub struct LaneStore {
     misses: AtomicU64,
 }
 
-#[derive(Debug, Clone)]
-struct BySize;
-
-impl Weighter<MonthKey, Arc<LaneMonth>> for BySize {
-    fn weight(&self, _: &MonthKey, month: &Arc<LaneMonth>) -> u64 {
-        // The overhead of an entry: key, table slot, and the headers of its allocations.
-        const OVERHEAD: usize = 160;
-        (month.size() + OVERHEAD) as u64
-    }
-}
-
-impl Weighter<LaneRange, (i64, IntervalPercentiles)> for BySize {
-    fn weight(&self, _: &LaneRange, (_, percentiles): &(i64, IntervalPercentiles)) -> u64 {
-        const OVERHEAD: usize = 120;
-        (size_of_val(&**percentiles) + OVERHEAD) as u64
-    }
-}
-
 impl LaneStore {
     /// An empty store that keeps so many bytes; 0 turns it off.
     pub(crate) fn new(
@@ -105,15 +83,8 @@ impl LaneStore {
         reader: Arc<LaneReader>,
         freshness: Arc<Freshness>,
     ) -> Self {
-        // A month and the percentiles of a few years have some 2 kB.
-        let entries = |bytes: u64| usize::try_from(bytes / 2048).unwrap_or(usize::MAX).clamp(16, 10_000_000);
-        let for_percentiles = size_bytes / 16;
-        let for_months = size_bytes - for_percentiles;
         Self {
-            months: (size_bytes > 0)
-                .then(|| QuickCache::with_weighter(entries(for_months), for_months, BySize)),
-            interval_percentiles: (for_percentiles > 0)
-                .then(|| QuickCache::with_weighter(entries(for_percentiles), for_percentiles, BySize)),
+            memory: Memory::new(size_bytes, Arc::clone(&freshness)),
             reader,
             freshness,
             stale: Duration::from_secs_f64(stale_seconds),
@@ -125,27 +96,7 @@ impl LaneStore {
 
     /// These ranges, if all of their months are in memory and current.
     pub(crate) fn find(&self, ranges: &[LaneRange]) -> Option<Found> {
-        let version = self.freshness.current()?;
-        let mut lanes = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let months = range.months().map(|key| self.current_month(key)).collect::<Option<Vec<_>>>()?;
-            let mut lane = Lane::new(months);
-            if range.interval.is_some() {
-                lane.interval_percentiles = Some(self.percentiles_at(range, version)?);
-            }
-            lanes.push(lane);
-        }
-        // Several months show one state of the data if each was read at this version or an earlier one.
-        let mut months = lanes.iter().flat_map(Lane::months);
-        let is_single =
-            matches!(ranges, [range] if range.months().nth(1).is_none() && range.interval.is_none());
-        if !is_single && months.any(|month| month.version > version) {
-            return None;
-        }
-        let now = uptime();
-        for month in lanes.iter().flat_map(Lane::months) {
-            month.confirm(now);
-        }
+        let lanes = self.memory.find(ranges)?;
         self.hits.fetch_add(1, Ordering::Relaxed);
         Some(Found { lanes, source: Source::Hit, places_version: 0 })
     }
@@ -181,16 +132,23 @@ impl LaneStore {
         }
     }
 
+    /// These ranges as they last were, if that is not too long ago.
+    fn find_stale(&self, ranges: &[LaneRange]) -> Option<Found> {
+        let (lanes, age) = self.memory.find_stale(ranges)?;
+        let source = Source::Stale { seconds: age.as_secs() };
+        (age < self.stale).then_some(Found { lanes, source, places_version: 0 })
+    }
+
     /// Reads the months that are not in memory; all of them, if they are of another state than those in memory.
     async fn read_now(self: &Arc<Self>, ranges: &[LaneRange]) -> Result<Found, ReadError> {
         let oldest = self.freshness.oldest_usable();
         if ranges.iter().all(|range| range.interval.is_none())
             && let Some(version) = self.freshness.current()
-            && let Some(missing) = self.missing(ranges, version)
+            && let Some(missing) = self.memory.missing(ranges, version)
         {
             let read = self.read_together(missing, oldest).await?;
             if read.version.version == version
-                && let Some(lanes) = self.join(ranges, version, &read.lanes)
+                && let Some(lanes) = self.memory.join(ranges, version, &read.lanes)
             {
                 return Ok(Found::read(lanes, read.version));
             }
@@ -198,35 +156,6 @@ impl LaneStore {
         let whole: Vec<LaneRange> = ranges.iter().map(|range| range.to_read()).collect();
         let read = self.read_together(whole, oldest).await?;
         Ok(Found::read(read.lanes.clone(), read.version))
-    }
-
-    /// The ranges of months that are not in memory; none if all months are missing.
-    fn missing(&self, ranges: &[LaneRange], version: i64) -> Option<Vec<LaneRange>> {
-        let is_missing = |key: &MonthKey| self.month_at(*key, version).is_none();
-        let missing: Vec<LaneRange> = ranges
-            .iter()
-            .filter_map(|range| {
-                let last = range.months().find(is_missing)?;
-                let first = range.months().filter(is_missing).last()?;
-                Some(LaneRange { from: first.month.first_day(), to: last.month.last_day(), ..*range })
-            })
-            .collect();
-        let is_all = missing.len() == ranges.len()
-            && missing.iter().zip(ranges).all(|(missing, range)| *missing == range.whole_months());
-        (!missing.is_empty() && !is_all).then_some(missing)
-    }
-
-    /// Lanes from what was read at this version, and from memory.
-    fn join(&self, ranges: &[LaneRange], version: i64, read: &[Lane]) -> Option<Vec<Lane>> {
-        let just_read: HashMap<MonthKey, &Arc<LaneMonth>> =
-            read.iter().flat_map(Lane::months).map(|month| (month.key, month)).collect();
-        let lane = |range: &LaneRange| {
-            let month = |key| {
-                just_read.get(&key).map(|month| Arc::clone(month)).or_else(|| self.month_at(key, version))
-            };
-            range.months().map(month).collect::<Option<Vec<_>>>().map(Lane::new)
-        };
-        ranges.iter().map(lane).collect()
     }
 
     /// Reads these ranges of whole months, and keeps them; together with others that want the same.
@@ -265,61 +194,11 @@ impl LaneStore {
         let lane = |(read, range): (&LaneDays, &LaneRange)| {
             let mut lane = Lane::of_days(*range, version.version, &read.days);
             lane.interval_percentiles.clone_from(&read.interval_percentiles);
-            if let (Some(known), Some(percentiles)) = (&self.interval_percentiles, &read.interval_percentiles)
-            {
-                known.insert(*range, (version.version, Arc::clone(percentiles)));
-            }
+            self.memory.keep(*range, &lane, version.version);
             lane
         };
         let lanes: Vec<Lane> = read.iter().zip(ranges).map(lane).collect();
-        if let Some(months) = &self.months {
-            for month in lanes.iter().flat_map(Lane::months) {
-                months.insert(month.key, Arc::clone(month));
-            }
-        }
         Ok(Arc::new(ReadLanes { version, lanes }))
-    }
-
-    /// The month if it is in memory and has not changed.
-    fn current_month(&self, key: MonthKey) -> Option<Arc<LaneMonth>> {
-        let month = self.months.as_ref()?.get(&key)?;
-        self.freshness.is_unchanged(key.pair, key.month, month.version).then_some(month)
-    }
-
-    /// The percentiles of the intervals of this range as they are at this version, if they are in memory.
-    fn percentiles_at(&self, range: &LaneRange, version: i64) -> Option<IntervalPercentiles> {
-        let (of_version, percentiles) = self.interval_percentiles.as_ref()?.get(range)?;
-        let is_unchanged = |key: MonthKey| self.freshness.is_unchanged(key.pair, key.month, of_version);
-        (of_version <= version && range.months().all(is_unchanged)).then_some(percentiles)
-    }
-
-    /// The month as it is at this version, if it is in memory.
-    fn month_at(&self, key: MonthKey, version: i64) -> Option<Arc<LaneMonth>> {
-        self.current_month(key).filter(|month| month.version <= version)
-    }
-
-    /// The ranges as they last were, if that is not too long ago.
-    fn find_stale(&self, ranges: &[LaneRange]) -> Option<Found> {
-        let all = self.months.as_ref()?;
-        let mut age = Duration::ZERO;
-        let mut month = |key: MonthKey| {
-            let month = all.get(&key)?;
-            let is_unchanged = self.freshness.is_unchanged(key.pair, key.month, month.version);
-            let outdated = if is_unchanged { self.freshness.silent_for() } else { month.unconfirmed_for() };
-            age = age.max(outdated);
-            Some(month)
-        };
-        let mut lane = |range: &LaneRange| {
-            let months = range.months().map(&mut month).collect::<Option<Vec<_>>>()?;
-            let mut lane = Lane::new(months);
-            if range.interval.is_some() {
-                lane.interval_percentiles = Some(self.interval_percentiles.as_ref()?.get(range)?.1);
-            }
-            Some(lane)
-        };
-        let lanes = ranges.iter().map(&mut lane).collect::<Option<Vec<_>>>()?;
-        let source = Source::Stale { seconds: age.as_secs() };
-        (age < self.stale).then_some(Found { lanes, source, places_version: 0 })
     }
 
     /// Requests whose lanes were all in memory.
@@ -334,89 +213,15 @@ impl LaneStore {
         self.misses.load(Ordering::Relaxed)
     }
 
-    /// The bytes that the months take.
+    /// The bytes that lanes take in memory.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.months.as_ref().map_or(0, QuickCache::weight)
-            + self.interval_percentiles.as_ref().map_or(0, QuickCache::weight)
+        self.memory.size()
     }
 }
 
 impl Found {
     fn read(lanes: Vec<Lane>, version: DataVersion) -> Self {
         Self { lanes, source: Source::Miss, places_version: version.places_version }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::NaiveDate;
-    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
-    use super::*;
-    use crate::{Rates, database::Database, lanes::month::Month, places::PlaceId};
-
-    /// A store without a database, which knows of every change up to version 5.
-    fn store() -> LaneStore {
-        let nowhere = PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new_without_pgpass());
-        let freshness = Arc::new(Freshness::default());
-        let api = chassis::testing::settings::<Rates>(&[]).service.api;
-        let reader = Arc::new(LaneReader::new(&Database::of(nowhere), &api, Arc::clone(&freshness)));
-        let store = LaneStore::new(1 << 20, 600.0, reader, freshness);
-        store.freshness.apply(5, []);
-        store.freshness.begin();
-        store
-    }
-
-    fn range(from: &str, to: &str) -> LaneRange {
-        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        let pair = (PlaceId(1), PlaceId(2));
-        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false, interval: None }
-    }
-
-    /// Months of this range as they were read at this version.
-    fn keep(store: &LaneStore, range: LaneRange, version: i64) -> Lane {
-        let lane = Lane::of_days(range, version, &[]);
-        for month in lane.months() {
-            store.months.as_ref().unwrap().insert(month.key, Arc::clone(month));
-        }
-        lane
-    }
-
-    #[tokio::test]
-    async fn months_in_memory_are_put_together_only_if_they_are_of_one_state() {
-        let (january, february) = (range("2021-01-20", "2021-01-31"), range("2021-02-01", "2021-02-03"));
-        let both = range("2021-01-20", "2021-02-03");
-        let store = store();
-        keep(&store, january, 3);
-        assert!(store.find(&[both]).is_none(), "February is missing");
-        keep(&store, february, 5);
-        assert!(store.find(&[both]).is_some(), "nothing has changed from 3 to 5");
-        // Read before this instance has heard of 7, which may have changed January, too.
-        keep(&store, february, 7);
-        assert!(store.find(&[both]).is_none());
-        assert!(store.find(&[january, february]).is_none());
-        assert!(store.find(&[february]).is_some() && store.find(&[january]).is_some(), "each by itself");
-        store.freshness.apply(7, [(february.pair, Month::of(february.from))]);
-        assert!(store.find(&[both]).is_some(), "7 has not changed January");
-        store.freshness.apply(8, [(january.pair, Month::of(january.from))]);
-        assert!(store.find(&[both]).is_none());
-    }
-
-    #[tokio::test]
-    async fn what_was_read_is_joined_only_with_what_has_not_changed() {
-        let (january, both) = (range("2021-01-20", "2021-01-31"), range("2021-01-20", "2021-02-03"));
-        let store = store();
-        keep(&store, january, 3);
-        let missing = store.missing(&[both], 5).unwrap();
-        assert_eq!(missing, [range("2021-02-01", "2021-02-28")]);
-        let read = [Lane::of_days(missing[0], 5, &[])];
-        assert!(store.join(&[both], 5, &read).is_some());
-        keep(&store, january, 7);
-        assert!(store.join(&[both], 5, &read).is_none(), "January is of a newer state");
-        keep(&store, january, 3);
-        store.freshness.apply(6, [(january.pair, Month::of(january.from))]);
-        assert!(store.join(&[both], 5, &read).is_none(), "January has changed meanwhile");
-        assert!(store.missing(&[both], 6).is_none(), "all is read again");
     }
 }
