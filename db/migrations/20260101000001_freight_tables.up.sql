@@ -59,8 +59,8 @@ begin
     end loop;
 end $$;
 
--- The lane index serves `statistics=full`, verification and the foreign keys from prices to ports; INCLUDE lets
--- them read prices without visiting the table.
+-- The lane index serves `statistics=full`, verification, and whether a port has prices; INCLUDE lets them read prices
+-- without visiting the table.
 create index if not exists prices_lane_day on public.prices (orig_code, dest_code, day) include (price);
 create index if not exists prices_dest_code on public.prices (dest_code);
 create index if not exists ports_parent_slug on public.ports (parent_slug);

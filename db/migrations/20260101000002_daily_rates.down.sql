@@ -17,3 +17,6 @@ drop table public.monthly_statistics;
 drop table public.port_places;
 drop table public.daily_rates;
 drop table public.places;
+alter table public.prices
+    add constraint prices_orig_code_fkey foreign key (orig_code) references public.ports (code),
+    add constraint prices_dest_code_fkey foreign key (dest_code) references public.ports (code);

@@ -5,5 +5,6 @@ alter table public.prices drop column batch_id;
 drop table public.batch_pieces;
 drop table public.batch_jobs;
 drop table public.batches;
+drop function public.keep_batches_with_prices();
 drop table public.api_keys;
 drop table public.suppliers;

@@ -83,12 +83,25 @@ create table public.batch_pieces (
     primary key (job_id, number)
 );
 
--- Null for prices that no batch brought: those of a dump.
-alter table public.prices add column batch_id bigint references public.batches (id);
--- To withdraw a batch, and for the foreign key. Prices of dumps cost it nothing. Not built concurrently: that would
+-- Null for prices that no batch brought: those of a dump. A foreign key would check each row of a batch that has just been
+-- written; that batches stay is ensured by a trigger.
+alter table public.prices add column batch_id bigint;
+-- To withdraw a batch, and to see whether it has prices. Prices of dumps cost it nothing. Not built concurrently: that would
 -- wait for a second `rates migrate`, which waits for this one. Before the first batch there is nothing to sort, so
 -- writers wait for one scan of the table.
 create index prices_batch on public.prices (batch_id) where batch_id is not null;
+
+create function public.keep_batches_with_prices() returns trigger
+    language plpgsql security definer set search_path = ''
+as $$
+begin
+    if exists (select from public.prices where batch_id = old.id) then
+        raise exception 'batch % has prices', old.id using errcode = 'foreign_key_violation', table = 'batches';
+    end if;
+    return old;
+end $$;
+create trigger keep_batches_with_prices before delete on public.batches
+    for each row execute function public.keep_batches_with_prices();
 
 -- What monthly_statistics should have for these pairs in a month, from the prices.
 create function public.compute_statistics(origins integer[], destinations integer[], month date)

@@ -14,7 +14,7 @@ pub(super) async fn verify(settings: &Settings) -> Result<Exit, Failure> {
     if odd_prices > 0 {
         tracing::warn!(
             rows = odd_prices,
-            "some prices would be rejected today (not above 0, or no calendar day); the API still serves them"
+            "some prices would be rejected today: not above 0, no calendar day, or of a port that does not exist"
         );
     }
     if wrong_rows == 0 && wrong_statistics == 0 && tree_is_current {

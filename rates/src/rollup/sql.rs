@@ -109,11 +109,12 @@ pub(crate) async fn tree_is_current(connection: &mut PgConnection) -> Result<boo
     .await
 }
 
-/// Counts prices that predate the checks of the schema and would be rejected today.
+/// Counts prices that predate the checks of the schema, or were written without its triggers, and would be rejected today.
 pub(crate) async fn count_odd_prices(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from prices
-           where price <= 0 or day not between '0001-01-01' and '9999-12-31'"#
+           where price <= 0 or day not between '0001-01-01' and '9999-12-31'
+              or not exists (select from ports where code = orig_code) or not exists (select from ports where code = dest_code)"#
     )
     .fetch_one(connection)
     .await

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt::Write, path::Path};
+use std::{collections::BTreeSet, fmt::Write, path::Path, time::Duration};
 
 use chassis::postgres::pending_migrations;
 use rates::{
@@ -112,19 +112,68 @@ async fn a_dump_may_be_loaded_before_or_after_migrating(pool: PgPool) {
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn the_checks_of_the_schema_hold(pool: PgPool) {
+    pool.execute(
+        "insert into suppliers (name) values ('acme');
+         insert into batches (supplier, state, content_sha256, content_bytes)
+         values ('acme', 'storing', sha256('content'), 1);
+         update prices set batch_id = (select id from batches) where day = '2021-01-04'",
+    )
+    .await
+    .unwrap();
     for (statement, constraint) in [
         ("insert into prices values ('CNGGZ', 'EETLL', '2021-01-01', 0)", "prices_price_positive"),
         ("insert into prices values ('CNGGZ', 'EETLL', 'infinity', 1)", "prices_day_finite"),
-        ("insert into prices values ('CNGGZ', 'XXXXX', '2021-01-01', 1)", "prices_dest_code_fkey"),
+        ("insert into prices values ('CNGGZ', 'XXXXX', '2021-01-01', 1)", "there is no port XXXXX"),
         ("insert into ports values ('cnggz', 'x', 'asia')", "ports_code_format"),
         ("insert into ports values ('XXXXX', 'x', 'nowhere')", "ports_parent_slug_fkey"),
         ("insert into regions values ('Asia', 'x', null)", "regions_slug_format"),
-        ("delete from ports where code = 'CNGGZ'", "prices_orig_code_fkey"),
+        ("insert into prices values ('XXXXX', 'EETLL', '2021-01-01', 1)", "there is no port XXXXX"),
+        ("update prices set dest_code = 'XXXXX'", "there is no port XXXXX"),
+        ("delete from ports where code = 'CNGGZ'", "port CNGGZ has prices"),
+        ("delete from ports where code = 'EETLL'", "port EETLL has prices"),
+        ("update ports set code = 'XXXXX' where code = 'EETLL'", "port EETLL has prices"),
+        ("truncate ports", "has prices"),
+        ("delete from batches", "has prices"),
         ("update regions set parent_slug = 'china_south' where slug = 'asia'", "would be below itself"),
         ("update regions set parent_slug = slug where slug = 'asia'", "would be below itself"),
     ] {
         let error = pool.execute(statement).await.expect_err(statement).to_string();
         assert!(error.contains(constraint), "{statement}: {error}");
+    }
+}
+
+/// Two transactions, of which the second waits for the first: a port goes, and a price of it comes.
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn no_price_comes_while_its_port_goes(pool: PgPool) {
+    const LOSE: &str = "delete from ports where code = 'NONEW'";
+    const PRICE: &str = "insert into prices values ('NONEW', 'EETLL', '2021-01-01', 1)";
+    for begin in ["begin", "begin isolation level repeatable read"] {
+        for (first, second, refusal) in [(LOSE, PRICE, "there is no port"), (PRICE, LOSE, "has prices")] {
+            pool.execute(
+                "delete from prices where orig_code = 'NONEW'; delete from ports where code = 'NONEW'",
+            )
+            .await
+            .unwrap();
+            pool.execute("insert into ports values ('NONEW', 'New', 'baltic')").await.unwrap();
+            let mut one = pool.begin().await.unwrap();
+            let mut other = pool.begin_with(begin).await.unwrap();
+            // From now on, repeatable reads show this state.
+            other.execute("select from prices limit 1").await.unwrap();
+            one.execute(first).await.unwrap();
+            let waiting = tokio::spawn(async move { other.execute(second).await.map(|_| ()) });
+            wait_for_a_lock(&pool).await;
+            one.commit().await.unwrap();
+            let error = waiting.await.unwrap().expect_err(first).to_string();
+            let is_expected = error.contains(refusal) || error.contains("could not serialize access");
+            assert!(is_expected, "{begin}, {first}: {error}");
+        }
+    }
+}
+
+async fn wait_for_a_lock(pool: &PgPool) {
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(pool).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -80,7 +80,7 @@ impl Change {
                         format!("('{}', '{}', {}::date, {})", port(*origin), port(*destination), day(*number), u32::from(*price) + 1)
                     })
                     .collect();
-                // Only what the foreign keys allow, so that most inserts do something.
+                // Only what the triggers allow, so that most inserts do something.
                 format!(
                     "insert into prices select v.* from (values {}) v(o, d, day, price)
                      where o in (select code from ports) and d in (select code from ports)",
@@ -125,7 +125,7 @@ impl Change {
                 nullable(*to)
             ),
             Self::DropRegion(number) => format!("delete from regions where slug = '{}'", region(*number)),
-            // One statement that renames a region under its ports: the foreign keys hold at its end.
+            // One statement that renames a region under its ports: foreign keys hold at its end.
             Self::RenameRegion(number) => format!(
                 "with old as (select slug, parent_slug from regions where slug = '{0}' and not exists (select from regions where parent_slug = '{0}')),
                  made as (insert into regions select 'renamed', 'x', parent_slug from old on conflict do nothing returning slug)
