@@ -132,7 +132,7 @@ fn a_file_that_the_receiver_refuses_is_tried_again_with_the_key_of_the_day() {
     let place = Place::new();
     let _receiver = place.receiver();
     let other = place.path("other-key");
-    fs::write(&other, transfer::fernet::Key::generate().unwrap().reveal()).unwrap();
+    fs::write(&other, transfer::fernet::Key::generate().reveal()).unwrap();
     place.drop_file("a.json", "[1]");
     let wrong = [("ENCRYPTION_KEY", other.to_str().unwrap())];
     let text = place.send_once(&wrong).expect(65);
