@@ -90,16 +90,21 @@ impl Key {
 ///
 /// The token is read twice, so that nothing is written before all of it is verified. It is never in memory as a whole.
 pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Write) -> io::Result<usize> {
-    let (header, mut signed) = start(token)?;
-    let mut macs: Vec<_> = keys.iter().map(|key| key.mac().chain_update(header)).collect();
-    let signature = read_but_last(&mut signed, SIGNATURE, |piece| {
+    let mut macs: Vec<_> = keys.iter().map(Key::mac).collect();
+    let end = read_but_last(&mut decode(token)?, SIGNATURE, |piece| {
         for mac in &mut macs {
             mac.update(piece);
         }
         Ok(())
     })?;
-    let number = macs.into_iter().position(|mac| mac.verify_slice(&signature).is_ok()).ok_or_else(invalid)?;
-    let (header, mut encrypted) = start(token)?;
+    let (signed, signature) = end.split_last_chunk::<SIGNATURE>().ok_or_else(invalid)?;
+    let made_it = |mac: Hmac<Sha256>| mac.chain_update(signed).verify_slice(signature).is_ok();
+    let number = macs.into_iter().position(made_it).ok_or_else(invalid)?;
+    let (mut encrypted, mut header) = (decode(token)?, [0; HEADER]);
+    encrypted.read_exact(&mut header)?;
+    if header[0] != VERSION {
+        return Err(invalid());
+    }
     let iv = header[HEADER - BLOCK..].try_into().expect("the end is an IV");
     let mut cipher = cbc::Decryptor::<Aes128>::new(keys[number].encryption().into(), iv);
     // The last block has the padding.
@@ -114,16 +119,10 @@ pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Wri
     Ok(number)
 }
 
-/// The header of a token, and what follows it.
-fn start<R: Read + Seek>(
-    token: &mut R,
-) -> io::Result<([u8; HEADER], DecoderReader<'static, GeneralPurpose, &mut R>)> {
+/// The bytes of a token, from its start.
+fn decode<R: Read + Seek>(token: &mut R) -> io::Result<DecoderReader<'static, GeneralPurpose, &mut R>> {
     token.rewind()?;
-    let (mut bytes, mut header) = (DecoderReader::new(token, &URL_ALPHABET), [0; HEADER]);
-    bytes
-        .read_exact(&mut header)
-        .map_err(|error| if error.kind() == io::ErrorKind::UnexpectedEof { invalid() } else { error })?;
-    if header[0] == VERSION { Ok((header, bytes)) } else { Err(invalid()) }
+    Ok(DecoderReader::new(token, &URL_ALPHABET))
 }
 
 /// Reads to the end. Passes the bytes to `hand_on` in whole blocks, but holds back the end, which it returns: at least

@@ -30,10 +30,6 @@ use crate::{
     xml,
 };
 
-/// A file that was read this soon after its last change is read once more: the clock of a file system has steps, so a
-/// second change within a step would not show.
-const CLOCK_STEP: Duration = Duration::from_secs(2);
-
 /// The folder for files that cannot be sent, inside the input folder.
 const REJECTED: &str = "rejected";
 
@@ -103,7 +99,7 @@ impl Courier {
                 None => {}
                 // What was set aside is set aside again, should it come again.
                 Some((next, _)) if next.hash == record.hash && record.step != Step::Rejected => {
-                    *record = next
+                    *record = next;
                 }
                 Some((next, content)) => *record = state.keep(file, next, Step::Read, &content).await?,
             }
@@ -113,16 +109,17 @@ impl Courier {
         }
         let content = Bytes::from(state.content(file)?);
         if record.step == Step::Read {
-            let (bytes, shared) = (record.stamp.bytes, content.clone());
-            let encrypted = self.in_background(move |courier| courier.encrypt(bytes, &shared)).await;
+            let shared = content.clone();
+            let encrypted = self.in_background(move |courier| courier.encrypt(&shared)).await;
+            let patience = Duration::from_secs_f64(self.settings.reject_after_seconds);
             let (token, is_batch) = match encrypted {
                 Ok(encrypted) => encrypted,
-                Err(_) if record.stamp.age().as_secs_f64() < self.settings.reject_after_seconds => {
+                Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => {
                     return Ok(Outcome::Later);
                 }
                 Err(reason) => {
-                    *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
                     self.set_aside(file, &reason);
+                    *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
                     return Ok(Outcome::Rejected(reason));
                 }
             };
@@ -162,12 +159,12 @@ impl Courier {
     fn read(&self, file: &str, record: Record) -> Option<(Record, Vec<u8>)> {
         let read = || {
             let mut opened = File::open(self.settings.input_dir.join(file))?;
-            let (stamp, mut content) = (Stamp::of(&opened.metadata()?), Vec::new());
+            let (stamp, mut content) = (Stamp::of(&opened.metadata()?)?, Vec::new());
             let limit = u64::from(self.settings.file_limit_bytes);
             if stamp.bytes <= limit {
                 (&mut opened).take(limit).read_to_end(&mut content)?;
             }
-            io::Result::Ok((Stamp::of(&opened.metadata()?) == stamp).then_some((stamp, content)))
+            io::Result::Ok((Stamp::of(&opened.metadata()?)? == stamp).then_some((stamp, content)))
         };
         let (stamp, content) = read().unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
@@ -175,16 +172,15 @@ impl Courier {
             }
             None
         })?;
-        let is_fresh = stamp.age() < CLOCK_STEP;
-        Some((Record { hash: hash(&content), stamp, is_fresh, ..record }, content))
+        Some((Record { hash: hash(&content), stamp: Some(stamp), ..record }, content))
     }
 
     /// The token of a content, and whether that is to be passed on as a batch of prices. The error says why it cannot be
     /// sent.
-    fn encrypt(&self, bytes: u64, content: &[u8]) -> Result<(String, bool), String> {
-        let limit = self.settings.file_limit_bytes;
-        if bytes > u64::from(limit) {
-            return Err(format!("the file is larger than send.file_limit_bytes ({limit})"));
+    fn encrypt(&self, content: &[u8]) -> Result<(String, bool), String> {
+        if content.is_empty() {
+            let limit = self.settings.file_limit_bytes;
+            return Err(format!("the file is empty, or larger than send.file_limit_bytes ({limit})"));
         }
         let token = self.key.seal(xml::from_json(content)?.as_bytes());
         Ok((token, self.prices.is_some() && is_batch(content)))
@@ -202,15 +198,20 @@ impl Courier {
 
     /// Moves a file to the folder of those that cannot be sent, and writes the reason beside it.
     fn set_aside(&self, file: &str, reason: &str) {
-        let rejected = self.settings.input_dir.join(REJECTED);
+        let (source, rejected) = (self.settings.input_dir.join(file), self.settings.input_dir.join(REJECTED));
         let mut target = rejected.join(file);
         if target.exists() {
             target = rejected.join(format!("{:08x}.{file}", fastrand::u32(..)));
         }
-        let moved = fs::create_dir_all(&rejected)
-            .and_then(|()| fs::write(target.with_added_extension("reason.txt"), format!("{reason}\n")))
-            .and_then(|()| fs::rename(self.settings.input_dir.join(file), target));
-        if let Err(error) = moved {
+        let move_with_reason = || {
+            fs::create_dir_all(&rejected)?;
+            fs::write(target.with_added_extension("reason.txt"), format!("{reason}\n"))?;
+            fs::rename(&source, &target)
+        };
+        // It may be gone: its owner took it back, or it was moved just before a kill.
+        if source.exists()
+            && let Err(error) = move_with_reason()
+        {
             tracing::warn!(file, error = &error as &dyn Error, "cannot move a file that was set aside");
         }
     }

@@ -184,7 +184,7 @@ impl Sender {
             // Without this, every other file would wait for the same receiver until its own timeout.
             .take_while(|_| ready(!stop.has_begun() && !has_failed.load(Relaxed)))
             .map(async |(file, mut record, changed)| {
-                let kib = changed.unwrap_or(record.stamp).bytes / 1024 + 1;
+                let kib = changed.or(record.stamp).map_or(0, |stamp| stamp.bytes) / 1024 + 1;
                 let kib = u32::try_from(kib).unwrap_or(MEMORY_KIB).min(MEMORY_KIB);
                 let _memory = memory.acquire_many(kib).await;
                 let outcome = courier.deliver(state, &file, &mut record, changed.is_some()).await;
@@ -240,29 +240,18 @@ impl Sender {
         let settings = &self.courier.settings;
         let found = self.watch.scan(&settings.input_dir, settings.settle());
         let (found, unsettled) = found.or_fail(Exit::NoInput, || "cannot read the input folder")?;
-        let changed = found.into_iter().filter(|(file, stamp)| {
-            let record = self.state.record(file);
-            record.is_fresh || record.stamp != *stamp
-        });
+        let changed = found.into_iter().filter(|(file, stamp)| self.state.record(file).stamp != Some(*stamp));
         let (changed, now): (HashMap<String, Stamp>, _) = (changed.collect(), Instant::now());
-        let (mut due, mut sent, mut rejected) = (Vec::new(), 0, 0);
-        (summary.unsettled, summary.refused) = (unsettled, 0);
-        for (file, record) in &self.state.records {
-            sent += i64::from(record.step == Step::Done);
-            rejected += i64::from(record.step == Step::Rejected);
-            let changed = changed.get(file).copied();
-            if changed.is_none() && !record.is_pending() {
-                continue;
-            }
-            if record.retry_at.is_some_and(|retry_at| retry_at > now) {
-                summary.refused += 1;
-            } else {
-                due.push((file.clone(), record.clone(), changed));
-            }
-        }
-        self.metrics.waiting.set(gauge(due.len() + summary.unsettled + summary.refused));
-        self.metrics.sent.set(sent);
-        self.metrics.refused.set(rejected);
+        let records = self.state.records.iter();
+        let unfinished = records.filter(|(file, record)| record.is_pending() || changed.contains_key(*file));
+        let (due, refused): (Vec<_>, Vec<_>) = unfinished
+            .map(|(file, record)| (file.clone(), record.clone(), changed.get(file).copied()))
+            .partition(|(_, record, _)| record.retry_at.is_none_or(|retry_at| retry_at <= now));
+        (summary.unsettled, summary.refused) = (unsettled, refused.len());
+        let count = |step| self.state.records.values().filter(|record| record.step == step).count();
+        self.metrics.sent.set(gauge(count(Step::Done)));
+        self.metrics.refused.set(gauge(count(Step::Rejected)));
+        self.metrics.waiting.set(gauge(due.len() + unsettled + refused.len()));
         Ok(due)
     }
 
@@ -276,7 +265,7 @@ impl Sender {
     }
 }
 
-fn gauge(files: impl TryInto<i64>) -> i64 {
+fn gauge(files: usize) -> i64 {
     files.try_into().unwrap_or(i64::MAX)
 }
 

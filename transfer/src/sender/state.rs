@@ -3,8 +3,9 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs::Metadata,
+    io,
     path::Path,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use chassis::{
@@ -21,22 +22,20 @@ const FILES: TableDefinition<&str, (&[u8], &[u8])> = TableDefinition::new("files
 const CACHE_BYTES: usize = 16 << 20;
 
 /// What the file system says of a file's content.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
-    /// The time since 1970.
-    modified: Duration,
+    modified: SystemTime,
 }
 
 impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Self { bytes: metadata.len(), modified: modified.unwrap_or_default() }
+    pub(super) fn of(metadata: &Metadata) -> io::Result<Self> {
+        Ok(Self { bytes: metadata.len(), modified: metadata.modified()?.max(UNIX_EPOCH) })
     }
 
-    /// The time since the file was changed.
+    /// The time since the file was changed; where its clock is ahead of ours, the time until then.
     pub(super) fn age(self) -> Duration {
-        (UNIX_EPOCH + self.modified).elapsed().unwrap_or_default()
+        self.modified.elapsed().unwrap_or_else(|ahead| ahead.duration())
     }
 }
 
@@ -61,9 +60,8 @@ pub(super) struct Record {
     pub(super) name: String,
     /// SHA-256 of the content, in hexadecimal digits; empty if there is none.
     pub(super) hash: String,
-    pub(super) stamp: Stamp,
-    /// It was read so soon after its last change that another change may not show in its stamp.
-    pub(super) is_fresh: bool,
+    /// That of the file when it was read; none before.
+    pub(super) stamp: Option<Stamp>,
     pub(super) step: Step,
     /// How often it was refused in a row since this process started.
     #[serde(skip)]
@@ -97,7 +95,7 @@ impl State {
                 let mut records = BTreeMap::new();
                 for entry in transaction.open_table(FILES)?.iter()? {
                     let (file, content) = entry?;
-                    let record = serde_json::from_slice(content.value().0).map_err(std::io::Error::from)?;
+                    let record = serde_json::from_slice(content.value().0).map_err(io::Error::from)?;
                     records.insert(file.value().to_owned(), record);
                 }
                 Ok(records)

@@ -20,6 +20,10 @@ use super::state::Stamp;
 /// closing may have been lost.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
+/// The clocks of file systems have steps; the next change of a file that has not changed for this time shows in its
+/// stamp.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
+
 /// By file that changed since the process started: whether its writer has closed it.
 type Closed = Arc<Mutex<HashMap<String, bool>>>;
 
@@ -64,18 +68,17 @@ impl Watch {
                 continue;
             };
             // Follows links. An error means that the file is gone: its owner took it back.
-            match fs::metadata(entry.path()) {
-                Ok(metadata) if metadata.is_file() && is_document(&file) => {
-                    let stamp = Stamp::of(&metadata);
-                    let least = match self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&file) {
-                        Some(true) => Duration::ZERO,
-                        Some(false) => FORGOTTEN.max(settle),
-                        None => settle,
-                    };
-                    if stamp.age() >= least { found.push((file, stamp)) } else { unsettled += 1 }
-                }
-                _ => {}
+            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+            if !metadata.is_file() || !is_document(&file) {
+                continue;
             }
+            let stamp = Stamp::of(&metadata)?;
+            let least = match self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&file) {
+                Some(true) => CLOCK_STEP,
+                Some(false) => FORGOTTEN.max(settle),
+                None => settle.max(CLOCK_STEP),
+            };
+            if stamp.age() >= least { found.push((file, stamp)) } else { unsettled += 1 }
         }
         found.sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
         Ok((found, unsettled))

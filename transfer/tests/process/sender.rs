@@ -1,6 +1,10 @@
 //! Which files are sent, when, and by which name.
 
-use std::{fs, io::Write, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    time::{Duration, SystemTime},
+};
 
 use chassis::testing::http1;
 
@@ -95,6 +99,17 @@ fn a_file_that_is_still_written_is_left_until_it_is_whole() {
     drop(file);
     place.wait_for(&expected([("other", "[2]".to_owned()), ("slow", "[1]".to_owned())]));
     assert!(!place.path("output/previous").exists(), "it was sent once");
+}
+
+#[test]
+fn a_file_from_the_future_is_sent() {
+    let place = Place::new();
+    let _receiver = place.receiver();
+    let file = fs::File::create(place.input().join("a.json")).unwrap();
+    (&file).write_all(b"[1]").unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_hours(24)).unwrap();
+    place.send_once(&[]).expect(0);
+    place.wait_for(&expected([("a", "[1]".to_owned())]));
 }
 
 #[test]
