@@ -104,44 +104,54 @@ impl Courier {
                 Some((next, content)) => *record = state.keep(file, next, Step::Read, &content).await?,
             }
         }
-        if !record.is_pending() {
-            return Ok(Outcome::Nothing);
+        match record.step {
+            Step::Read => self.convert_and_send(state, file, record).await,
+            Step::Received => self.pass_on(state, file, record).await,
+            Step::Found | Step::Done | Step::Rejected => Ok(Outcome::Nothing),
         }
+    }
+
+    async fn convert_and_send(
+        self: &Arc<Self>,
+        state: &State,
+        file: &str,
+        record: &mut Record,
+    ) -> Result<Outcome, Failure> {
         let content = Bytes::from(state.content(file)?);
-        if record.step == Step::Read {
-            let shared = content.clone();
-            let encrypted = self.in_background(move |courier| courier.encrypt(&shared)).await;
-            let patience = Duration::from_secs_f64(self.settings.reject_after_seconds);
-            let (token, is_batch) = match encrypted {
-                Ok(encrypted) => encrypted,
-                Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => {
-                    return Ok(Outcome::Later);
-                }
-                Err(reason) => {
-                    self.set_aside(file, &reason);
-                    *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
-                    return Ok(Outcome::Rejected(reason));
-                }
-            };
-            let (status, body) = self.upload(&record.name, token).await?;
-            if !status.is_success() {
-                return Ok(refused("the receiver", status, &body));
+        let shared = content.clone();
+        let encrypted = self.in_background(move |courier| courier.encrypt(&shared)).await;
+        let patience = Duration::from_secs_f64(self.settings.reject_after_seconds);
+        let (token, is_batch) = match encrypted {
+            Ok(encrypted) => encrypted,
+            Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => return Ok(Outcome::Later),
+            Err(reason) => {
+                self.set_aside(file, &reason);
+                *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
+                return Ok(Outcome::Rejected(reason));
             }
-            let (step, left) =
-                if is_batch { (Step::Received, &*content) } else { (Step::Done, [].as_slice()) };
-            *record = state.keep(file, record.clone(), step, left).await?;
+        };
+        let (status, body) = self.upload(&record.name, token).await?;
+        if !status.is_success() {
+            return Ok(refused("the receiver", status, &body));
         }
-        if record.step == Step::Received {
-            let Some(prices) = &self.prices else {
-                return Ok(Outcome::Refused("prices.url is not set any more".to_owned()));
-            };
-            let (status, body) = prices.post(&record.hash, content).await?;
-            if may_change(status) {
-                return Ok(refused(&prices.url, status, &body));
-            }
-            self.write_answer(file, status, body);
-            *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
+        if is_batch {
+            *record = state.keep(file, record.clone(), Step::Received, &content).await?;
+            return self.pass_on(state, file, record).await;
         }
+        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
+        Ok(Outcome::Sent)
+    }
+
+    async fn pass_on(&self, state: &State, file: &str, record: &mut Record) -> Result<Outcome, Failure> {
+        let Some(prices) = &self.prices else {
+            return Ok(Outcome::Refused("prices.url is not set any more".to_owned()));
+        };
+        let (status, body) = prices.post(&record.hash, state.content(file)?).await?;
+        if may_change(status) {
+            return Ok(refused(&prices.url, status, &body));
+        }
+        self.write_answer(file, status, body);
+        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
         Ok(Outcome::Sent)
     }
 
@@ -229,7 +239,7 @@ impl Courier {
 }
 
 impl Prices {
-    async fn post(&self, hash: &str, batch: Bytes) -> Result<(StatusCode, String), Failure> {
+    async fn post(&self, hash: &str, batch: Vec<u8>) -> Result<(StatusCode, String), Failure> {
         let request = self.client.post(&self.url).bearer_auth(self.key.expose_secret());
         let request = request.header("idempotency-key", hash).header("content-type", "application/json");
         send(request.body(batch), &self.url).await
