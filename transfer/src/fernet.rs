@@ -2,7 +2,6 @@
 //! time, an IV, AES-128-CBC of the content, and the HMAC-SHA-256 of all that.
 
 use std::{
-    fmt,
     io::{self, Read, Seek, Write},
     time::SystemTime,
 };
@@ -37,23 +36,18 @@ const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LE
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(hidden)")
-    }
-}
-
 impl Key {
     /// Reads 32 bytes in either base64 alphabet, with or without padding.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replace('+', "-").replace('/', "_");
-        let bytes = URL_ALPHABET.decode(&text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| "a key is 32 bytes in base64".to_owned())
+        URL_ALPHABET.decode(&text).ok()?.try_into().ok().map(Self)
     }
 
     /// A new key.
-    pub fn generate() -> Result<Self, getrandom::Error> {
-        random().map(Self)
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(random())
     }
 
     /// The key in the URL alphabet, as it stands in files.
@@ -63,9 +57,10 @@ impl Key {
     }
 
     /// Encrypts `content` into a token of the current time.
-    pub fn seal(&self, content: &[u8]) -> Result<String, getrandom::Error> {
+    #[must_use]
+    pub fn seal(&self, content: &[u8]) -> String {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(self.seal_with(content, now, random()?))
+        self.seal_with(content, now, random())
     }
 
     fn seal_with(&self, content: &[u8], seconds: u64, iv: [u8; BLOCK]) -> String {
@@ -95,16 +90,21 @@ impl Key {
 ///
 /// The token is read twice, so that nothing is written before all of it is verified. It is never in memory as a whole.
 pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Write) -> io::Result<usize> {
-    let (header, mut signed) = start(token)?;
-    let mut macs: Vec<_> = keys.iter().map(|key| key.mac().chain_update(header)).collect();
-    let signature = read_but_last(&mut signed, SIGNATURE, |piece| {
+    let mut macs: Vec<_> = keys.iter().map(Key::mac).collect();
+    let end = read_but_last(&mut decode(token)?, SIGNATURE, |piece| {
         for mac in &mut macs {
             mac.update(piece);
         }
         Ok(())
     })?;
-    let number = macs.into_iter().position(|mac| mac.verify_slice(&signature).is_ok()).ok_or_else(invalid)?;
-    let (header, mut encrypted) = start(token)?;
+    let (signed, signature) = end.split_last_chunk::<SIGNATURE>().ok_or_else(invalid)?;
+    let made_it = |mac: Hmac<Sha256>| mac.chain_update(signed).verify_slice(signature).is_ok();
+    let number = macs.into_iter().position(made_it).ok_or_else(invalid)?;
+    let (mut encrypted, mut header) = (decode(token)?, [0; HEADER]);
+    encrypted.read_exact(&mut header)?;
+    if header[0] != VERSION {
+        return Err(invalid());
+    }
     let iv = header[HEADER - BLOCK..].try_into().expect("the end is an IV");
     let mut cipher = cbc::Decryptor::<Aes128>::new(keys[number].encryption().into(), iv);
     // The last block has the padding.
@@ -119,16 +119,10 @@ pub fn open(keys: &[Key], token: &mut (impl Read + Seek), content: &mut impl Wri
     Ok(number)
 }
 
-/// The header of a token, and what follows it.
-fn start<R: Read + Seek>(
-    token: &mut R,
-) -> io::Result<([u8; HEADER], DecoderReader<'static, GeneralPurpose, &mut R>)> {
+/// The bytes of a token, from its start.
+fn decode<R: Read + Seek>(token: &mut R) -> io::Result<DecoderReader<'static, GeneralPurpose, &mut R>> {
     token.rewind()?;
-    let (mut bytes, mut header) = (DecoderReader::new(token, &URL_ALPHABET), [0; HEADER]);
-    bytes
-        .read_exact(&mut header)
-        .map_err(|error| if error.kind() == io::ErrorKind::UnexpectedEof { invalid() } else { error })?;
-    if header[0] == VERSION { Ok((header, bytes)) } else { Err(invalid()) }
+    Ok(DecoderReader::new(token, &URL_ALPHABET))
 }
 
 /// Reads to the end. Passes the bytes to `hand_on` in whole blocks, but holds back the end, which it returns: at least
@@ -156,10 +150,10 @@ fn invalid() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
+    getrandom::fill(&mut bytes).expect("the system has random bytes");
+    bytes
 }
 
 #[cfg(test)]
@@ -191,10 +185,10 @@ mod tests {
 
     #[test]
     fn any_length_comes_back_by_the_key_that_made_it() {
-        let keys = [Key::generate().unwrap(), Key::generate().unwrap()];
+        let keys = [Key::generate(), Key::generate()];
         for length in [0, 1, 15, 16, 17, 31, 32, 33, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
             let content: Vec<u8> = (0..=250).cycle().take(length).collect();
-            let token = keys[1].seal(&content).unwrap();
+            let token = keys[1].seal(&content);
             let (number, opened) = read(&keys, &token).unwrap();
             assert!(number == 1 && opened == content, "{length}");
             assert!(is_invalid(read(&keys[..1], &token)));
@@ -226,7 +220,7 @@ mod tests {
             assert_eq!(Key::parse(text).unwrap().reveal(), key.reveal(), "{text}");
         }
         for wrong in ["", "short", &KEY[..40], &format!("{KEY}AAAA"), "!!"] {
-            assert!(Key::parse(wrong).is_err(), "{wrong}");
+            assert!(Key::parse(wrong).is_none(), "{wrong}");
         }
     }
 }

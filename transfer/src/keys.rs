@@ -18,7 +18,7 @@ pub(crate) fn read_or_generate(settings: &ReceiveSettings) -> Result<Vec<Key>, F
     }
     let path = settings.key_file.display().to_string();
     tracing::error!(path, "no decryption key at {path}; using a generated key, which no sender knows");
-    let key = Key::generate().or_fail(Exit::Failure, || "cannot generate a key")?;
+    let key = Key::generate();
     if settings.log_generated_key {
         tracing::warn!(
             key = key.reveal(),
@@ -38,10 +38,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
 /// `origin` names the file or the setting.
 fn parse(text: &str, origin: &str) -> Result<Vec<Key>, Failure> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let keys: Result<Vec<Key>, String> = lines.map(Key::parse).collect();
-    match keys {
-        Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(Failure::new(Exit::Usage, format!("{origin} has no key"))),
-        Err(fault) => Err(Failure::new(Exit::Usage, format!("{origin}: {fault}, one on a line"))),
-    }
+    let keys: Option<Vec<Key>> = lines.map(Key::parse).collect();
+    keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("{origin}: a key is 32 bytes in base64, one on a line"))
+    })
 }

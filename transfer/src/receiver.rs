@@ -1,6 +1,7 @@
 //! The receiver: takes tokens, stores what is in them.
 
 use std::{
+    error::Error,
     io::{self, BufWriter, Write},
     sync::Arc,
     time::Duration,
@@ -9,18 +10,14 @@ use std::{
 use axum::{
     Json, Router,
     extract::{
-        FromRequest, Multipart, Request, State,
-        multipart::{Field, MultipartError},
+        Multipart, State,
+        multipart::{Field, MultipartError, MultipartRejection},
     },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use chassis::{
-    Exit, Failure, Parts, Problem,
-    edge::EdgeOptions,
-    exit::{OrFail, chain},
-    extract::Path,
-    health::Readiness,
+    Exit, Failure, Parts, Problem, edge::EdgeOptions, exit::OrFail, extract::Path, health::Readiness,
     problem::FieldError,
 };
 use http::StatusCode;
@@ -76,7 +73,7 @@ pub(crate) fn build(settings: &ReceiveSettings) -> Result<Parts, Failure> {
     let checked = folder.clone();
     let readiness = Readiness::blocking(Duration::from_secs(2), move || {
         checked.check().map_err(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot write to the output folder");
+            tracing::warn!(error = &error as &dyn Error, "cannot write to the output folder");
             "cannot write to the output folder".to_owned()
         })
     });
@@ -106,90 +103,96 @@ async fn health() -> Json<Answer> {
         (status = 507, description = "The disk is full"),
     ),
 )]
-async fn upload(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
-    match receive(app, name, request).await {
-        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
-        Err(problem) => {
-            let status = problem.status().as_u16();
-            problem.member("status_code", status).into_response()
-        }
-    }
-}
-
-async fn receive(app: App, name: String, request: Request) -> Result<Answer, Problem> {
+async fn upload(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<(StatusCode, Json<Answer>), Refusal> {
     if let Some(fault) = fault_of_name(&name) {
         return Err(invalid("filename", format!("filename {fault}")));
     }
-    let mut form = Multipart::from_request(request, &()).await.map_err(|error| {
+    let mut form = form.map_err(|error| {
         invalid(
             "file",
             format!("the body must be multipart/form-data with a field file: {}", error.body_text()),
         )
     })?;
     let mut token = None;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(field) = form.next_field().await? {
         if field.name() == Some("file") && token.is_none() {
             token = Some(spool(&app.folder, field).await?);
         }
     }
-    let token = token.ok_or_else(|| invalid("file", "the form has no field file"))?;
-    tokio::task::spawn_blocking(move || store(&app, &name, token)).await.map_err(Problem::internal)?
+    let mut token = token.ok_or_else(|| invalid("file", "the form has no field file"))?;
+    let stored = tokio::task::spawn_blocking(move || {
+        let mut content = BufWriter::new(app.folder.unfinished()?);
+        let number = fernet::open(&app.keys, &mut token, &mut content)?;
+        let is_new = app.folder.store(&name, content.into_inner()?)?;
+        tracing::info!(name, key = number + 1, is_new, "file stored");
+        io::Result::Ok(app.folder.path(&name))
+    });
+    let path = stored.await.map_err(|died| Refusal(Problem::internal(died)))??;
+    let msg = format!("File is decrypted and saved to {}", path.display());
+    Ok((StatusCode::CREATED, Json(Answer { msg, status_code: 201 })))
 }
 
 /// Writes the token where it can be read twice, without the line ends that files have.
-async fn spool(folder: &Folder, mut field: Field<'_>) -> Result<SpooledTempFile, Problem> {
+async fn spool(folder: &Folder, mut field: Field<'_>) -> Result<SpooledTempFile, Refusal> {
     let mut token = folder.spool();
-    while let Some(mut piece) = field.chunk().await.map_err(|error| broken(&error))? {
+    while let Some(mut piece) = field.chunk().await? {
         if piece.iter().any(u8::is_ascii_whitespace) {
             piece = piece.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         }
         // To memory, or to that of the kernel: no wait that another thread should have.
-        token.write_all(&piece).map_err(|error| not_stored(&error))?;
+        token.write_all(&piece)?;
     }
     Ok(token)
 }
 
-fn store(app: &App, name: &str, mut token: SpooledTempFile) -> Result<Answer, Problem> {
-    let mut store = || {
-        let mut content = BufWriter::new(app.folder.unfinished()?);
-        let number = fernet::open(&app.keys, &mut token, &mut content)?;
-        Ok((number, app.folder.store(name, content.into_inner().map_err(io::IntoInnerError::into_error)?)?))
-    };
-    let (number, is_new) = store().map_err(|error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidData => invalid(
-            "file",
-            "the token is damaged, or was encrypted with a key that this receiver does not have",
-        ),
-        _ => not_stored(&error),
-    })?;
-    tracing::info!(name, key = number + 1, is_new, "file stored");
-    let path = app.folder.path(name);
-    Ok(Answer { msg: format!("File is decrypted and saved to {}", path.display()), status_code: 201 })
-}
+/// Why an upload is not stored.
+struct Refusal(Problem);
 
-fn invalid(field: &'static str, detail: impl Into<String>) -> Problem {
-    Problem::invalid_parameters(vec![FieldError::new(field, "invalid", detail.into())])
-}
-
-/// The problem of a body that ended early, is too large or is no form.
-fn broken(error: &MultipartError) -> Problem {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE)
-            .detail("The upload is larger than server.body_limit_bytes.");
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.0.status().as_u16();
+        self.0.member("status_code", status).into_response()
     }
-    invalid("file", "the form is damaged, or ended before its end").cause(chain(error))
 }
 
-fn not_stored(error: &io::Error) -> Problem {
-    let problem = if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        Problem::new(StatusCode::INSUFFICIENT_STORAGE)
-            .detail("The receiver's disk is full; nothing was stored. Send the file again later.")
-            .retry_after(60)
-    } else {
-        Problem::unavailable(
-            "The receiver cannot write the file; nothing was stored. Send it again later.",
-            5,
-        )
-    };
-    problem.cause(error.to_string())
+fn invalid(field: &'static str, detail: impl Into<String>) -> Refusal {
+    Refusal(Problem::invalid_parameters(vec![FieldError::new(field, "invalid", detail.into())]))
+}
+
+/// The body is too large or no form, or ended early.
+impl From<MultipartError> for Refusal {
+    fn from(error: MultipartError) -> Self {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let detail = "The upload is larger than server.body_limit_bytes.";
+            return Self(Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail(detail));
+        }
+        let Self(problem) = invalid("file", "the form is damaged, or ended before its end");
+        Self(problem.cause(error))
+    }
+}
+
+/// The token is wrong, or the folder cannot be written.
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        let problem = match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                let detail =
+                    "the token is damaged, or was encrypted with a key that this receiver does not have";
+                return invalid("file", detail);
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                let detail = "The receiver's disk is full; nothing was stored. Send the file again later.";
+                Problem::new(StatusCode::INSUFFICIENT_STORAGE).detail(detail).retry_after(60)
+            }
+            _ => {
+                let detail = "The receiver cannot write the file; nothing was stored. Send it again later.";
+                Problem::unavailable(detail, 5)
+            }
+        };
+        Self(problem.cause(error))
+    }
 }

@@ -1,11 +1,12 @@
 //! The settings of `transfer`. `settings.toml`, which is compiled in, has their defaults and meanings.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use chassis::{
     Failure,
     settings::{Fault, Flat, ShellSettings, is_set, read_secret},
 };
+use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -54,9 +55,17 @@ pub struct SendSettings {
     /// A bad file that changed within this time may be incomplete.
     pub reject_after_seconds: f64,
     /// The largest file.
-    pub file_limit_bytes: u64,
+    pub file_limit_bytes: u32,
     /// How many files are sent at a time.
-    pub concurrency: usize,
+    pub concurrency: u16,
+}
+
+impl SendSettings {
+    /// The time after which a file that changed counts as whole.
+    #[must_use]
+    pub fn settle(&self) -> Duration {
+        Duration::from_secs_f64(self.settle_seconds)
+    }
 }
 
 /// Where the sender sends files.
@@ -77,14 +86,10 @@ pub struct ReceiverSettings {
 
 impl ReceiverSettings {
     /// The URL of uploads; the name of the file is added.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let base = if self.address.contains("://") {
-            self.address.clone()
-        } else {
-            format!("http://{}", self.address)
-        };
-        format!("{}:{}/{}", base.trim_end_matches('/'), self.port, self.uri.trim_matches('/'))
+    pub fn url(&self) -> Result<Url, impl std::error::Error + use<>> {
+        let scheme = if self.address.contains("://") { "" } else { "http://" };
+        let address = self.address.trim_end_matches('/');
+        format!("{scheme}{address}:{}/{}", self.port, self.uri.trim_matches('/')).parse()
     }
 }
 
@@ -128,27 +133,24 @@ impl chassis::settings::Settings for Settings {
     const FLAT: &'static [&'static [Flat]] = &[FLAT];
 
     fn faults(&self, _shell: &ShellSettings) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut range = |key, value: f64, least: f64, most: f64| {
-            if !(least..=most).contains(&value) {
-                faults.push((key, format!("must be from {least} to {most}")));
-            }
-        };
-        range("send.scan_interval_seconds", self.send.scan_interval_seconds, 0.05, 86_400.0);
-        range("send.settle_seconds", self.send.settle_seconds, 0.0, 3600.0);
-        range("send.reject_after_seconds", self.send.reject_after_seconds, 0.0, 86_400.0);
-        range("receiver.timeout_seconds", self.receiver.timeout_seconds, 0.1, 3600.0);
-        if !(1..=1 << 30).contains(&self.send.file_limit_bytes) {
-            faults.push(("send.file_limit_bytes", "must be from 1 to 1 GiB".to_owned()));
-        }
-        if !(1..=1024).contains(&self.send.concurrency) {
-            faults.push(("send.concurrency", "must be from 1 to 1024".to_owned()));
-        }
-        if self.receiver.url().parse::<reqwest::Url>().is_err() || self.receiver.address.is_empty() {
+        let Self { send, receiver, .. } = self;
+        let mut faults: Vec<Fault> = [
+            ("send.scan_interval_seconds", send.scan_interval_seconds, 0.05, 86_400.0),
+            ("send.settle_seconds", send.settle_seconds, 0.0, 3600.0),
+            ("send.reject_after_seconds", send.reject_after_seconds, 0.0, 86_400.0),
+            ("send.file_limit_bytes", send.file_limit_bytes.into(), 1.0, f64::from(1 << 30)),
+            ("send.concurrency", send.concurrency.into(), 1.0, 1024.0),
+            ("receiver.timeout_seconds", receiver.timeout_seconds, 0.1, 3600.0),
+        ]
+        .into_iter()
+        .filter(|(_, value, least, most)| !(least..=most).contains(&value))
+        .map(|(key, _, least, most)| (key, format!("must be from {least} to {most}")))
+        .collect();
+        if receiver.url().is_err() || receiver.address.is_empty() {
             faults.push(("receiver.address", "is neither a host nor a URL".to_owned()));
         }
         if !self.prices.url.is_empty() {
-            if !self.prices.url.parse().is_ok_and(|url: reqwest::Url| url.scheme().starts_with("http")) {
+            if !self.prices.url.parse().is_ok_and(|url: Url| url.scheme().starts_with("http")) {
                 faults.push(("prices.url", "is not a URL like https://rates.example.com".to_owned()));
             }
             match self.prices.key() {

@@ -26,34 +26,26 @@ const IN_MEMORY: usize = 256 * 1024;
 /// The longest name, in bytes: file systems take 255, and the name of a replaced content is 21 longer.
 const LONGEST_NAME: usize = 200;
 
-/// Names that a Windows machine cannot read; so are `com0` to `lpt9`.
-const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
-
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub(crate) struct Folder(PathBuf);
 
 /// What is wrong with the name of an upload.
 pub(crate) fn fault_of_name(name: &str) -> Option<&'static str> {
-    let lower = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let is_port = ["com", "lpt"].iter().any(|port| {
-        lower.strip_prefix(port).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
-    });
-    if name.is_empty() {
-        Some("must not be empty")
-    } else if name.contains(['/', '\\']) {
-        Some("must not have path separators")
-    } else if name.contains("..") || name.starts_with('.') {
-        Some("must not begin with a dot or have two dots in a row")
-    } else if name.chars().any(char::is_control) {
-        Some("must not have control characters")
-    } else if name.len() > LONGEST_NAME {
-        Some("must not be longer than 200 bytes")
-    } else if is_port || RESERVED.contains(&lower.as_str()) {
-        Some("is reserved by Windows")
-    } else {
-        None
-    }
+    let device = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_device = matches!(
+        device.as_bytes(),
+        b"con" | b"prn" | b"aux" | b"nul" | [b'c', b'o', b'm', b'0'..=b'9'] | [b'l', b'p', b't', b'0'..=b'9']
+    );
+    let faults = [
+        (name.is_empty(), "must not be empty"),
+        (name.contains(['/', '\\']), "must not have path separators"),
+        (name.contains("..") || name.starts_with('.'), "must not begin with a dot or have two dots in a row"),
+        (name.chars().any(char::is_control), "must not have control characters"),
+        (name.len() > LONGEST_NAME, "must not be longer than 200 bytes"),
+        (is_device, "is reserved by Windows"),
+    ];
+    faults.into_iter().find_map(|(is_wrong, fault)| is_wrong.then_some(fault))
 }
 
 impl Folder {

@@ -1,10 +1,11 @@
 //! JSON to XML, to the byte as json2xml 3.6.0 with dicttoxml 1.7.4 and Python's minidom (before 3.13) write it.
 
+use std::fmt::Write;
+
+use indexmap::IndexMap;
+use jiter::JsonValue;
+
 use crate::names;
-
-use std::{fmt::Write, num::FpCategory};
-
-use jiter::{JsonObject, JsonValue};
 
 const ROOT: &str = "all";
 const ITEM: &str = "item";
@@ -16,105 +17,100 @@ const ITEM: &str = "item";
 pub fn from_json(json: &[u8]) -> Result<String, String> {
     let value =
         JsonValue::parse(json, true).map_err(|error| format!("not JSON: {}", error.description(json)))?;
-    let mut xml = String::with_capacity(json.len() * 2);
-    xml.push_str("<?xml version=\"1.0\" ?>\n");
-    match &value {
-        JsonValue::Object(object) => element(&mut xml, 0, ROOT, "", |xml| members(xml, 1, object))?,
-        JsonValue::Array(array) => element(&mut xml, 0, ROOT, "", |xml| items(xml, 1, array))?,
-        _ => return Err("the document must be an object or an array".to_owned()),
+    if is_scalar(&value) {
+        return Err("the document must be an object or an array".to_owned());
     }
+    let mut xml = String::with_capacity(json.len() * 2);
+    xml.push_str("<?xml version=\"1.0\" ?>");
+    element(&mut xml, 0, ROOT, "", &value)?;
+    xml.push('\n');
     Ok(xml)
 }
 
-fn members(xml: &mut String, depth: usize, object: &JsonObject<'_>) -> Result<(), String> {
-    let mut last = std::collections::HashMap::with_capacity(object.len());
-    for (place, (key, value)) in object.iter().enumerate() {
-        last.entry(key.as_ref()).or_insert((place, value)).1 = value;
-    }
-    let mut members: Vec<_> = last.into_iter().collect();
-    members.sort_unstable_by_key(|(_, (place, _))| *place);
-    for (key, (_, value)) in members {
-        let name = names::element_name(key, is_scalar(value))?;
-        let attributes = name.attribute.map_or_else(String::new, |key| {
-            // Python's parser turns white space in an attribute into spaces.
-            let key = key.replace("\r\n", " ").replace(['\r', '\n', '\t'], " ");
-            format!(" name=\"{}\"", escape(&key))
-        });
-        check(key)?;
-        write_value(xml, depth, &name.element, &attributes, value)?;
-    }
-    Ok(())
-}
-
-fn items(xml: &mut String, depth: usize, array: &[JsonValue<'_>]) -> Result<(), String> {
-    array.iter().try_for_each(|value| write_value(xml, depth, ITEM, "", value))
-}
-
-fn write_value(
+/// Writes an element on a line of its own.
+fn element(
     xml: &mut String,
     depth: usize,
     name: &str,
     attributes: &str,
     value: &JsonValue<'_>,
 ) -> Result<(), String> {
-    let (kind, text) = match value {
-        JsonValue::Null => ("null", String::new()),
-        JsonValue::Bool(true) => ("bool", "True".to_owned()),
-        JsonValue::Bool(false) => ("bool", "False".to_owned()),
-        JsonValue::Int(number) => ("int", number.to_string()),
-        JsonValue::BigInt(number) => ("int", number.to_string()),
-        JsonValue::Float(number) => ("float", float(*number)),
-        JsonValue::Str(text) => {
-            check(text)?;
-            // Python's parser turns every line end into \n.
-            ("str", escape(&text.replace("\r\n", "\n").replace('\r', "\n")))
+    new_line(xml, depth);
+    let _ = write!(xml, "<{name}{attributes}>");
+    let start = xml.len();
+    match value {
+        JsonValue::Object(object) => {
+            // As in Python, the last of equal keys counts, at the place of the first.
+            let members: IndexMap<_, _> = object.iter().map(|(key, value)| (key.as_ref(), value)).collect();
+            for (key, value) in members {
+                check(key)?;
+                let name = names::element_name(key, is_scalar(value))?;
+                let mut attributes = String::new();
+                if let Some(key) = name.attribute {
+                    // Python's parser turns white space in an attribute into spaces.
+                    let key = key.replace("\r\n", " ").replace(['\r', '\n', '\t'], " ");
+                    let _ = write!(attributes, " name=\"{}\"", escape(&key));
+                }
+                let _ = write!(attributes, " type=\"{}\"", kind(value));
+                element(xml, depth + 1, &name.element, &attributes, value)?;
+            }
         }
         JsonValue::Array(array) => {
-            let attributes = format!("{attributes} type=\"list\"");
-            return element(xml, depth, name, &attributes, |xml| items(xml, depth + 1, array));
+            for value in array.iter() {
+                element(xml, depth + 1, ITEM, &format!(" type=\"{}\"", kind(value)), value)?;
+            }
         }
-        JsonValue::Object(object) => {
-            let attributes = format!("{attributes} type=\"dict\"");
-            return element(xml, depth, name, &attributes, |xml| members(xml, depth + 1, object));
-        }
-    };
-    indent(xml, depth);
-    let _ = if text.is_empty() {
-        writeln!(xml, "<{name}{attributes} type=\"{kind}\"/>")
-    } else {
-        writeln!(xml, "<{name}{attributes} type=\"{kind}\">{text}</{name}>")
-    };
-    Ok(())
-}
-
-/// An element with other elements inside; `<name/>` if there are none.
-fn element(
-    xml: &mut String,
-    depth: usize,
-    name: &str,
-    attributes: &str,
-    write_content: impl FnOnce(&mut String) -> Result<(), String>,
-) -> Result<(), String> {
-    indent(xml, depth);
-    let _ = writeln!(xml, "<{name}{attributes}>");
-    let start = xml.len();
-    write_content(xml)?;
-    if xml.len() == start {
-        xml.truncate(start - ">\n".len());
-        xml.push_str("/>\n");
-    } else {
-        indent(xml, depth);
-        let _ = writeln!(xml, "</{name}>");
+        scalar => xml.push_str(&text(scalar)?),
     }
+    if xml.len() == start {
+        xml.truncate(start - ">".len());
+        xml.push_str("/>");
+        return Ok(());
+    }
+    if !is_scalar(value) {
+        new_line(xml, depth);
+    }
+    let _ = write!(xml, "</{name}>");
     Ok(())
 }
 
-fn indent(xml: &mut String, depth: usize) {
+fn new_line(xml: &mut String, depth: usize) {
+    xml.push('\n');
     xml.extend(std::iter::repeat_n('\t', depth));
 }
 
 fn is_scalar(value: &JsonValue<'_>) -> bool {
     !matches!(value, JsonValue::Array(_) | JsonValue::Object(_))
+}
+
+/// The attribute `type` of a value's element.
+fn kind(value: &JsonValue<'_>) -> &'static str {
+    match value {
+        JsonValue::Null => "null",
+        JsonValue::Bool(_) => "bool",
+        JsonValue::Int(_) | JsonValue::BigInt(_) => "int",
+        JsonValue::Float(_) => "float",
+        JsonValue::Str(_) => "str",
+        JsonValue::Array(_) => "list",
+        JsonValue::Object(_) => "dict",
+    }
+}
+
+/// What stands in the element of a scalar.
+fn text(value: &JsonValue<'_>) -> Result<String, String> {
+    Ok(match value {
+        JsonValue::Bool(true) => "True".to_owned(),
+        JsonValue::Bool(false) => "False".to_owned(),
+        JsonValue::Int(number) => number.to_string(),
+        JsonValue::BigInt(number) => number.to_string(),
+        JsonValue::Float(number) => float(*number),
+        JsonValue::Str(text) => {
+            check(text)?;
+            // Python's parser turns every line end into \n.
+            escape(&text.replace("\r\n", "\n").replace('\r', "\n"))
+        }
+        JsonValue::Null | JsonValue::Array(_) | JsonValue::Object(_) => String::new(),
+    })
 }
 
 fn escape(text: &str) -> String {
@@ -131,18 +127,11 @@ fn check(text: &str) -> Result<(), String> {
     }
 }
 
-/// As Python's `repr`: Rust differs in the exponent alone.
+/// As Python's `repr`: Rust differs in the exponent and in the case of `NaN`.
 fn float(number: f64) -> String {
-    match number.classify() {
-        FpCategory::Nan => "nan".to_owned(),
-        FpCategory::Infinite => if number > 0.0 { "inf" } else { "-inf" }.to_owned(),
-        _ => {
-            let text = format!("{number:?}");
-            let Some((digits, exponent)) = text.split_once('e') else { return text };
-            let (sign, exponent) =
-                exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-            let digits = digits.strip_suffix(".0").unwrap_or(digits);
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-    }
+    let text = format!("{number:?}").to_ascii_lowercase();
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    format!("{digits}e{sign}{exponent:0>2}")
 }

@@ -1,9 +1,11 @@
-"""Files per second, side by side: transfer and the Python programs. Usage: bench.py RELEASE_BINARY [FILES_OF_PYTHON FILES]
+"""Files per second, side by side: transfer and the Python programs. Usage: bench.py RELEASE_BINARY [FILES [AT_ONCE]]
 
-Each side's sender and receiver are processes of this machine. Time counts from the start of the sender until the last file
-has arrived; transfer syncs every file to the disk, the Python programs sync none.
+Sender and receiver are processes of this machine. FILES (10,000) lie in the folder when the sender starts; time counts
+until the last one has arrived. Then AT_ONCE (1,000) are dropped while transfer waits for files; time counts from the
+first one. transfer syncs every file to the disk, the Python programs sync none.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,51 +18,103 @@ import requests
 from cryptography.fernet import Fernet
 
 BINARY = sys.argv[1]
-COUNTS = [int(count) for count in sys.argv[2:]] or [1000, 10000]
+FILES, AT_ONCE = [int(count) for count in sys.argv[2:]] + [10000, 1000][len(sys.argv) - 2:]
+PATIENCE = 600
 HERE = pathlib.Path(__file__).parent
+TRANSFER = ("transfer", 18081, [BINARY, "receive"])
+PYTHON = ("Python", 18080, [sys.executable, HERE / "original.py", "receive"])
 
 
-def measure(name, count, port, receive, send):
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
-        folder = pathlib.Path(folder)
-        for made in ("input", "output"):
+class Place:
+    """Folders, a key and a receiver."""
+
+    def __init__(self, folder, port, receive):
+        self.folder, self.port = folder, port
+        for made in ("input", "output", "ready"):
             (folder / made).mkdir()
         (folder / "key").write_bytes(Fernet.generate_key())
+        self.receiver = self.start(receive, port + 10)
+        self.wait(lambda: self.status(port) == 200)
+
+    def start(self, command, metrics_port):
+        environment = {
+            "PATH": os.environ["PATH"], "SERVER_IP": "127.0.0.1", "SERVER_PORT": str(self.port), "LOG_LEVEL": "WARNING",
+            "OUTPUT_DIR": str(self.folder / "output"), "INPUT_DIR": str(self.folder / "input"),
+            "ENCRYPTION_KEY": str(self.folder / "key"), "DECRYPTION_KEY": str(self.folder / "key"),
+            "STATUS_DB_PATH": str(self.folder / "status.db"), "RECEIVER_ADDRESS": "127.0.0.1",
+            "RECEIVER_PORT": str(self.port), "TRANSFER__SERVER__METRICS_PORT": str(metrics_port),
+        }
+        return subprocess.Popen(command, env=environment | {"TRANSFER__SEND__SETTLE_SECONDS": "0"},
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def status(self, port, path="/"):
+        try:
+            return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+        except requests.ConnectionError:
+            return None
+
+    def wait(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline and self.receiver.poll() is None, "waited in vain"
+            time.sleep(0.02)
+
+    def write(self, count, folder):
         for number in range(count):
             document = {"number": number, "name": f"file {number}", "list": [1, 2.5, None, True], "object": {"a": "b"}}
-            (folder / f"input/file-{number}.json").write_text(json.dumps(document))
-        environment = {
-            "PATH": os.environ["PATH"], "SERVER_IP": "127.0.0.1", "SERVER_PORT": str(port), "LOG_LEVEL": "WARNING",
-            "OUTPUT_DIR": str(folder / "output"), "INPUT_DIR": str(folder / "input"), "ENCRYPTION_KEY": str(folder / "key"),
-            "DECRYPTION_KEY": str(folder / "key"), "STATUS_DB_PATH": str(folder / "status.db"),
-            "RECEIVER_ADDRESS": "127.0.0.1", "RECEIVER_PORT": str(port), "TRANSFER__SERVER__METRICS_PORT": "0",
-            "TRANSFER__SEND__SETTLE_SECONDS": "0",
-        }
-        quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        receiver = subprocess.Popen(receive, **quiet)
+            (self.folder / f"{folder}/file-{number}.json").write_text(json.dumps(document))
+
+    def arrived(self):
+        return sum(entry.name.endswith(".xml") for entry in os.scandir(self.folder / "output"))
+
+
+@contextlib.contextmanager
+def place(port, receive):
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
+        made = Place(pathlib.Path(folder), port, receive)
         try:
-            for _ in range(200):
-                try:
-                    requests.get(f"http://127.0.0.1:{port}/", timeout=5)
-                    break
-                except requests.ConnectionError:
-                    time.sleep(0.05)
-            started = time.perf_counter()
-            subprocess.run(send, check=True, timeout=600, **quiet)
-            seconds = time.perf_counter() - started
+            yield made
         finally:
-            receiver.kill()
-            receiver.wait()
-        arrived = len(list((folder / "output").glob("*.xml")))
-        assert arrived == count, f"{arrived} of {count} arrived"
-        print(f"{name}: {count} files in {seconds:.2f} s, {count / seconds:.0f} files/s", flush=True)
-        return count / seconds
+            made.receiver.kill()
+            made.receiver.wait()
 
 
-original = [sys.executable, HERE / "original.py"]
+def report(name, count, started):
+    seconds = time.perf_counter() - started
+    print(f"{name}: {count} files in {seconds:.2f} s, {count / seconds:.0f} files/s", flush=True)
+    return count / seconds
+
+
+def measure(name, port, receive, send):
+    with place(port, receive) as made:
+        made.write(FILES, "input")
+        started = time.perf_counter()
+        assert made.start(send, port + 20).wait(PATIENCE) == 0
+        speed = report(name, FILES, started)
+        assert made.arrived() == FILES, f"{made.arrived()} of {FILES} arrived"
+        return speed
+
+
+def measure_at_once(name, port, receive, send):
+    with place(port, receive) as made:
+        made.write(AT_ONCE, "ready")
+        sender = made.start(send, port + 20)
+        try:
+            made.wait(lambda: made.status(port + 20, "/readyz") == 200)
+            started = time.perf_counter()
+            for number in range(AT_ONCE):
+                (made.folder / f"ready/file-{number}.json").rename(made.folder / f"input/file-{number}.json")
+            made.wait(lambda: made.arrived() == AT_ONCE)
+            report(f"{name}, dropped at once", AT_ONCE, started)
+        finally:
+            sender.kill()
+            sender.wait()
+
+
+original = [sys.executable, HERE / "original.py", "send"]
 ratios = []
 for _ in range(3):
-    python = measure("Python", COUNTS[0], 18080, [*original, "receive"], [*original, "send"])
-    ours = measure("transfer", COUNTS[-1], 18081, [BINARY, "receive"], [BINARY, "send", "--once"])
-    ratios.append(ours / python)
+    python = measure(*PYTHON, original)
+    ratios.append(measure(*TRANSFER, [BINARY, "send", "--once"]) / python)
+    measure_at_once(*TRANSFER, [BINARY, "send"])
 print(f"ratio: {sorted(ratios)[1]:.1f} (of three)")

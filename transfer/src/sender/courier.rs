@@ -1,6 +1,7 @@
 //! Delivers a file: reads, converts, encrypts and sends it, or sets it aside with the reason.
 
 use std::{
+    error::Error,
     fs::{self, File},
     io::{self, Read},
     path::Path,
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Bytes;
 use chassis::{Exit, Failure, exit::OrFail};
 use http::StatusCode;
 use reqwest::{
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::{
     hash,
-    state::{Outgoing, Record, Stamp, State, Step},
+    state::{Record, Stamp, State, Step},
 };
 use crate::{
     fernet::Key,
@@ -27,10 +29,6 @@ use crate::{
     settings::{SendSettings, Settings},
     xml,
 };
-
-/// A file that was read this soon after its last change is read once more: the clock of a file system has steps, so a
-/// second change within a step would not show.
-const CLOCK_STEP: Duration = Duration::from_secs(2);
 
 /// The folder for files that cannot be sent, inside the input folder.
 const REJECTED: &str = "rejected";
@@ -48,18 +46,9 @@ pub(super) enum Outcome {
     Refused(String),
 }
 
-/// What reading a file found.
-enum Content {
-    /// The content that its record describes.
-    Known,
-    New(Outgoing),
-    /// It cannot be sent, for this reason.
-    Bad(String),
-}
-
 /// See the [module](self).
 pub(super) struct Courier {
-    settings: SendSettings,
+    pub(super) settings: SendSettings,
     key: Key,
     client: Client,
     uploads: Url,
@@ -89,12 +78,13 @@ impl Courier {
             settings: settings.send.clone(),
             key: keys::read(&settings.send.key_file)?.remove(0),
             client: client(timeout, &settings.receiver.tls_ca_file)?,
-            uploads: settings.receiver.url().parse().or_fail(Exit::Usage, || "receiver.address")?,
+            uploads: settings.receiver.url().or_fail(Exit::Usage, || "receiver.address")?,
             prices,
         })
     }
 
-    /// Does all that a file needs. Fails where the other side or the status file cannot be used.
+    /// Does what is left to do for a file, and records each step. Fails where the other side or the status file cannot
+    /// be used.
     pub(super) async fn deliver(
         self: &Arc<Self>,
         state: &State,
@@ -103,52 +93,107 @@ impl Courier {
         is_changed: bool,
     ) -> Result<Outcome, Failure> {
         if is_changed {
-            let (courier, name, known) = (Arc::clone(self), file.to_owned(), record.clone());
-            let read = tokio::task::spawn_blocking(move || courier.read(&name, known)).await;
-            match read.expect("reading does not panic") {
-                None if record.is_pending() => {}
-                None => return Ok(Outcome::Later),
-                Some((next, Content::Known)) => *record = next,
-                Some((next, Content::New(outgoing))) => *record = state.keep(file, next, outgoing).await?,
-                Some((next, Content::Bad(reason))) => {
-                    *record = state.keep(file, next, Outgoing::default()).await?;
-                    if let Err(error) = set_aside(&self.settings.input_dir, file, &reason) {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(file, error, "cannot move a file that was set aside");
-                    }
-                    return Ok(Outcome::Rejected(reason));
+            let (name, known) = (file.to_owned(), record.clone());
+            match self.in_background(move |courier| courier.read(&name, known)).await {
+                None if !record.is_pending() => return Ok(Outcome::Later),
+                None => {}
+                // What was set aside is set aside again, should it come again.
+                Some((next, _)) if next.hash == record.hash && record.step != Step::Rejected => {
+                    *record = next;
                 }
+                Some((next, content)) => *record = state.keep(file, next, Step::Read, &content).await?,
             }
         }
-        if !record.is_pending() {
-            return Ok(Outcome::Nothing);
+        match record.step {
+            Step::Read => self.convert_and_send(state, file, record).await,
+            Step::Received => self.pass_on(state, file, record).await,
+            Step::Found | Step::Done | Step::Rejected => Ok(Outcome::Nothing),
         }
-        let Outgoing { token, batch } = state.outgoing(file)?;
-        if record.step == Step::Encrypted {
-            let (status, body) = self.upload(&record.name, token).await?;
-            if !status.is_success() {
-                // The key may have been wrong: the file is encrypted again, if it is still there.
-                record.hash.clear();
-                record.stamp.modified = Duration::ZERO;
-                return Ok(refused("the receiver", status, &body));
+    }
+
+    async fn convert_and_send(
+        self: &Arc<Self>,
+        state: &State,
+        file: &str,
+        record: &mut Record,
+    ) -> Result<Outcome, Failure> {
+        let content = Bytes::from(state.content(file)?);
+        let shared = content.clone();
+        let encrypted = self.in_background(move |courier| courier.encrypt(&shared)).await;
+        let patience = Duration::from_secs_f64(self.settings.reject_after_seconds);
+        let (token, is_batch) = match encrypted {
+            Ok(encrypted) => encrypted,
+            Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => return Ok(Outcome::Later),
+            Err(reason) => {
+                self.set_aside(file, &reason);
+                *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
+                return Ok(Outcome::Rejected(reason));
             }
-            let step = if batch.is_empty() { Step::Done } else { Step::Received };
-            let left = Outgoing { token: String::new(), batch: batch.clone() };
-            *record = state.keep(file, Record { step, ..record.clone() }, left).await?;
+        };
+        let (status, body) = self.upload(&record.name, token).await?;
+        if !status.is_success() {
+            return Ok(refused("the receiver", status, &body));
         }
-        if record.step == Step::Received {
-            let Some(prices) = &self.prices else {
-                return Ok(Outcome::Refused("prices.url is not set any more".to_owned()));
-            };
-            let (status, body) = prices.post(&record.hash, batch).await?;
-            if may_change(status) {
-                return Ok(refused(&prices.url, status, &body));
-            }
-            self.write_answer(file, status, body);
-            let next = Record { step: Step::Done, ..record.clone() };
-            *record = state.keep(file, next, Outgoing::default()).await?;
+        if is_batch {
+            *record = state.keep(file, record.clone(), Step::Received, &content).await?;
+            return self.pass_on(state, file, record).await;
         }
+        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
         Ok(Outcome::Sent)
+    }
+
+    async fn pass_on(&self, state: &State, file: &str, record: &mut Record) -> Result<Outcome, Failure> {
+        let Some(prices) = &self.prices else {
+            return Ok(Outcome::Refused("prices.url is not set any more".to_owned()));
+        };
+        let (status, body) = prices.post(&record.hash, state.content(file)?).await?;
+        if may_change(status) {
+            return Ok(refused(&prices.url, status, &body));
+        }
+        self.write_answer(file, status, body);
+        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
+        Ok(Outcome::Sent)
+    }
+
+    /// Does work that blocks or takes the processor.
+    async fn in_background<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let courier = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&courier)).await.expect("the work does not panic")
+    }
+
+    /// The record and the content of a file; the content is empty where it is larger than the limit. None where the
+    /// file cannot be read now: it may not be complete, or its owner took it back.
+    fn read(&self, file: &str, record: Record) -> Option<(Record, Vec<u8>)> {
+        let read = || {
+            let mut opened = File::open(self.settings.input_dir.join(file))?;
+            let (stamp, mut content) = (Stamp::of(&opened.metadata()?)?, Vec::new());
+            let limit = u64::from(self.settings.file_limit_bytes);
+            if stamp.bytes <= limit {
+                (&mut opened).take(limit).read_to_end(&mut content)?;
+            }
+            io::Result::Ok((Stamp::of(&opened.metadata()?)? == stamp).then_some((stamp, content)))
+        };
+        let (stamp, content) = read().unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(file, error = &error as &dyn Error, "cannot read; trying again");
+            }
+            None
+        })?;
+        Some((Record { hash: hash(&content), stamp: Some(stamp), ..record }, content))
+    }
+
+    /// The token of a content, and whether that is to be passed on as a batch of prices. The error says why it cannot be
+    /// sent.
+    fn encrypt(&self, content: &[u8]) -> Result<(String, bool), String> {
+        if content.is_empty() {
+            let limit = self.settings.file_limit_bytes;
+            return Err(format!("the file is empty, or larger than send.file_limit_bytes ({limit})"));
+        }
+        let token = self.key.seal(xml::from_json(content)?.as_bytes());
+        Ok((token, self.prices.is_some() && is_batch(content)))
     }
 
     async fn upload(&self, name: &str, token: String) -> Result<(StatusCode, String), Failure> {
@@ -161,66 +206,35 @@ impl Courier {
         send(self.client.post(url).multipart(form), "the receiver").await
     }
 
+    /// Moves a file to the folder of those that cannot be sent, and writes the reason beside it.
+    fn set_aside(&self, file: &str, reason: &str) {
+        let (source, rejected) = (self.settings.input_dir.join(file), self.settings.input_dir.join(REJECTED));
+        let mut target = rejected.join(file);
+        if target.exists() {
+            target = rejected.join(format!("{:08x}.{file}", fastrand::u32(..)));
+        }
+        let move_with_reason = || {
+            fs::create_dir_all(&rejected)?;
+            fs::write(target.with_added_extension("reason.txt"), format!("{reason}\n"))?;
+            fs::rename(&source, &target)
+        };
+        // It may be gone: its owner took it back, or it was moved just before a kill.
+        if source.exists()
+            && let Err(error) = move_with_reason()
+        {
+            tracing::warn!(file, error = &error as &dyn Error, "cannot move a file that was set aside");
+        }
+    }
+
     /// Writes the answer to a batch of prices beside its file.
     fn write_answer(&self, file: &str, status: StatusCode, body: String) {
         let answer = serde_json::from_str(&body).unwrap_or(Value::String(body));
         let answer = json!({"status": status.as_u16(), "answer": answer});
         let path = self.settings.input_dir.join(format!("{file}.answer"));
         if let Err(error) = fs::write(&path, format!("{answer}\n")) {
-            let error = &error as &dyn std::error::Error;
+            let error = &error as &dyn Error;
             tracing::warn!(path = %path.display(), %answer, error, "cannot write the answer to a batch");
         }
-    }
-
-    /// Reads a file and, if its content is new, converts and encrypts it. Returns its next record, or none where the
-    /// file cannot be read now: it may not be complete, or its owner took it back.
-    fn read(&self, file: &str, mut record: Record) -> Option<(Record, Content)> {
-        let (stamp, document) = self.read_whole(file).unwrap_or_else(|error| {
-            tracing::warn!(file, error = &error as &dyn std::error::Error, "cannot read; trying again");
-            None
-        })?;
-        let (hash, age) = (hash(&document), stamp.age());
-        record.stamp = stamp;
-        if age < CLOCK_STEP {
-            record.stamp.modified = Duration::ZERO;
-        }
-        if hash == record.hash {
-            return Some((record, Content::Known));
-        }
-        match self.encrypt(stamp.bytes, &document) {
-            Ok(token) => {
-                let batch = if self.prices.is_some() && is_batch(&document) { document } else { Vec::new() };
-                let record = Record { hash, step: Step::Encrypted, ..record };
-                Some((record, Content::New(Outgoing { token, batch })))
-            }
-            Err(_) if age.as_secs_f64() < self.settings.reject_after_seconds => None,
-            Err(reason) => {
-                let record = Record { hash: String::new(), step: Step::Rejected, ..record };
-                Some((record, Content::Bad(reason)))
-            }
-        }
-    }
-
-    /// The token of a document. The error says why it cannot be sent.
-    fn encrypt(&self, file_bytes: u64, document: &[u8]) -> Result<String, String> {
-        let limit = self.settings.file_limit_bytes;
-        if file_bytes > limit {
-            return Err(format!("the file is larger than send.file_limit_bytes ({limit})"));
-        }
-        let token = self.key.seal(xml::from_json(document)?.as_bytes());
-        token.map_err(|error| format!("the system gives no random bytes: {error}"))
-    }
-
-    /// The whole content of a file, or its beginning where the file exceeds the limit. None where the file changed
-    /// meanwhile or is gone.
-    fn read_whole(&self, file: &str) -> io::Result<Option<(Stamp, Vec<u8>)>> {
-        let mut opened = match File::open(self.settings.input_dir.join(file)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let (before, mut content) = (Stamp::of(&opened.metadata()?), Vec::new());
-        (&mut opened).take(self.settings.file_limit_bytes + 1).read_to_end(&mut content)?;
-        Ok((Stamp::of(&opened.metadata()?) == before).then_some((before, content)))
     }
 }
 
@@ -236,18 +250,6 @@ impl Prices {
 fn may_change(status: StatusCode) -> bool {
     !status.is_success() && !status.is_client_error()
         || matches!(status.as_u16(), 401 | 403 | 404 | 408 | 425 | 429)
-}
-
-/// Moves a file to the folder of those that cannot be sent, and writes the reason beside it.
-fn set_aside(folder: &Path, file: &str, reason: &str) -> io::Result<()> {
-    let rejected = folder.join(REJECTED);
-    fs::create_dir_all(&rejected)?;
-    let mut target = rejected.join(file);
-    if target.exists() {
-        target = rejected.join(format!("{:08x}.{file}", fastrand::u32(..)));
-    }
-    fs::write(target.with_added_extension("reason.txt"), format!("{reason}\n"))?;
-    fs::rename(folder.join(file), target)
 }
 
 /// Whether a document is a batch of prices: an array of prices, bare or as the member `prices`.

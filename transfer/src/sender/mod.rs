@@ -1,10 +1,10 @@
 //! The sender: takes the JSON files of a folder, and converts, encrypts and sends each in one go.
 //!
-//! A round reads the folder (`watch`) and delivers several files at a time (`courier`). Each file is read, converted
-//! and encrypted; its token is stored in the status file (`state`) and sent; then the status file says that it was
-//! sent. Files that are delivered at the same time share the syncs of the status file. After a kill the stored tokens
-//! are sent first. A token may be sent twice, if the kill came before the status file said so; this changes nothing at
-//! the receiver.
+//! A round reads the folder (`watch`) and delivers several files at a time (`courier`). The content of each file is
+//! stored in the status file (`state`), then converted, encrypted and sent; then the status file says that it was sent.
+//! Files that are delivered at the same time share the syncs of the status file. After a kill the stored contents are
+//! sent first. One may be sent twice, if the kill came before the status file said so; this changes nothing at the
+//! receiver.
 
 mod courier;
 mod state;
@@ -92,7 +92,6 @@ impl Metrics {
 
 /// See the [module](self).
 pub(crate) struct Sender {
-    settings: Settings,
     courier: Arc<Courier>,
     state: State,
     watch: Watch,
@@ -111,15 +110,14 @@ impl Sender {
             state: State::open(&settings.send.status_file)?,
             watch: Watch::start(folder),
             metrics: Metrics::register(registry),
-            settings: settings.clone(),
             bar: None,
         })
     }
 
     /// Does rounds until the stop.
     pub(crate) async fn run(mut self, stop: Stop) {
-        let interval = Duration::from_secs_f64(self.settings.send.scan_interval_seconds);
-        let settle = Duration::from_secs_f64(self.settings.send.settle_seconds);
+        let interval = Duration::from_secs_f64(self.courier.settings.scan_interval_seconds);
+        let settle = self.courier.settings.settle();
         let changed = Arc::clone(&self.watch.changed);
         let mut failures = 0;
         while !stop.has_begun() {
@@ -152,7 +150,8 @@ impl Sender {
     pub(crate) async fn once(mut self) -> Result<Exit, Failure> {
         let bar = self.bar.insert(progress::items(0, "sending")).clone();
         let (stop, mut summary, started) = (Stop::default(), Summary::default(), Instant::now());
-        let patience = self.settings.send.settle_seconds.max(self.settings.send.reject_after_seconds) + 5.0;
+        let settings = &self.courier.settings;
+        let patience = settings.settle_seconds.max(settings.reject_after_seconds) + 5.0;
         let ended = loop {
             let ended = self.round(&mut summary, &stop).await;
             if ended.is_err() || summary.unsettled == 0 || started.elapsed().as_secs_f64() > patience {
@@ -185,14 +184,14 @@ impl Sender {
             // Without this, every other file would wait for the same receiver until its own timeout.
             .take_while(|_| ready(!stop.has_begun() && !has_failed.load(Relaxed)))
             .map(async |(file, mut record, changed)| {
-                let kib = changed.unwrap_or(record.stamp).bytes / 1024 + 1;
+                let kib = changed.or(record.stamp).map_or(0, |stamp| stamp.bytes) / 1024 + 1;
                 let kib = u32::try_from(kib).unwrap_or(MEMORY_KIB).min(MEMORY_KIB);
                 let _memory = memory.acquire_many(kib).await;
                 let outcome = courier.deliver(state, &file, &mut record, changed.is_some()).await;
                 has_failed.fetch_or(outcome.is_err(), Relaxed);
                 (file, record, outcome)
             })
-            .buffer_unordered(self.settings.send.concurrency);
+            .buffer_unordered(usize::from(self.courier.settings.concurrency));
         let mut results = Box::pin(results);
         while let Some((file, mut record, outcome)) = results.next().await {
             left -= 1;
@@ -238,29 +237,21 @@ impl Sender {
     /// The files to deliver now, with the stamp of each that has changed and must be read. The summary counts those
     /// that must wait.
     fn due(&mut self, summary: &mut Summary) -> Result<Vec<(String, Record, Option<Stamp>)>, Failure> {
-        let settle = Duration::from_secs_f64(self.settings.send.settle_seconds);
-        let found = self.watch.scan(&self.settings.send.input_dir, settle);
+        let settings = &self.courier.settings;
+        let found = self.watch.scan(&settings.input_dir, settings.settle());
         let (found, unsettled) = found.or_fail(Exit::NoInput, || "cannot read the input folder")?;
-        let changed = found.into_iter().filter(|(file, stamp)| self.state.record(file).stamp != *stamp);
+        let changed = found.into_iter().filter(|(file, stamp)| self.state.record(file).stamp != Some(*stamp));
         let (changed, now): (HashMap<String, Stamp>, _) = (changed.collect(), Instant::now());
-        let (mut due, mut sent, mut rejected) = (Vec::new(), 0, 0);
-        (summary.unsettled, summary.refused) = (unsettled, 0);
-        for (file, record) in &self.state.records {
-            sent += i64::from(record.step == Step::Done);
-            rejected += i64::from(record.step == Step::Rejected);
-            let changed = changed.get(file).copied();
-            if changed.is_none() && !record.is_pending() {
-                continue;
-            }
-            if record.retry_at.is_some_and(|retry_at| retry_at > now) {
-                summary.refused += 1;
-            } else {
-                due.push((file.clone(), record.clone(), changed));
-            }
-        }
-        self.metrics.waiting.set(gauge(due.len() + summary.unsettled + summary.refused));
-        self.metrics.sent.set(sent);
-        self.metrics.refused.set(rejected);
+        let records = self.state.records.iter();
+        let unfinished = records.filter(|(file, record)| record.is_pending() || changed.contains_key(*file));
+        let (due, refused): (Vec<_>, Vec<_>) = unfinished
+            .map(|(file, record)| (file.clone(), record.clone(), changed.get(file).copied()))
+            .partition(|(_, record, _)| record.retry_at.is_none_or(|retry_at| retry_at <= now));
+        (summary.unsettled, summary.refused) = (unsettled, refused.len());
+        let count = |step| self.state.records.values().filter(|record| record.step == step).count();
+        self.metrics.sent.set(gauge(count(Step::Done)));
+        self.metrics.refused.set(gauge(count(Step::Rejected)));
+        self.metrics.waiting.set(gauge(due.len() + unsettled + refused.len()));
         Ok(due)
     }
 
@@ -274,7 +265,7 @@ impl Sender {
     }
 }
 
-fn gauge(files: impl TryInto<i64>) -> i64 {
+fn gauge(files: usize) -> i64 {
     files.try_into().unwrap_or(i64::MAX)
 }
 

@@ -3,8 +3,9 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs::Metadata,
+    io,
     path::Path,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use chassis::{
@@ -15,28 +16,26 @@ use chassis::{
 use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-/// By the name of the file: its record as JSON, then the parts of [`Outgoing`].
-const FILES: TableDefinition<&str, (&[u8], &str, &[u8])> = TableDefinition::new("files");
+/// By the name of the file: its record as JSON, and its content until that is delivered.
+const FILES: TableDefinition<&str, (&[u8], &[u8])> = TableDefinition::new("files");
 
 const CACHE_BYTES: usize = 16 << 20;
 
 /// What the file system says of a file's content.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
-    /// The time since 1970. Zero where the file is to be read again.
-    pub(super) modified: Duration,
+    modified: SystemTime,
 }
 
 impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Self { bytes: metadata.len(), modified: modified.unwrap_or_default() }
+    pub(super) fn of(metadata: &Metadata) -> io::Result<Self> {
+        Ok(Self { bytes: metadata.len(), modified: metadata.modified()?.max(UNIX_EPOCH) })
     }
 
-    /// The time since the file was changed.
+    /// The time since the file was changed; where its clock is ahead of ours, the time until then.
     pub(super) fn age(self) -> Duration {
-        (UNIX_EPOCH + self.modified).elapsed().unwrap_or_default()
+        self.modified.elapsed().unwrap_or_else(|ahead| ahead.duration())
     }
 }
 
@@ -45,8 +44,8 @@ impl Stamp {
 pub(super) enum Step {
     #[default]
     Found,
-    /// Its token is to be sent.
-    Encrypted,
+    /// Its content is to be sent.
+    Read,
     /// Its prices are to be passed on.
     Received,
     Done,
@@ -59,9 +58,10 @@ pub(super) enum Step {
 pub(super) struct Record {
     /// Its name at the receiver.
     pub(super) name: String,
-    /// SHA-256 of the content, in hexadecimal digits; empty where it is to be converted again.
+    /// SHA-256 of the content, in hexadecimal digits; empty if there is none.
     pub(super) hash: String,
-    pub(super) stamp: Stamp,
+    /// That of the file when it was read; none before.
+    pub(super) stamp: Option<Stamp>,
     pub(super) step: Step,
     /// How often it was refused in a row since this process started.
     #[serde(skip)]
@@ -73,17 +73,8 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.step, Step::Encrypted | Step::Received)
+        matches!(self.step, Step::Read | Step::Received)
     }
-}
-
-/// What of a file is still to be delivered.
-#[derive(Default)]
-pub(super) struct Outgoing {
-    /// For the receiver.
-    pub(super) token: String,
-    /// For the rates service; empty where the file is no batch of prices.
-    pub(super) batch: Vec<u8>,
 }
 
 /// See the [module](self).
@@ -104,7 +95,7 @@ impl State {
                 let mut records = BTreeMap::new();
                 for entry in transaction.open_table(FILES)?.iter()? {
                     let (file, content) = entry?;
-                    let record = serde_json::from_slice(content.value().0).map_err(std::io::Error::from)?;
+                    let record = serde_json::from_slice(content.value().0).map_err(io::Error::from)?;
                     records.insert(file.value().to_owned(), record);
                 }
                 Ok(records)
@@ -131,26 +122,29 @@ impl State {
         })
     }
 
-    /// What of a file is still to be delivered.
-    pub(super) fn outgoing(&self, file: &str) -> Result<Outgoing, Failure> {
+    /// The content that is to be delivered.
+    pub(super) fn content(&self, file: &str) -> Result<Vec<u8>, Failure> {
         let read = self.file.read(|transaction| {
             let row = transaction.open_table(FILES)?.get(file)?;
-            Ok(row.map(|row| Outgoing { token: row.value().1.to_owned(), batch: row.value().2.to_owned() }))
+            Ok(row.map(|row| row.value().1.to_owned()).unwrap_or_default())
         });
-        Ok(read.or_fail(Exit::Unavailable, || "cannot read the status file")?.unwrap_or_default())
+        read.or_fail(Exit::Unavailable, || "cannot read the status file")
     }
 
-    /// Stores the record of a file with what is to be delivered, and returns the record once it is durable.
+    /// Records that a file has got so far, with the content that is still to be delivered. Returns its record once that
+    /// is durable.
     pub(super) async fn keep(
         &self,
         file: &str,
         record: Record,
-        outgoing: Outgoing,
+        step: Step,
+        content: &[u8],
     ) -> Result<Record, Failure> {
-        let (file, json) = (file.to_owned(), serde_json::to_vec(&record).expect("a record is JSON"));
-        let Outgoing { token, batch } = outgoing;
-        let kept = self.file.write(token.len() + batch.len(), move |transaction| {
-            transaction.open_table(FILES)?.insert(&*file, (&*json, &*token, &*batch))?;
+        let record = Record { step, ..record };
+        let (file, content) = (file.to_owned(), content.to_owned());
+        let json = serde_json::to_vec(&record).expect("a record is JSON");
+        let kept = self.file.write(content.len(), move |transaction| {
+            transaction.open_table(FILES)?.insert(&*file, (&*json, &*content))?;
             Ok(())
         });
         kept.await.or_fail(Exit::Unavailable, || "cannot write the status file")?;

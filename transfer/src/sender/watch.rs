@@ -20,12 +20,16 @@ use super::state::Stamp;
 /// closing may have been lost.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// By file that changed since the process started: whether its writer has closed it.
-type Closed = Arc<Mutex<HashMap<String, bool>>>;
+/// The clocks of file systems have steps; the next change of a file that has not changed for this time shows in its
+/// stamp.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
+
+/// By file that changed since the process started: for how long it must not have changed before it is read.
+type Waits = Arc<Mutex<HashMap<String, Duration>>>;
 
 /// The input folder.
 pub(super) struct Watch {
-    closed: Closed,
+    waits: Waits,
     /// Notified when a file can be read that could not before.
     pub(super) changed: Arc<Notify>,
     /// None where the file system reports no changes.
@@ -34,11 +38,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn start(folder: &Path) -> Self {
-        let (closed, changed) = (Closed::default(), Arc::new(Notify::new()));
+        let (waits, changed) = (Waits::default(), Arc::new(Notify::new()));
         let handler = {
-            let (closed, changed) = (Arc::clone(&closed), Arc::clone(&changed));
+            let (waits, changed) = (Arc::clone(&waits), Arc::clone(&changed));
             move |event: notify::Result<Event>| {
-                if event.map_or(true, |event| note(&closed, &event)) {
+                if event.map_or(true, |event| note(&waits, &event)) {
                     changed.notify_one();
                 }
             }
@@ -51,7 +55,7 @@ impl Watch {
             let error = error as &dyn std::error::Error;
             tracing::warn!(error, "changes of the input folder are seen only by reading it");
         }
-        Self { closed, changed, _watcher: watcher.ok() }
+        Self { waits, changed, _watcher: watcher.ok() }
     }
 
     /// The files that no program seems to be writing, short names first, and the number of the other files.
@@ -64,18 +68,14 @@ impl Watch {
                 continue;
             };
             // Follows links. An error means that the file is gone: its owner took it back.
-            match fs::metadata(entry.path()) {
-                Ok(metadata) if metadata.is_file() && is_document(&file) => {
-                    let stamp = Stamp::of(&metadata);
-                    let least = match self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&file) {
-                        Some(true) => Duration::ZERO,
-                        Some(false) => FORGOTTEN.max(settle),
-                        None => settle,
-                    };
-                    if stamp.age() >= least { found.push((file, stamp)) } else { unsettled += 1 }
-                }
-                _ => {}
+            let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+            if !metadata.is_file() || !is_document(&file) {
+                continue;
             }
+            let stamp = Stamp::of(&metadata)?;
+            let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            let least = waits.get(&file).copied().unwrap_or(settle).max(CLOCK_STEP);
+            if stamp.age() >= least { found.push((file, stamp)) } else { unsettled += 1 }
         }
         found.sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
         Ok((found, unsettled))
@@ -83,26 +83,29 @@ impl Watch {
 }
 
 /// Records what the event says of a file; returns whether a file can be read that could not before.
-fn note(closed: &Closed, event: &Event) -> bool {
-    let mut closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
+fn note(waits: &Waits, event: &Event) -> bool {
+    let mut waits = waits.lock().unwrap_or_else(PoisonError::into_inner);
     if event.need_rescan() {
-        closed.clear();
+        waits.clear();
         return true;
     }
-    let is_closed = match event.kind {
+    let wait = match event.kind {
+        // It is complete.
         EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(true),
-        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Some(false),
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(CLOCK_STEP),
+        // It is being written.
+        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Some(FORGOTTEN),
+        // It is gone.
         EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => None,
         _ => return false,
     };
     // The last path of a rename is the new name.
     let Some(file) = event.paths.last().and_then(|path| path.file_name()?.to_str()) else { return false };
-    match is_closed {
-        Some(is_closed) => closed.insert(file.to_owned(), is_closed),
-        None => closed.remove(file),
+    match wait {
+        Some(wait) => waits.insert(file.to_owned(), wait),
+        None => waits.remove(file),
     };
-    is_closed == Some(true) && is_document(file)
+    wait == Some(CLOCK_STEP) && is_document(file)
 }
 
 /// Whether a shell's `*.json` matches this name.

@@ -46,7 +46,7 @@ fn kills_of_either_side_lose_nothing_and_repeat_nothing() {
 }
 
 #[test]
-fn a_token_that_was_kept_is_sent_after_a_kill_though_its_file_is_gone() {
+fn a_content_that_was_kept_is_sent_after_a_kill_though_its_file_is_gone() {
     let place = Place::new();
     place.drop_file("a.json", "[1]");
     // Nobody receives.

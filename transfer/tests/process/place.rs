@@ -25,7 +25,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        let (folder, key) = (tempfile::tempdir().unwrap(), Key::generate().unwrap());
+        let (folder, key) = (tempfile::tempdir().unwrap(), Key::generate());
         fs::write(folder.path().join("key"), key.reveal()).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let place = Self { folder, port, key };
