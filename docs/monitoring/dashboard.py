@@ -124,6 +124,13 @@ ROWS = [
           "short", 8, [(f"sum(increase(jobs_done_total{JOB}[1h]))", "done"),
                        (f"sum(increase(jobs_failed_attempts_total{JOB}[1h]))", "failed attempts")]),
 
+    Panel("Messages to webhooks", "Messages that wait for receivers (rates only). A receiver that is down makes them wait; "
+          "WebhooksStuck fires when the oldest has waited for an hour.",
+          "short", 12, [(f"max(rates_hooks_jobs_waiting{JOB})", "waiting")]),
+    Panel("Age of the oldest message to a webhook", "How long the oldest message has waited (rates only). The line is the "
+          "limit of WebhooksStuck, an hour.",
+          "s", 12, [(f"max(rates_hooks_jobs_oldest_seconds{JOB})", "oldest")], above(900, 3600)),
+
     Row("Database and data (rates)"),
     Panel("Database up by instance", "1 if the last use of the primary worked, by instance. One at 0: that instance's network; "
           "all at 0: the database.",
