@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import json
 import re
 import shutil
 import socket
@@ -25,6 +26,11 @@ class Site:
         shutil.copytree(ROOT / "ansible/inventories" / sample / "group_vars", folder / "group_vars")
         self.inventory = folder / "hosts"
         shutil.copy(inventory, self.inventory)
+
+    def set(self, **variables):
+        """Sets variables of the inventory."""
+        with open(self.inventory.parent / "group_vars/rates.yml", "a") as file:
+            file.writelines(f"{name}: {json.dumps(value)}\n" for name, value in variables.items())
 
     def play(self, playbook, *options):
         """Runs a playbook; returns how many tasks changed something."""
@@ -52,10 +58,63 @@ class Site:
         return answer.status, answer.read()
 
 
+    def psql(self, sql, machine=None):
+        return (machine or self.first).run(f'cd / && runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
+
+    def archive(self, primary=None):
+        """Waits until everything that was written is archived."""
+        wal = self.psql("select pg_walfile_name(pg_switch_wal())", primary)
+        deadline = time.monotonic() + 60
+        while self.psql(f"select last_archived_wal >= '{wal}' from pg_stat_archiver", primary) != "t":
+            assert time.monotonic() < deadline, "not archived"
+            time.sleep(0.5)
+
+    def answers(self):
+        """What every machine answers to all questions of `reads`."""
+        return [self.get(path, machine) for machine in self.machines for _, path, *_ in itertools.islice(reads(), 28)]
+
+
 def trust_all():
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def start_acme_server(site, challenged):
+    """Starts one on the first machine, which asks the machine `challenged` who it is; returns its URL."""
+    address = site.first.address
+    site.first.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends pebble && mkdir -p /etc/pebble")
+    site.first.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=pebble "
+        f"-addext subjectAltName=IP:{address} -keyout /etc/pebble/key.pem -out /etc/pebble/certificate.pem"
+    )
+    listen = {"listenAddress": f"{address}:14000", "managementListenAddress": "127.0.0.1:15000", "httpPort": 80, "tlsPort": 443}
+    settings = {"pebble": listen | {"certificate": "/etc/pebble/certificate.pem", "privateKey": "/etc/pebble/key.pem"}}
+    site.first.run(f"echo '{json.dumps(settings)}' >/etc/pebble/settings.json")
+    dns = f'-defaultIPv4 {challenged.address} -defaultIPv6 "" -http01 "" -https01 "" -tlsalpn01 ""'
+    site.first.run(f"systemd-run --unit pebble-dns pebble-challtestsrv {dns}")
+    site.first.run("systemd-run --unit pebble pebble -config /etc/pebble/settings.json -dnsserver 127.0.0.1:8053")
+    certificate = site.first.run("cat /etc/pebble/certificate.pem")
+    for machine in site.machines:
+        machine.run(f"echo '{certificate}' >/usr/local/share/ca-certificates/pebble.crt && update-ca-certificates")
+    return f"https://{address}:14000/dir"
+
+
+def serial(site, machine):
+    """The number of the certificate that it shows, if that is one of the ACME server."""
+    root = site.first.run("curl -fsSk https://127.0.0.1:15000/roots/0")
+    shown = machine.run(
+        f"echo '{root}' >/tmp/root.pem; echo | openssl s_client -connect 127.0.0.1:443 -servername rates.example.com "
+        "-CAfile /tmp/root.pem -verify_return_error -verify_hostname rates.example.com 2>/dev/null | openssl x509 -noout -serial"
+    )
+    return shown.strip()
+
+
+def renew_certificate(machine):
+    """As the timer does when it is due."""
+    machine.run("sed -i 's/.*renew_before_expiry.*/renew_before_expiry = 10000 days/' /etc/letsencrypt/renewal/rates.conf")
+    machine.run("grep -q '^renew_before_expiry = 10000' /etc/letsencrypt/renewal/rates.conf && systemctl is-active certbot.timer")
+    machine.run("systemctl start certbot")
 
 
 def next_release(folder, revision):

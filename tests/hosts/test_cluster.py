@@ -6,12 +6,14 @@ import time
 
 import pytest
 from conftest import fresh_machines
-from playbooks import STORED, Clients, Site, batches, reads
+from playbooks import STORED, Clients, Site, batches, reads, renew_certificate, serial, start_acme_server
 
 
 @pytest.fixture(scope="module")
 def site():
     site = Site("three", *fresh_machines(3))
+    # The ACME server always asks the last machine.
+    site.set(proxy_acme=True, proxy_acme_directory=start_acme_server(site, site.machines[-1]))
     site.play("site")
     site.key = site.load_sample()
     return site
@@ -48,14 +50,10 @@ def is_whole(site):
     )
 
 
-def psql(machine, sql):
-    return machine.run(f'cd / && runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
-
-
-def stored_on(machine):
+def stored_on(site, machine):
     """What its database has; something else while it restarts, as one does that leaves its own timeline."""
     try:
-        return tuple(sorted(psql(machine, STORED).split()))
+        return tuple(sorted(site.psql(STORED, machine).split()))
     except AssertionError:
         return machine.name
 
@@ -93,17 +91,24 @@ def lose_the_primary(site, lose, give_back):
     )
     wait("it does not come back as a replica", lambda: is_whole(site), 180)
     assert primary(site) is not lost
-    stored = [int(price) for price in psql(primary(site), STORED).split()]
+    stored = [int(price) for price in site.psql(STORED, primary(site)).split()]
     assert len(stored) == len(set(stored)), "a batch is stored twice"
     assert suppliers.acknowledged() <= set(stored), "an acknowledged batch is lost"
     assert gap < 30
     assert not failed, (failed[:3], readers.errors[:3])
-    wait("the machines have different data", lambda: len({stored_on(machine) for machine in site.machines}) == 1, 120)
+    wait("the machines have different data", lambda: len({stored_on(site, machine) for machine in site.machines}) == 1, 120)
     site.rates("verify", site.machines[0])
 
 
 def test_a_second_run_changes_nothing(site):
     assert site.play("site") == 0
+
+
+def test_each_machine_has_a_certificate_of_its_own_and_renews_it(site):
+    before = [serial(site, machine) for machine in site.machines]
+    assert len(set(before)) == 3
+    renew_certificate(site.machines[1])
+    assert serial(site, site.machines[1]) not in before
 
 
 def test_writes_go_on_when_the_primary_loses_power(site):
@@ -112,3 +117,34 @@ def test_writes_go_on_when_the_primary_loses_power(site):
 
 def test_writes_go_on_when_the_primary_is_cut_off(site):
     lose_the_primary(site, lambda machine: machine.cut(), lambda machine: machine.heal())
+
+
+def test_a_destroyed_cluster_is_restored(site):
+    # After the primary has changed twice: its successors archive, too.
+    site.machines[-1].run("systemctl start pgbackrest-backup@incr && systemctl is-active pgbackrest-full.timer pgbackrest-incr.timer")
+    with Clients([site.first.address], batches(site.key), 1) as supplier:
+        time.sleep(2)
+    assert not supplier.failures()
+    site.archive(primary(site))
+    before, stored = site.answers(), site.psql(STORED, primary(site))
+    for machine in site.machines:
+        machine.run("systemctl stop patroni && rm -rf /var/lib/postgresql/15/main")
+    site.play("restore")
+    wait("the cluster is not whole", lambda: is_whole(site), 120)
+    site.rates("verify")
+    assert site.answers() == before
+    wait("the machines have different data", lambda: {stored_on(site, machine) for machine in site.machines} == {tuple(sorted(stored.split()))}, 60)
+
+
+def test_a_mistake_is_undone_by_returning_to_a_moment(site):
+    before = site.answers()
+    moment = site.psql("select now()")
+    time.sleep(1)
+    site.psql("delete from prices", primary(site))
+    site.archive(primary(site))
+    site.play("restore", "-e", f"backup_target='{moment}'")
+    wait("the cluster is not whole", lambda: is_whole(site), 120)
+    site.rates("verify")
+    assert site.answers() == before
+    # The next backup continues from here.
+    site.machines[-1].run("systemctl start pgbackrest-backup@incr")

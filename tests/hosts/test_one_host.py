@@ -5,7 +5,7 @@ import time
 
 import pytest
 from conftest import fresh_machines
-from playbooks import MONTH, STORED, Clients, Site, batches, is_open, next_release, reads
+from playbooks import MONTH, STORED, Clients, Site, batches, is_open, next_release, reads, renew_certificate, serial, start_acme_server
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +14,6 @@ def site():
     site.play("site")
     site.key = site.load_sample()
     return site
-
-
-def psql(site, sql):
-    return site.first.run(f'cd / && runuser -u postgres -- psql -XAtc "{sql}" rates').strip()
 
 
 def version(site):
@@ -66,22 +62,9 @@ def test_a_release_and_a_rollback_under_load_fail_no_request(site, tmp_path):
         time.sleep(2)
     print(f"{len(readers.answers)} reads, {len(suppliers.answers)} batches, slowest {max(a[1] for a in readers.answers):.1f} s")
     assert not readers.failures() + suppliers.failures(), (readers.errors, suppliers.errors, readers.failures()[:5])
-    stored = [int(price) for price in psql(site, STORED).split()]
+    stored = [int(price) for price in site.psql(STORED).split()]
     assert len(stored) == len(set(stored)) and set(stored) == suppliers.acknowledged()
     site.rates("verify")
-
-
-def archive(site):
-    """Waits until everything that was written is archived."""
-    wal = psql(site, "select pg_walfile_name(pg_switch_wal())")
-    deadline = time.monotonic() + 60
-    while psql(site, f"select last_archived_wal >= '{wal}' from pg_stat_archiver") != "t":
-        assert time.monotonic() < deadline, "not archived"
-        time.sleep(0.5)
-
-
-def answers(site):
-    return [site.get(request[1]) for request, _ in zip(reads(), range(28))]
 
 
 def test_a_destroyed_database_is_restored(site):
@@ -90,24 +73,24 @@ def test_a_destroyed_database_is_restored(site):
     with Clients([site.first.address], batches(site.key), 1) as supplier:
         time.sleep(2)
     assert not supplier.failures()
-    archive(site)
-    before, stored = answers(site), psql(site, STORED)
+    site.archive()
+    before, stored = site.answers(), site.psql(STORED)
     site.first.run("systemctl stop postgresql && rm -rf /var/lib/postgresql/15/main/* && ! systemctl start postgresql@15-main")
     site.play("restore")
     site.rates("verify")
-    assert answers(site) == before and psql(site, STORED) == stored
+    assert site.answers() == before and site.psql(STORED) == stored
 
 
 def test_a_mistake_is_undone_by_returning_to_a_moment(site):
-    before = answers(site)
-    moment = psql(site, "select now()")
+    before = site.answers()
+    moment = site.psql("select now()")
     time.sleep(1)
-    psql(site, "delete from prices")
-    archive(site)
-    assert answers(site) != before
+    site.psql("delete from prices")
+    site.archive()
+    assert site.answers() != before
     site.play("restore", "-e", f"backup_target='{moment}'")
     site.rates("verify")
-    assert answers(site) == before
+    assert site.answers() == before
 
 
 def test_everything_is_back_after_the_power_failed(site):
@@ -124,9 +107,23 @@ def test_everything_is_back_after_the_power_failed(site):
 
 
 def test_a_purge_leaves_the_data(site):
-    count = psql(site, "select count(*) from prices")
+    count = site.psql("select count(*) from prices")
     site.first.run("apt-get purge -y -qq rates")
     assert not site.first.is_active("rates")
-    assert psql(site, "select count(*) from prices") == count
+    assert site.psql("select count(*) from prices") == count
     site.play("app")
+    assert site.get(MONTH)[0] == 200
+
+
+def test_the_certificate_comes_by_acme_and_is_renewed(site):
+    site.set(proxy_acme=True, proxy_acme_directory=start_acme_server(site, site.first))
+    site.play("site")
+    first = serial(site, site.first)
+    assert site.play("app") == 0
+    assert site.first.run("curl -sS -o /dev/null -w '%{redirect_url}' http://rates.example.com/x --resolve rates.example.com:80:127.0.0.1") == (
+        "https://rates.example.com/x"
+    )
+    assert is_open(site.first.address, 80)
+    renew_certificate(site.first)
+    assert serial(site, site.first) != first
     assert site.get(MONTH)[0] == 200
