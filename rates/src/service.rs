@@ -45,44 +45,33 @@ impl Service for Rates {
         workers.register(context.registry);
         let hook_workers = app.hook_workers();
         hook_workers.register(context.registry.sub_registry_with_prefix("rates_hooks"));
-        // `rates work` processes batches even if `serve` is configured not to.
+        // `rates work` processes batches even if `serve` leaves them to it, and everything else with them.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
+        let senders = if count > 0 { settings.hooks.workers as usize } else { 0 };
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
-        let senders = settings.hooks.workers as usize;
-        let cleaning = app.clone().clean_uploads(stop.clone());
-        let statistics = app.clone().fill_in_statistics(stop.clone());
-        let summaries = app.clone().keep_summaries(stop.clone());
-        let changes = app.clone().announce_changes(stop.clone());
-        Ok(parts(app, settings)
-            .task("listener", {
-                let stop = stop.clone();
-                async move {
-                    tokio::select! {
-                        () = lanes.listen() => {}
-                        // Until then requests rely on it for the newest version of the data.
-                        () = stop.requests_ended() => {}
-                    }
+        let listener = {
+            let stop = stop.clone();
+            async move {
+                tokio::select! {
+                    () = lanes.listen() => {}
+                    // Until then requests rely on it for the newest version of the data.
+                    () = stop.requests_ended() => {}
                 }
-            })
-            .task("cleaning of uploads", cleaning)
+            }
+        };
+        let parts = parts(app.clone(), settings)
+            .task("listener", listener)
+            .task("cleaning of uploads", app.clone().clean_uploads(stop.clone()))
             .task("batch workers", workers.run(count, stop.clone()))
-            // `serve` leaves these to `rates work` where it leaves batches to it.
-            .task("hooks", async move {
-                if count > 0 {
-                    tokio::join!(hook_workers.run(senders, stop), changes);
-                }
-            })
-            .task("statistics", async move {
-                if count > 0 {
-                    statistics.await;
-                }
-            })
-            .task("summaries of lanes", async move {
-                if count > 0 {
-                    summaries.await;
-                }
-            })
-            .closing(async move { closing.database.close().await }))
+            .task("hooks", hook_workers.run(senders, stop.clone()))
+            .closing(async move { closing.database.close().await });
+        if count == 0 {
+            return Ok(parts);
+        }
+        Ok(parts
+            .task("changes for hooks", app.clone().announce_changes(stop.clone()))
+            .task("statistics", app.clone().fill_in_statistics(stop.clone()))
+            .task("summaries of lanes", app.keep_summaries(stop)))
     }
 
     async fn run(command: Command, configuration: &Configuration<Self>) -> Result<Exit, Failure> {

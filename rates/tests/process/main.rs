@@ -94,6 +94,19 @@ async fn it_starts_answers_and_ends_what_is_in_flight_when_it_is_told_to_stop(po
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_server_that_leaves_work_to_others_goes_on(pool: PgPool) {
+    let server = serve(&[("DATABASE_URL", &url(&pool)), ("RATES__BATCHES__WORKERS", "0")]);
+    for _ in 0..5 {
+        let answer = get(&server.address, LANE);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.signal("-TERM");
+    let Ended { log, code } = tokio::task::spawn_blocking(move || server.end()).await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn what_is_stuck_is_cut_at_the_deadline_and_the_exit_code_tells(pool: PgPool) {
     let server = serve(&[
         ("DATABASE_URL", &url(&pool)),
