@@ -29,7 +29,7 @@ pub struct Database {
     pub hooks: Pool,
     /// For reads of lanes.
     pub replicas: Vec<Pool>,
-    /// Finds the primary again after a failover.
+    /// The primary itself, also where there is a pooler; finds it again after a failover.
     pub server: Arc<Primary>,
     /// Whether the primary can be reached.
     pub health: Arc<Health>,
@@ -61,8 +61,14 @@ impl Database {
             hooks.timeout_seconds + settings.statement_timeout_seconds,
         );
         let primary = reads(servers[0].clone());
+        let server = if settings.has_pooler() {
+            // The pooler follows a failover itself.
+            Primary::new(settings.direct().map_err(postgres::failure_of)?, Vec::new())
+        } else {
+            Primary::new(servers, vec![primary.clone(), batches.clone(), hooks.clone()])
+        };
         Ok(Self {
-            server: Arc::new(Primary::new(servers, vec![primary.clone(), batches.clone(), hooks.clone()])),
+            server: Arc::new(server),
             primary,
             batches,
             hooks,

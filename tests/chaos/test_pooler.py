@@ -44,6 +44,7 @@ listen_port = {self.port}
 unix_socket_dir =
 auth_type = any
 ignore_startup_parameters = extra_float_digits, options
+{"max_prepared_statements = 200" if knows_prepared_statements() else ""}
 """
         (self.folder / "pgbouncer.ini").write_text(settings)
         user = database.owner if os.geteuid() == 0 else None
@@ -59,14 +60,13 @@ ignore_startup_parameters = extra_float_digits, options
         shutil.rmtree(self.folder)
 
 
-def serve(database, cleanup, mode, size, ready=True):
+def serve(database, cleanup, mode, size, ready=True, **variables):
     database.psql(ROLE)
     pooler = cleanup(PgBouncer(database, mode, size))
-    return pooler, cleanup(rates(database.url(pooler.port), ready=ready))
+    return pooler, cleanup(rates(database.url(pooler.port), ready=ready, **variables))
 
 
-def test_session_mode_works(database, key, cleanup):
-    pooler, service = serve(database, cleanup, "session", 40)
+def reads_and_stores_batches(service, database, key):
     with Load(service.port, lanes(), connections=8) as readers:
         with Supplier(service.port, key) as supplier:
             time.sleep(3)
@@ -78,10 +78,22 @@ def test_session_mode_works(database, key, cleanup):
     supplier.check(database)
     asynchronous.check(database)
     assert "listening for changes of the data" in service.messages()
+
+
+def test_session_mode_works(database, key, cleanup):
+    pooler, service = serve(database, cleanup, "session", 40)
+    reads_and_stores_batches(service, database, key)
     assert database.psql("select count(*) > 1 from pg_stat_activity where application_name = 'rates'") == "t"
     # What the pooler leaves out of the start of a session comes from the role.
     shown = subprocess.run(["psql", "-XAtc", "show plan_cache_mode", database.url(pooler.port)], check=True, stdout=subprocess.PIPE, text=True)
     assert shown.stdout.strip() == "force_generic_plan"
+
+
+def test_transaction_mode_works_since_1_21(database, key, cleanup):
+    if not knows_prepared_statements():
+        pytest.skip("this version does not know prepared statements")
+    _, service = serve(database, cleanup, "transaction", 8, DATABASE_DIRECT_URL=database.url())
+    reads_and_stores_batches(service, database, key)
 
 
 def test_transaction_mode_fails_before_1_21(database, cleanup):

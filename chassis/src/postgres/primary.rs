@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use sqlx::{ConnectOptions, PgConnection, PgExecutor, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgExecutor, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
 use super::{DatabaseSettings, Pool, pool::no_answer};
@@ -10,6 +10,9 @@ use crate::{Exit, Failure, Stop, exit::OrFail, settings::Fault};
 
 /// Each server has this time to connect, and to say whether it takes writes.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// Statements of services are short.
+const NO_JIT: [(&str, &str); 1] = [("jit", "off")];
 
 /// How often [`Primary::follow`] asks.
 const BEAT: Duration = Duration::from_millis(500);
@@ -32,6 +35,17 @@ impl Primary {
     /// Connects to the server that takes writes, in a short time. If it is another one than before, moves the pools
     /// there.
     pub async fn connect(&self, application_name: &str) -> Result<PgConnection, sqlx::Error> {
+        Ok(self.find(application_name).await?.0)
+    }
+
+    /// How to connect to the server that takes writes, which is asked now, as by [`Self::connect`].
+    pub async fn options(&self, application_name: &str) -> Result<PgConnectOptions, sqlx::Error> {
+        let (connection, server) = self.find(application_name).await?;
+        timeout(ANSWER, connection.close()).await.unwrap_or_else(|_| Err(no_answer()))?;
+        Ok(server.clone().application_name(application_name).options(NO_JIT))
+    }
+
+    async fn find(&self, application_name: &str) -> Result<(PgConnection, &PgConnectOptions), sqlx::Error> {
         let (connection, server) = find(&self.servers, application_name).await?;
         let (host, port) = (server.get_host(), server.get_port());
         for pool in &self.pools {
@@ -41,7 +55,7 @@ impl Primary {
                 pool.move_to(host, port);
             }
         }
-        Ok(connection)
+        Ok((connection, server))
     }
 
     /// Checks all the time, until requests have ended, whether the server takes writes, and moves the pools when
@@ -94,7 +108,7 @@ async fn find<'s>(
 ) -> Result<(PgConnection, &'s PgConnectOptions), sqlx::Error> {
     let mut result = Err(sqlx::Error::PoolTimedOut);
     for server in servers {
-        let options = server.clone().application_name(application_name).options([("jit", "off")]);
+        let options = server.clone().application_name(application_name).options(NO_JIT);
         let connect = async {
             let mut connection = options.connect().await?;
             // A single server is not checked: errors show when it is used.
@@ -115,7 +129,7 @@ async fn find<'s>(
 pub async fn connect(settings: &DatabaseSettings) -> Result<PgConnection, Failure> {
     // A migration or a load may take long, and its text would only fill the log.
     let servers: Vec<_> = settings
-        .primaries()
+        .direct()
         .map_err(failure_of)?
         .into_iter()
         .map(|server| server.log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO))

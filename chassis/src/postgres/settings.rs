@@ -15,6 +15,7 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 /// The flat variables, for [`crate::settings::Settings::FLAT`].
 pub const FLAT: &[Flat] = &[
     Flat::new("DATABASE_URL", "database.url"),
+    Flat::new("DATABASE_DIRECT_URL", "database.direct_url"),
     Flat::new("DATABASE_READ_URL", "database.read_urls"),
     Flat::new("DB_HOST", "database.host"),
     Flat::new("DB_PORT", "database.port"),
@@ -40,6 +41,7 @@ pub struct DatabaseSettings {
     password_file: String,
     tls_mode: TlsMode,
     tls_ca_file: String,
+    direct_url: SecretString,
     read_urls: SecretString,
     read_hosts: List,
     /// Connections to each server.
@@ -74,6 +76,7 @@ impl DatabaseSettings {
         let mut faults = Vec::new();
         // A credentials fault applies to both; report it once.
         faults.extend(self.primary().and_then(|_| self.replicas()).err());
+        faults.extend(self.has_pooler().then(|| self.direct().err()).flatten());
         if !(1..=1000).contains(&self.pool_size) {
             faults.push(("database.pool_size", "must be from 1 to 1000".into()));
         }
@@ -108,12 +111,25 @@ impl DatabaseSettings {
     /// How to connect to each server that may be the one that takes writes; at least one.
     pub fn primaries(&self) -> Result<Vec<PgConnectOptions>, Fault> {
         if is_set(&self.url) {
-            let setting = "database.url";
-            let urls = hosts::one_url_each(self.url.expose_secret()).map_err(|fault| (setting, fault))?;
-            return urls.iter().map(|url| self.parse_url(setting, url)).collect();
+            return self.parse_urls("database.url", &self.url);
         }
         let options = self.with_tls(self.with_credentials()?);
         Ok(self.host.split(',').map(|host| options.clone().host(host.trim())).collect())
+    }
+
+    /// How to connect to the same servers without a pooler between.
+    pub fn direct(&self) -> Result<Vec<PgConnectOptions>, Fault> {
+        if is_set(&self.direct_url) {
+            self.parse_urls("database.direct_url", &self.direct_url)
+        } else {
+            self.primaries()
+        }
+    }
+
+    /// Whether that is another way than [`Self::primaries`].
+    #[must_use]
+    pub fn has_pooler(&self) -> bool {
+        is_set(&self.direct_url)
     }
 
     /// How to connect to each read replica.
@@ -135,6 +151,12 @@ impl DatabaseSettings {
     #[must_use]
     pub fn acquire_timeout(&self) -> Duration {
         Duration::from_secs_f64(self.acquire_timeout_seconds)
+    }
+
+    /// One for each server that the URL names.
+    fn parse_urls(&self, setting: &'static str, url: &SecretString) -> Result<Vec<PgConnectOptions>, Fault> {
+        let urls = hosts::one_url_each(url.expose_secret()).map_err(|fault| (setting, fault))?;
+        urls.iter().map(|url| self.parse_url(setting, url)).collect()
     }
 
     fn parse_url(&self, setting: &'static str, url: &str) -> Result<PgConnectOptions, Fault> {

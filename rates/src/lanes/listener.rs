@@ -2,8 +2,8 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use chassis::postgres::{Health, Pool, Primary};
-use sqlx::{Connection, postgres::PgListener};
+use chassis::postgres::{Health, Primary};
+use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
 use super::{
@@ -37,18 +37,11 @@ pub(super) struct Listener {
     places: Arc<Places>,
     health: Arc<Health>,
     server: Arc<Primary>,
-    pool: Pool,
 }
 
 impl Listener {
     pub(super) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
-        Self {
-            freshness,
-            places,
-            health: Arc::clone(&database.health),
-            server: Arc::clone(&database.server),
-            pool: database.primary.clone(),
-        }
+        Self { freshness, places, health: Arc::clone(&database.health), server: Arc::clone(&database.server) }
     }
 
     /// Does not return; reconnects when the connection is lost. Logs why the database cannot be reached, once per outage.
@@ -71,8 +64,7 @@ impl Listener {
 
     async fn listen(&self) -> Result<Infallible, sqlx::Error> {
         // A pool retries until its timeout and then reports only the timeout; this connection reports the cause at once.
-        in_time(self.server.connect("rates listener").await?.close()).await?;
-        let options = (*self.pool.options()).clone().application_name("rates listener");
+        let options = self.server.options("rates listener").await?;
         self.health.connected(Ok(()));
         // A separate connection, so that listening takes none from requests.
         let own = sqlx::postgres::PgPoolOptions::new()
