@@ -110,14 +110,17 @@ pub(crate) async fn find_unusual_prices(
              group by orig_code, dest_code
          ),
          usual as materialized (
-             select l.orig_code, l.dest_code,
-                    public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $3) as price
+             select l.orig_code, l.dest_code, recent.price
              from lanes l
              join public.places o on o.name = l.orig_code
              join public.places d on d.name = l.dest_code
-             join public.supplied_days r on r.origin = o.id and r.destination = d.id
-                 and r.day between l.last_day - 90 and l.last_day and ($2 <= 1 or r.suppliers >= $2)
-             group by l.orig_code, l.dest_code
+             -- For each lane by itself, so that the planner cannot scan all lanes, of which it thinks there are few.
+             cross join lateral (
+                 select public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $3) as price
+                 from public.supplied_days r
+                 where r.origin = o.id and r.destination = d.id
+                   and r.day between l.last_day - 90 and l.last_day and ($2 <= 1 or r.suppliers >= $2)
+             ) recent
          )
          select s.row_number, s.price, u.price, count(*) over ()
          from pg_temp.staged_prices s
