@@ -2,8 +2,8 @@
 #
 #   --target test   runs the workspace's tests
 
-# For reproducible builds, pin these by digest (rust@sha256:...).
-ARG RUST_IMAGE=rust:1.95-slim-bookworm
+# For reproducible builds, pin these by digest (rust@sha256:...). Not the slim image of Rust: the allocator is built by make.
+ARG RUST_IMAGE=rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST_IMAGE} AS source
