@@ -83,7 +83,8 @@ def rates(port, cpus="0,1", name="rates", log="warn", cache=True, environment=No
         [RATES, "serve"], port, cpus,
         {
             "DATABASE_URL": database(name), "PORT": str(port), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": log,
-            "RATES__SERVER__LAME_DUCK_SECONDS": "0",
+            # `rates work` has done it before: in the background it would share the processors with what is measured.
+            "RATES__SERVER__LAME_DUCK_SECONDS": "0", "RATES__BATCHES__WORKERS": "0",
             **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}), **(environment or {}),
         },
     )
