@@ -45,7 +45,7 @@ impl Service for Rates {
         workers.register(context.registry);
         let hook_workers = app.hook_workers();
         hook_workers.register(context.registry.sub_registry_with_prefix("rates_hooks"));
-        // `rates work` processes batches even if `serve` leaves them to it, and everything else with them.
+        // With 0, `serve` leaves batches, and all other work in the background, to `rates work`.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let senders = if count > 0 { settings.hooks.workers as usize } else { 0 };
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());

@@ -48,6 +48,22 @@ fn read_hosts_take_all_but_the_host_from_the_primary() {
 }
 
 #[test]
+fn what_needs_the_server_itself_goes_past_a_pooler() {
+    let hosts = |servers: Vec<PgConnectOptions>| -> Vec<String> {
+        servers.iter().map(|server| format!("{}:{}", server.get_host(), server.get_port())).collect()
+    };
+    let url = ("DATABASE_URL", "postgres://me:hush@pooler:6432/rates");
+    let without = load(&[url]).unwrap();
+    assert_eq!(hosts(without.direct().unwrap()), ["pooler:6432"]);
+    let with = load(&[url, ("DATABASE_DIRECT_URL", "postgres://me:hush@one:5432,two:5433/rates")]).unwrap();
+    assert_eq!(hosts(with.direct().unwrap()), ["one:5432", "two:5433"]);
+    assert_eq!(hosts(with.primaries().unwrap()), ["pooler:6432"]);
+    let faults = load(&[url, ("DATABASE_DIRECT_URL", "one:5432")]).err().unwrap().to_string();
+    assert!(faults.contains("database.direct_url (from DATABASE_DIRECT_URL)"), "{faults}");
+    assert!(!faults.contains("one:5432"), "it may hold a password: {faults}");
+}
+
+#[test]
 fn read_hosts_and_a_url_of_a_socket_exclude_each_other() {
     let faults = load(&[("DATABASE_URL", "postgres://me@%2Frun/rates"), ("DB_READ_HOSTS", "one")]);
     let faults = faults.err().unwrap().to_string();

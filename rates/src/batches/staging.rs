@@ -114,7 +114,8 @@ pub(crate) async fn find_unusual_prices(
              from lanes l
              join public.places o on o.name = l.orig_code
              join public.places d on d.name = l.dest_code
-             -- For each lane by itself, so that the planner cannot scan all lanes, of which it thinks there are few.
+             -- For each lane by itself: the planner takes the lanes of a batch for many more than they are, and would
+             -- read the whole rollup.
              cross join lateral (
                  select public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $3) as price
                  from public.supplied_days r

@@ -195,8 +195,8 @@ mod tests {
         memory.keep(range, &Lane::of_days(range, version, &[]), version);
     }
 
-    #[tokio::test]
-    async fn months_in_memory_are_put_together_only_if_they_are_of_one_state() {
+    #[test]
+    fn months_in_memory_are_put_together_only_if_they_are_of_one_state() {
         let (january, february) = (range("2021-01-20", "2021-01-31"), range("2021-02-01", "2021-02-03"));
         let both = range("2021-01-20", "2021-02-03");
         let memory = memory();
@@ -215,8 +215,8 @@ mod tests {
         assert!(memory.find(&[both]).is_none());
     }
 
-    #[tokio::test]
-    async fn what_was_read_is_joined_only_with_what_has_not_changed() {
+    #[test]
+    fn what_was_read_is_joined_only_with_what_has_not_changed() {
         let (january, both) = (range("2021-01-20", "2021-01-31"), range("2021-01-20", "2021-02-03"));
         let memory = memory();
         keep(&memory, january, 3);
