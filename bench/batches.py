@@ -42,8 +42,34 @@ def post(server, key, form, body):
         raise SystemExit(f"{answer.status} {text[:300]}")
 
 
-def reset():
-    psql("delete from prices where day >= '2022-01-01'; vacuum analyze prices; vacuum analyze daily_rates; checkpoint", "batching")
+def reset(name="batching"):
+    psql("delete from prices where day >= '2022-01-01'; vacuum analyze prices; vacuum analyze daily_rates; checkpoint", name)
+
+
+def make_key(name):
+    environment = {**os.environ, "DATABASE_URL": database(name), "RUST_LOG": "warn"}
+    return subprocess.run([RATES, "key", "create", "bench"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def at_size(table, body, count):
+    """The time of a batch with ten million prices in the database, against that with 73 thousand."""
+    def timed(server, name, key):
+        def measured():
+            reset(name)
+            started = time.monotonic()
+            post(server, key, "csv", body)
+            return {"seconds": time.monotonic() - started}
+
+        return measured
+
+    with rates(8118, name="scaled") as large, rates(8111, name="batching") as small:
+        of_large, of_small = interleaved(*(timed(server, name, make_key(name)) for server, name in ((large, "scaled"), (small, "batching"))))
+    reset("scaled")
+    ratio = of_large["seconds"] / of_small["seconds"]
+    table.add(
+        f"8. time of a batch of {count:,} rows over HTTP, 10 million ÷ 73 thousand prices", f"{of_large['seconds']:.2f} s",
+        f"{of_small['seconds']:.2f} s", f"{ratio:.2f}", "≤ 1.5", ratio <= 1.5,
+    )
 
 
 def measure(table):
@@ -51,7 +77,7 @@ def measure(table):
     environment = {**os.environ, "DATABASE_URL": database("batching"), "RUST_LOG": "warn"}
     subprocess.run([RATES, "migrate"], env=environment, check=True)
     subprocess.run([RATES, "load", ROOT / "db/rates.sql"], env=environment, check=True)
-    key = subprocess.run([RATES, "key", "create", "bench"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    key = make_key("batching")
     count = 100_000
     bodies = {form: content(form, rows(count, 1)) for form in FORMATS}
     copied = ROOT / ".run/batch.csv"
@@ -67,6 +93,7 @@ def measure(table):
         return measured
 
     os.environ |= {"RATES__BATCHES__PER_MINUTE_BY_KEY": "100000", "RATES__BATCHES__PER_MINUTE_BY_ADDRESS": "100000"}
+    at_size(table, bodies["csv"], count)
     with rates(8111, name="batching") as server:
         copy = timed(lambda: psql(f"\\copy prices (orig_code, dest_code, day, price) from '{copied}' with (format csv, header)", "batching"))
         posts = [timed(lambda form=form: post(server, key, form, bodies[form])) for form in FORMATS]

@@ -108,6 +108,7 @@ def work_off(name):
     done = """select (select count(*) = 12 from monthly_statistics s join places o on o.id = origin join places d on d.id = destination
         where (o.name, d.name) = ('asia', 'europe') and month between '2021-01-01' and '2021-12-01' and percentiles is not null)
         and exists (select from lane_summaries)"""
+    print(f"storing the percentiles of {name}", flush=True)
     worker = subprocess.Popen([RATES, "work"], env={**os.environ, "DATABASE_URL": database(name), "RATES__SERVER__METRICS_PORT": "0", "RUST_LOG": "warn"})
     for _ in range(6000):
         if psql(done, name).strip() == "t":
