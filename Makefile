@@ -119,13 +119,13 @@ transfer-bench: ## Measure the files per second of transfer and of the Python pr
 	.run/transfer/bin/python transfer/tests/bench.py target/release/transfer
 
 .PHONY: chaos-short
-chaos-short: ## Test failures under load, with few rounds
+chaos-short: ## Test failures under load, with few rounds (needs haproxy, nginx, pgbouncer and faketime; root for full disks)
 	$(CARGO) build --locked -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
 .PHONY: chaos
-chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (some 40 minutes)
+chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (some 45 minutes; needs wrk and sqlmap as well)
 	$(CARGO) build --locked --release -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	.run/chaos/bin/pytest --full --write tests/chaos

@@ -14,7 +14,7 @@ from service import ROOT, run
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run every scenario, each in full")
-    parser.addoption("--write", action="store_true", help="write docs/RELIABILITY.md, if nothing failed")
+    parser.addoption("--write", action="store_true", help="write docs/RELIABILITY.md, if nothing failed or was skipped")
 
 
 def only_in_full(names, *few):
@@ -34,12 +34,23 @@ def is_full(request):
     return request.config.getoption("--full")
 
 
+SKIPPED = []
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped:
+        SKIPPED.append(report.nodeid)
+
+
 @pytest.fixture(scope="session")
 def report(request, is_full):
     report = Report(is_full)
     yield report
     if request.config.getoption("--write") and not request.session.testsfailed:
-        report.write()
+        if SKIPPED:
+            print(f"\nThe table is not written, because these were skipped: {', '.join(SKIPPED)}")
+        else:
+            report.write()
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_a_full_disk_of_the_database_stops_writes_only(small_disk, template, key
     database.copy(template.server)
     database.start()
     service = cleanup(rates(database))
-    with Load(service.port, lanes(), rate=100) as reads, Supplier(service.port, key, rate=5) as supplier:
+    with Load(service.port, lanes(), rate=100) as reads, Supplier(service.port, key, rate=5, rows=3000) as supplier:
         time.sleep(2)
         disk.fill()
         time.sleep(4)
@@ -67,11 +67,12 @@ def test_a_full_disk_of_the_database_stops_writes_only(small_disk, template, key
     statuses = sorted(set(supplier.counts()))
     report.add(
         "A full disk of the database loses nothing",
-        "reads and batches while the disk is full for 4 s",
+        "reads and batches of 3,000 prices while the disk is full for 4 s",
         f"0 of {stored} acknowledged lost; batches answered {statuses}; {len(reads.failures((200, 503)))} of {len(reads.answers)} reads neither 200 nor 503",
     )
     assert not reads.failures((200, 503))
     assert not supplier.failures((200, 201, 503)), supplier.failures((200, 201, 503))[:3]
+    assert full[503], "no batch met the full disk"
     assert supplier.counts()[201] > full[201], "batches are stored again"
 
 
