@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -81,12 +82,14 @@ def test_the_highest_rate_with_a_p99_below_10_ms(kind, database, cleanup, report
 def test_a_soak_lets_nothing_grow(database, key, cleanup, report, tmp_path):
     """At half of the highest rate. What happens in the first fifth of the time is compared with the rest."""
     seconds = int(os.environ.get("CHAOS_SOAK_SECONDS", 600))
-    service, file = cleanup(rates(database, RATES__CACHE__SIZE_BYTES=8 << 20)), tmp_path / "requests"
+    service, file = cleanup(rates(database, RATES__CACHE__SIZE_BYTES=8 << 20, RUST_LOG="warn")), tmp_path / "requests"
     half = highest(service, file, MIXED).requests_per_second / 2
     with Supplier(service.port, key, rate=2) as supplier:
         fifths, memory, descriptors = [], [], []
         for _ in range(5):
             fifths.append(wrk(service, file, 64, seconds // 5, pause=1000 * 64 / half))
+            # Until the connections of wrk are closed.
+            time.sleep(2)
             memory.append(service.memory())
             descriptors.append(service.descriptors())
     sent = sum(fifth.requests_per_second for fifth in fifths) / 5
