@@ -7,6 +7,14 @@
 locals {
   # Version 1 of the aws command only knows the second one.
   aws_environment = { AWS_REGION = var.region, AWS_DEFAULT_REGION = var.region }
+
+  # By task: the arguments of scripts/run_task.sh.
+  one_off_tasks = { for name, task in module.admin : name => join(" ", [
+    "--cluster", module.ecs.cluster_name,
+    "--task-definition", task.task_definition_arn,
+    "--subnets", join(",", local.network.private_subnet_ids),
+    "--security-group", task.security_group_id,
+  ]) }
 }
 
 resource "terraform_data" "image" {
@@ -68,13 +76,8 @@ resource "terraform_data" "migrate" {
 
   provisioner "local-exec" {
     working_dir = path.root
-    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
-    environment = merge(local.aws_environment, {
-      CLUSTER = module.ecs.cluster_name
-      TASK    = module.admin["migrate"].task_definition_arn
-      SUBNETS = join(",", local.network.private_subnet_ids)
-      GROUP   = module.admin["migrate"].security_group_id
-    })
+    command     = "printf %s \"$ARGUMENTS\" | xargs ./scripts/run_task.sh"
+    environment = merge(local.aws_environment, { ARGUMENTS = local.one_off_tasks["migrate"] })
   }
 
   # All of rds and vpc: the task needs access to the database, its image and its log.
@@ -89,13 +92,8 @@ resource "terraform_data" "migrate_service" {
 
   provisioner "local-exec" {
     working_dir = path.root
-    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
-    environment = merge(local.aws_environment, {
-      CLUSTER = module.ecs.cluster_name
-      TASK    = module.admin["migrate-${each.key}"].task_definition_arn
-      SUBNETS = join(",", local.network.private_subnet_ids)
-      GROUP   = module.admin["migrate-${each.key}"].security_group_id
-    })
+    command     = "printf %s \"$ARGUMENTS\" | xargs ./scripts/run_task.sh"
+    environment = merge(local.aws_environment, { ARGUMENTS = local.one_off_tasks["migrate-${each.key}"] })
   }
 
   depends_on = [terraform_data.migrate]
@@ -109,13 +107,8 @@ resource "terraform_data" "load" {
 
   provisioner "local-exec" {
     working_dir = path.root
-    command     = "exec ./scripts/run_task.sh --cluster \"$CLUSTER\" --task-definition \"$TASK\" --subnets \"$SUBNETS\" --security-group \"$GROUP\""
-    environment = merge(local.aws_environment, {
-      CLUSTER = module.ecs.cluster_name
-      TASK    = module.admin["load"].task_definition_arn
-      SUBNETS = join(",", local.network.private_subnet_ids)
-      GROUP   = module.admin["load"].security_group_id
-    })
+    command     = "printf %s \"$ARGUMENTS\" | xargs ./scripts/run_task.sh"
+    environment = merge(local.aws_environment, { ARGUMENTS = local.one_off_tasks["load"] })
   }
 
   depends_on = [terraform_data.dump_image, terraform_data.migrate]

@@ -39,12 +39,7 @@ output "builds" {
 
 output "one_off_tasks" {
   description = "Arguments of scripts/run_task.sh to run the migration or the load from a pipeline."
-  value = { for name, task in module.admin : name => join(" ", [
-    "--cluster", module.ecs.cluster_name,
-    "--task-definition", task.task_definition_arn,
-    "--subnets", join(",", local.network.private_subnet_ids),
-    "--security-group", task.security_group_id,
-  ]) }
+  value       = local.one_off_tasks
 }
 
 output "database_passwords" {

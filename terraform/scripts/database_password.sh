@@ -36,12 +36,7 @@ while (($#)); do
     --rotate) rotate=true && shift ;;
     --secret | --username | --instance | --poll)
       (($# > 1)) || die "$1 needs a value (see --help)"
-      case $1 in
-        --secret) secret=$2 ;;
-        --username) username=$2 ;;
-        --instance) instance=$2 ;;
-        --poll) poll=$2 ;;
-      esac
+      printf -v "${1#--}" %s "$2"
       shift 2
       ;;
     *) die "unknown argument: $1 (see --help)" ;;
@@ -65,7 +60,7 @@ login=$(aws secretsmanager get-random-password --password-length 40 --exclude-pu
   jq -c --arg username "$username" '{username: $username, password: .RandomPassword}')
 
 if [[ -n $instance ]]; then
-  # First the machine and then the secret: should this be cut short between the two, it is simply run again.
+  # RDS first, then the secret: if the script stops in between, run it again.
   printf '%s' "$login" |
     jq --arg instance "$instance" '{DBInstanceIdentifier: $instance, MasterUserPassword: .password, ApplyImmediately: true}' |
     aws rds modify-db-instance --cli-input-json file:///dev/stdin >/dev/null

@@ -56,7 +56,7 @@ attributes() { # NAME [TYPE.NAME]
 }
 found=$(attributes tags_all | jq -r -s '[.[] | select(.Environment) | "\(.Project)-\(.Environment)"] | unique | .[]')
 [[ $found == "$name" ]] || die "the state here is of ${found:-nothing}, not of $name: check the backend's key"
-# Where most of it is: the alarm on costs is in us-east-1.
+# The region of most resources; the billing alarm is always in us-east-1.
 AWS_REGION=$(attributes region | sort | uniq -c | sort -n | awk 'END { print $2 }')
 # The second for version 1 of the aws command, which does not know the first.
 export AWS_REGION AWS_DEFAULT_REGION=$AWS_REGION

@@ -4,13 +4,15 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: run_task.sh --cluster NAME --task-definition ARN --subnets ID,ID --security-group ID [--timeout SECONDS] [--poll SECONDS]
+usage: run_task.sh --cluster NAME --task-definition ARN --subnets ID,ID --security-group ID [--command WORDS]
+                   [--timeout SECONDS] [--poll SECONDS]
 
 Runs one task and prints the log of its container "app". Exits with the exit code of that container, or with 1 if the
 task did not start or was stopped after the timeout.
 
   --cluster NAME, --task-definition ARN, --subnets ID,ID, --security-group ID
                     what to run and where. `terraform output one_off_tasks` prints these arguments
+  --command WORDS   the arguments of the program, instead of those of the task definition; for example "key list"
   --timeout SECONDS stop the task after this time (default: 1800)
   --poll SECONDS    time between two looks at the task (default: 5)
 
@@ -23,26 +25,20 @@ die() {
   exit 1
 }
 
-cluster='' definition='' subnets='' group='' timeout=1800 poll=5
+cluster='' task_definition='' subnets='' security_group='' command='' timeout=1800 poll=5
 while (($#)); do
   case $1 in
     -h | --help) usage && exit 0 ;;
-    --cluster | --task-definition | --subnets | --security-group | --timeout | --poll)
+    --cluster | --task-definition | --subnets | --security-group | --command | --timeout | --poll)
       (($# > 1)) || die "$1 needs a value (see --help)"
-      case $1 in
-        --cluster) cluster=$2 ;;
-        --task-definition) definition=$2 ;;
-        --subnets) subnets=$2 ;;
-        --security-group) group=$2 ;;
-        --timeout) timeout=$2 ;;
-        --poll) poll=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"
       shift 2
       ;;
     *) die "unknown argument: $1 (see --help)" ;;
   esac
 done
-for needed in cluster definition subnets group; do
+for needed in cluster task_definition subnets security_group; do
   [[ -n ${!needed} ]] || die "--cluster, --task-definition, --subnets and --security-group are all needed (see --help)"
 done
 for program in aws jq; do
@@ -50,17 +46,19 @@ for program in aws jq; do
 done
 
 # Where the container's log will be.
-options=$(aws ecs describe-task-definition --task-definition "$definition" --output json |
+options=$(aws ecs describe-task-definition --task-definition "$task_definition" --output json |
   jq -r '.taskDefinition.containerDefinitions[] | select(.name == "app") | .logConfiguration.options | [."awslogs-group", ."awslogs-stream-prefix"] | @tsv')
 IFS=$'\t' read -r log_group log_prefix <<<"$options"
 
-started=$(aws ecs run-task --cluster "$cluster" --task-definition "$definition" --count 1 --launch-type FARGATE \
-  --network-configuration "awsvpcConfiguration={subnets=[$subnets],securityGroups=[$group],assignPublicIp=DISABLED}" \
-  --output json)
+overrides=$(jq -nc --arg command "$command" \
+  'if $command == "" then {} else {containerOverrides: [{name: "app", command: ($command | split(" "))}]} end')
+started=$(aws ecs run-task --cluster "$cluster" --task-definition "$task_definition" --count 1 --launch-type FARGATE \
+  --network-configuration "awsvpcConfiguration={subnets=[$subnets],securityGroups=[$security_group],assignPublicIp=DISABLED}" \
+  --overrides "$overrides" --output json)
 task=$(jq -r '.tasks[0].taskArn // empty' <<<"$started")
 [[ -n $task ]] || die "could not be started: $(jq -r '[.failures[]? | .reason] | join(", ")' <<<"$started")"
 stream=$log_prefix/app/${task##*/}
-echo "run_task.sh: ${definition##*/} runs as ${task##*/}" >&2
+echo "run_task.sh: ${task_definition##*/} runs as ${task##*/}" >&2
 
 token=''
 # Prints what is new in the log. There is no stream before the first line, which is no error.
@@ -94,5 +92,5 @@ if [[ -z $code ]]; then
   # Image, secrets or network: the container never ran, and the reason is the only thing there is to read.
   die "never ran: $(jq -r '.tasks[0] | [.stoppedReason, (.containers[] | .reason // empty)] | join("; ")' <<<"$state")"
 fi
-((code == 0)) || echo "run_task.sh: ${definition##*/} failed with exit code $code; its log is $log_group $stream" >&2
+((code == 0)) || echo "run_task.sh: ${task_definition##*/} failed with exit code $code; its log is $log_group $stream" >&2
 exit "$code"

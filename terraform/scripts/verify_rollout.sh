@@ -24,20 +24,14 @@ die() {
   exit 1
 }
 
-cluster='' service='' definition='' after='' timeout=1800 poll=10
+cluster='' service='' task_definition='' after='' timeout=1800 poll=10
 while (($#)); do
   case $1 in
     -h | --help) usage && exit 0 ;;
     --cluster | --service | --task-definition | --after | --timeout | --poll)
       (($# > 1)) || die "$1 needs a value (see --help)"
-      case $1 in
-        --cluster) cluster=$2 ;;
-        --service) service=$2 ;;
-        --task-definition) definition=$2 ;;
-        --after) after=$2 ;;
-        --timeout) timeout=$2 ;;
-        --poll) poll=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"
       shift 2
       ;;
     *) die "unknown argument: $1 (see --help)" ;;
@@ -57,7 +51,7 @@ fail() {
 
 runs=$(aws ecs describe-services --cluster "$cluster" --services "$service" --output json | jq -r '.services[0].taskDefinition // empty')
 [[ -n $runs ]] || die "there is no service $service in $cluster"
-[[ -z $definition || $runs == "$definition" ]] || fail "$service runs ${runs##*/} and not ${definition##*/}: it was rolled back, or somebody deployed after you"
+[[ -z $task_definition || $runs == "$task_definition" ]] || fail "$service runs ${runs##*/} and not ${task_definition##*/}: it was rolled back, or somebody deployed after you"
 
 deployment=''
 while :; do
@@ -76,7 +70,7 @@ while :; do
     if [[ -z $deployment ]]; then
       deployment=$newest
       runs=$(aws ecs describe-service-revisions --service-revision-arns "$revision" --output json | jq -r '.serviceRevisions[0].taskDefinition')
-      [[ -z $definition || $runs == "$definition" ]] || fail "the newest deployment of $service is of ${runs##*/} and not ${definition##*/}"
+      [[ -z $task_definition || $runs == "$task_definition" ]] || fail "the newest deployment of $service is of ${runs##*/} and not ${task_definition##*/}"
     fi
     [[ $newest == "$deployment" ]] || fail "deployment ${deployment##*/} was replaced by ${newest##*/}"
     case $status in

@@ -32,6 +32,14 @@ def test_a_task_runs_in_private_subnets_and_each_line_of_its_log_is_shown_once(a
     assert aws.called("--log-stream-name app/app/t1")
 
 
+def test_a_task_can_run_another_command(aws):
+    succeed(*COMMAND, "--command", "key create acme", env=aws.environment)
+    assert aws.called('--overrides {"containerOverrides":[{"name":"app","command":["key","create","acme"]}]}')
+    aws.forget_calls()
+    succeed(*COMMAND, env=aws.environment)
+    assert aws.called("--overrides {}")
+
+
 def test_the_exit_code_of_the_task_is_passed_on(aws):
     aws.answer("ecs-describe-tasks", task("STOPPED", exitCode=65))
     result = refuse("failed with exit code 65", *COMMAND, env=aws.environment)
