@@ -19,6 +19,12 @@ run: ## Start a private PostgreSQL, load the sample and serve on port 3000 (Ctrl
 	$(CARGO) build --locked --release -p rates
 	db/private_postgres.sh -- db/serve_sample.sh target/release/rates
 
+# All services at once: one built by itself would have other features of the libraries that they share, and compile these
+# anew.
+.PHONY: programs
+programs:
+	$(CARGO) build --locked --workspace --bins
+
 .PHONY: test
 test: ## Run the Rust tests with a private PostgreSQL
 	db/private_postgres.sh --fast -- $(CARGO) test --locked --workspace
@@ -38,11 +44,10 @@ lint-images: ## Check the Dockerfiles and the workflows
 	.run/lint/bin/hadolint Dockerfile docker/*.Dockerfile docker/*/Dockerfile
 	.run/lint/bin/zizmor --offline --persona auditor .github/workflows
 
-.PHONY: hooks-test
-hooks-test: ## Test load_postgres_dump.sh, build_push_docker_image.sh and db/private_postgres.sh (needs bats)
-	$(CARGO) build --locked -p rates
-	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/hooks/requirements.txt
-	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/hooks db/tests
+.PHONY: scripts-test
+scripts-test: programs ## Test load_postgres_dump.sh, build_push_docker_image.sh and db/private_postgres.sh (needs bats)
+	python3 -m venv .run/venv && .run/venv/bin/pip install --quiet --requirement tests/scripts/requirements.txt
+	PATH="$(CURDIR)/.run/venv/bin:$$PATH" bats tests/scripts db/tests
 
 .PHONY: image-test
 image-test: ## Build and test the image and the compose stack (needs a Docker engine)
@@ -68,7 +73,7 @@ openapi: ## Regenerate rates/openapi.json after a change of the API
 
 .PHONY: settings
 settings: ## Regenerate docs/settings.md after a change of a setting
-	$(CARGO) build --locked -q -p rates -p messages -p transfer -p multivac
+	$(CARGO) build --locked --workspace --bins -q
 	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
 	  printf '%s\n' "$$intro"; \
 	  for service in rates messages transfer multivac; do \
@@ -77,15 +82,13 @@ settings: ## Regenerate docs/settings.md after a change of a setting
 	} >docs/settings.md
 
 .PHONY: schemathesis
-schemathesis: ## Fuzz a running server from its OpenAPI description
-	$(CARGO) build --locked -p rates
+schemathesis: programs ## Fuzz a running server from its OpenAPI description
 	RATES__BATCHES__PER_MINUTE_BY_KEY=100000 RATES__BATCHES__PER_MINUTE_BY_ADDRESS=100000 \
 	RATES__API__WRONG_KEYS_PER_MINUTE=100000 \
 	  db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/schemathesis.sh
 
 .PHONY: clients-test
-clients-test: ## Generate clients from the API descriptions, call a running server with them, and run the recipes (needs npm, perl, curl, jq, Rscript)
-	$(CARGO) build --locked -p rates -p messages
+clients-test: programs ## Generate clients from the API descriptions, call a running server with them, and run the recipes (needs npm, perl, curl, jq, Rscript)
 	python3 -m venv .run/clients-venv
 	.run/clients-venv/bin/pip install --quiet --requirement clients/python/requirements.txt
 	npm ci --prefix clients --silent --no-audit --no-fund
@@ -95,20 +98,17 @@ clients-test: ## Generate clients from the API descriptions, call a running serv
 	  db/serve_sample.sh target/debug/rates .run/clients-venv/bin/python -m unittest discover -s clients/python -p "*_test.py"
 
 .PHONY: browser-test
-browser-test: ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
-	$(CARGO) build --locked -p rates
+browser-test: programs ## Test the explorer in chromium, and the dashboard and alert rules (needs chromium, npm, promtool, jq)
 	npm ci --prefix rates/tests/browser --silent --no-audit --no-fund
 	RATES=target/debug/rates db/private_postgres.sh --fast -- db/serve_sample.sh target/debug/rates rates/tests/browser/run.sh
 
 .PHONY: messages-test
-messages-test: ## Test the messages service with its users' Python client (and with Redis, if installed)
-	$(CARGO) build --locked -p messages
+messages-test: programs ## Test the messages service with its users' Python client (and with Redis, if installed)
 	python3 -m venv .run/messages && .run/messages/bin/pip install --quiet --requirement messages/tests/requirements.txt
 	messages/tests/client.sh target/debug/messages .run/messages/bin/python
 
 .PHONY: transfer-test
-transfer-test: ## Test transfer with the Python programs whose protocol it speaks
-	$(CARGO) build --locked -p transfer
+transfer-test: programs ## Test transfer with the Python programs whose protocol it speaks
 	python3 -m venv .run/transfer && .run/transfer/bin/pip install --quiet --requirement transfer/tests/requirements.txt
 	.run/transfer/bin/python transfer/tests/interop.py target/debug/transfer
 
@@ -119,8 +119,7 @@ transfer-bench: ## Measure the files per second of transfer and of the Python pr
 	.run/transfer/bin/python transfer/tests/bench.py target/release/transfer
 
 .PHONY: chaos-short
-chaos-short: ## Test failures under load, with few rounds (needs haproxy, nginx, pgbouncer and faketime; root for full disks)
-	$(CARGO) build --locked -p rates -p messages
+chaos-short: programs ## Test failures under load, with few rounds (needs haproxy, nginx, pgbouncer and faketime; root for full disks)
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
@@ -135,8 +134,7 @@ mutants: ## Change the core modules and see a test fail for each change (hours; 
 	db/private_postgres.sh --fast -- $(CARGO) mutants $(MUTANTS)
 
 .PHONY: multivac-fuzz
-multivac-fuzz: ## Fuzz multivac from its OpenAPI description, with Redis and PostgreSQL (20,000 requests)
-	$(CARGO) build --locked -p multivac
+multivac-fuzz: programs ## Fuzz multivac from its OpenAPI description, with Redis and PostgreSQL (20,000 requests)
 	db/private_postgres.sh --fast -- multivac/tests/schemathesis.sh target/debug/multivac
 
 .PHONY: multivac-kill

@@ -28,7 +28,7 @@ setup_file() {
     echo "build the program first: cargo build" >&2
     return 1
   }
-  DIRECTORY=$(mktemp -d /tmp/hooks.XXXXXX)
+  DIRECTORY=$(mktemp -d /tmp/scripts.XXXXXX)
   chmod 0755 "$DIRECTORY"
   printf %s "$PASSWORD" >"$DIRECTORY/password"
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
