@@ -12,7 +12,7 @@ task did not start or was stopped after the timeout.
 
   --cluster NAME, --task-definition ARN, --subnets ID,ID, --security-group ID
                     what to run and where. `terraform output one_off_tasks` prints these arguments
-  --command WORDS   the arguments of the program, instead of those of the task definition; for example "key list"
+  --command WORDS   run these arguments, separated by spaces, instead of the task's own, such as "key list"
   --timeout SECONDS stop the task after this time (default: 1800)
   --poll SECONDS    time between two looks at the task (default: 5)
 
@@ -51,14 +51,14 @@ options=$(aws ecs describe-task-definition --task-definition "$task_definition" 
 IFS=$'\t' read -r log_group log_prefix <<<"$options"
 
 overrides=$(jq -nc --arg command "$command" \
-  'if $command == "" then {} else {containerOverrides: [{name: "app", command: ($command | split(" "))}]} end')
+  'if $command == "" then {} else {containerOverrides: [{name: "app", command: [$command | splits(" +") | select(. != "")]}]} end')
 started=$(aws ecs run-task --cluster "$cluster" --task-definition "$task_definition" --count 1 --launch-type FARGATE \
   --network-configuration "awsvpcConfiguration={subnets=[$subnets],securityGroups=[$security_group],assignPublicIp=DISABLED}" \
   --overrides "$overrides" --output json)
 task=$(jq -r '.tasks[0].taskArn // empty' <<<"$started")
 [[ -n $task ]] || die "could not be started: $(jq -r '[.failures[]? | .reason] | join(", ")' <<<"$started")"
 stream=$log_prefix/app/${task##*/}
-echo "run_task.sh: ${task_definition##*/} runs as ${task##*/}" >&2
+echo "run_task.sh: ${task_definition##*/} runs as ${task##*/}; its log is $log_group $stream" >&2
 
 token=''
 # Prints what is new in the log. There is no stream before the first line, which is no error.
@@ -92,5 +92,5 @@ if [[ -z $code ]]; then
   # Image, secrets or network: the container never ran, and the reason is the only thing there is to read.
   die "never ran: $(jq -r '.tasks[0] | [.stoppedReason, (.containers[] | .reason // empty)] | join("; ")' <<<"$state")"
 fi
-((code == 0)) || echo "run_task.sh: ${task_definition##*/} failed with exit code $code; its log is $log_group $stream" >&2
+((code == 0)) || echo "run_task.sh: ${task_definition##*/} failed with exit code $code" >&2
 exit "$code"

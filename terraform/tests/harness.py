@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -59,6 +60,13 @@ def refuse(message, *command, **options):
     assert result.code != 0, f"{result.command} should have failed:\n{result.text}"
     assert message in result.text, f"{result.command} should have said {message!r}:\n{result.text}"
     return result
+
+
+def documented_commands(heading):
+    """The blocks of commands in a section of docs/aws.md."""
+    text = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    section = re.split(r"^##", text, maxsplit=1, flags=re.M)[0]
+    return re.findall(r"^```sh\n(.*?)^```", section, flags=re.M | re.S)
 
 
 def need(*programs):

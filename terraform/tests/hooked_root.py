@@ -65,6 +65,11 @@ class HookedRoot:
     def state_file(self):
         return (self.terraform.directory / "terraform.tfstate").read_text()
 
+    def attributes(self, kind):
+        """The attributes of every resource of a type, from the state."""
+        found = [each for each in json.loads(self.state_file())["resources"] if each["type"] == kind]
+        return [instance["attributes"] for each in found for instance in each["instances"]]
+
     def forget(self):
         """Back to nothing applied and no call made."""
         for path in self.terraform.directory.glob("terraform.tfstate*"):

@@ -1,9 +1,7 @@
 """With the hooks off, a pipeline can apply in steps and migrate from the outputs, as docs/aws.md has it."""
 
-import json
-
 import pytest
-from harness import SCRIPTS, need, succeed
+from harness import SCRIPTS, documented_commands, need, succeed
 from hooked_root import HookedRoot
 
 # With a replica, since then the password of the master user is ours to make; and with the modules that are off by default.
@@ -48,6 +46,18 @@ def test_the_migration_runs_from_the_outputs(root):
     assert root.tasks() == [root.definition("migrate")]
 
 
+def test_an_operator_makes_a_key_by_a_task_and_deletes_its_log_as_documented(root):
+    root.aws.forget_calls()
+    run, delete_log = documented_commands("## Run a command")
+    result = succeed("bash", "-euc", run, cwd=root.terraform.directory, env=root.aws.environment)
+    assert root.tasks() == [root.definition("migrate")]
+    assert root.aws.called('"command":["key","create","acme"]')
+    group = delete_log.split("--log-group-name ")[1].split()[0]
+    assert group in [each["name"] for each in root.attributes("aws_cloudwatch_log_group")]
+    succeed("bash", "-euc", delete_log.replace("TASK", "t1"), env=root.aws.environment)
+    assert root.aws.called("--log-stream-name app/app/t1") and "app/app/t1" in result.text
+
+
 @pytest.mark.parametrize("user", ["app", "master"])
 def test_passwords_are_made_from_the_outputs(root, user):
     root.aws.forget_calls()
@@ -57,8 +67,7 @@ def test_passwords_are_made_from_the_outputs(root, user):
 
 
 def test_the_password_the_machine_is_born_with_is_not_in_the_state(root):
-    machines = [r for r in json.loads(root.state_file())["resources"] if r["type"] == "aws_db_instance"]
-    attributes = [instance["attributes"] for machine in machines for instance in machine["instances"]]
+    attributes = root.attributes("aws_db_instance")
     assert len(attributes) == 2
     assert all(a["password"] is None and a["password_wo"] is None for a in attributes)
 

@@ -1,29 +1,21 @@
 """The drills of docs/aws.md: its commands restore a database and give it the lost one's name, in moto's AWS."""
 
 import os
-import re
 import urllib.request
 
 import boto3
 import pytest
-from harness import ROOT, need, succeed
+from harness import documented_commands, need, succeed
 from moto.server import ThreadedMotoServer
 
-DOCS = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 # What the drills ask of Terraform: the security group for the new instance. The rest is not run here.
 TERRAFORM = """#!/bin/sh
 [ "$1 $2" != 'state show' ] || echo '    id = "'"$SECURITY_GROUP"'"'
 """
 
 
-def commands(heading):
-    """The blocks of commands of a section."""
-    section = re.split(r"^##", DOCS.split(f"{heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
-    return re.findall(r"^```sh\n(.*?)^```", section, flags=re.M | re.S)
-
-
-RESTORE, SWAP_NAMES = commands("## Restore")
-FIND_COPY, RESTORE_COPY = commands("### The loss of a region")
+RESTORE, SWAP_NAMES = documented_commands("## Restore")
+FIND_COPY, RESTORE_COPY = documented_commands("### The loss of a region")
 
 
 @pytest.fixture

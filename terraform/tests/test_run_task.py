@@ -27,6 +27,7 @@ def _jq():
 def test_a_task_runs_in_private_subnets_and_each_line_of_its_log_is_shown_once(aws):
     result = succeed(*COMMAND, env=aws.environment)
     assert result.lines.count("first line") == 1
+    assert "run_task.sh: td:1 runs as t1; its log is /group app/app/t1" in result.lines
     network = "awsvpcConfiguration={subnets=[a,b],securityGroups=[g],assignPublicIp=DISABLED}"
     assert aws.called(f"--network-configuration {network}")
     assert aws.called("--log-stream-name app/app/t1")
@@ -35,7 +36,9 @@ def test_a_task_runs_in_private_subnets_and_each_line_of_its_log_is_shown_once(a
 def test_a_task_can_run_another_command(aws):
     succeed(*COMMAND, "--command", "key create acme", env=aws.environment)
     assert aws.called('--overrides {"containerOverrides":[{"name":"app","command":["key","create","acme"]}]}')
-    aws.forget_calls()
+
+
+def test_a_task_runs_its_own_command_otherwise(aws):
     succeed(*COMMAND, env=aws.environment)
     assert aws.called("--overrides {}")
 
