@@ -11,10 +11,14 @@ from postgres import Postgres
 from report import Report
 from service import ROOT, run
 
+ONLY_IN_FULL = "runs with --full only"
+# Names of tests, for want of a program or of a right.
+SKIPPED = []
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run every scenario, each in full")
-    parser.addoption("--write", action="store_true", help="write docs/RELIABILITY.md, if nothing failed or was skipped")
+    parser.addoption("--write", action="store_true", help="write docs/RELIABILITY.md, if nothing failed")
 
 
 def only_in_full(names, *few):
@@ -26,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("--full"):
         for item in items:
             if item.get_closest_marker("full"):
-                item.add_marker(pytest.mark.skip(reason="runs with --full only"))
+                item.add_marker(pytest.mark.skip(reason=ONLY_IN_FULL))
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +38,9 @@ def is_full(request):
     return request.config.getoption("--full")
 
 
-SKIPPED = []
-
-
 def pytest_runtest_logreport(report):
-    if report.skipped:
-        SKIPPED.append(report.nodeid)
+    if report.skipped and ONLY_IN_FULL not in str(report.longrepr):
+        SKIPPED.append(report.nodeid.rpartition("::")[2])
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +48,7 @@ def report(request, is_full):
     report = Report(is_full)
     yield report
     if request.config.getoption("--write") and not request.session.testsfailed:
-        if SKIPPED:
-            print(f"\nThe table is not written, because these were skipped: {', '.join(SKIPPED)}")
-        else:
-            report.write()
+        report.write(SKIPPED)
 
 
 @pytest.fixture(scope="session")

@@ -22,10 +22,11 @@ class Report:
         self.rows.append((promise, load, figure))
         print(f"\n  {promise}\n    load: {load}\n    figure: {figure}", flush=True)
 
-    def write(self):
+    def write(self, skipped):
         machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
         lines = [
             f"Measured on {datetime.date.today()}, {'full' if self.is_full else 'short'} run, {machine}; the load, the service and the database share them.\n",
+            *([f"Not run there: {', '.join(f'`{name}`' for name in skipped)}.\n"] if skipped else []),
             "\n| Promise | Load | Figure |\n| --- | --- | --- |\n",
             *(f"| {' | '.join(row)} |\n" for row in self.rows),
         ]
