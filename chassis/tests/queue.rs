@@ -8,7 +8,7 @@ use std::{
 use chassis::{
     Stop,
     postgres::Pool,
-    worker::{Failed, GivenUp, Handler, Job, Queue, Workers},
+    worker::{AttemptError, GivenUp, Handler, Job, Queue, Workers},
 };
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -36,14 +36,14 @@ impl Recorder {
 impl Handler for Recorder {
     type Done = ();
 
-    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<(), Failed> {
+    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<(), AttemptError> {
         self.push("handle", job);
         sqlx::query("insert into done values ($1)").bind(job.id).execute(&mut *transaction).await?;
         if let Some(seconds) = job.payload["seconds"].as_f64() {
             sqlx::query("select pg_sleep($1)").bind(seconds).execute(&mut *transaction).await?;
         }
         match job.payload["fails"].as_i64() {
-            Some(times) if i64::from(job.attempts) <= times => Err(Failed("the disk is full".into())),
+            Some(times) if i64::from(job.attempts) <= times => Err(AttemptError("the disk is full".into())),
             _ => Ok(()),
         }
     }
@@ -56,10 +56,10 @@ impl Handler for Recorder {
         self.push("returned", job);
     }
 
-    async fn give_up(&self, job: &Job, _: &mut PgConnection, reason: &str) -> Result<GivenUp, Failed> {
+    async fn give_up(&self, job: &Job, _: &mut PgConnection, reason: &str) -> Result<GivenUp, AttemptError> {
         self.push(reason, job);
         if job.payload["stays"].as_bool() == Some(true) {
-            return Err(Failed("nobody takes it".into()));
+            return Err(AttemptError("nobody takes it".into()));
         }
         Ok(self.give_up.unwrap_or(GivenUp::Keep))
     }
@@ -285,7 +285,7 @@ async fn a_forced_stop_gives_the_job_back_at_once_and_does_not_count_it(pool: Pg
         .await;
     assert_eq!(fixture.answer(ATTEMPTS).await, 1);
     stop.force();
-    // The chassis leaves tasks a second.
+    // The chassis gives tasks two seconds (`ENDING`).
     tokio::time::timeout(Duration::from_millis(900), running).await.expect("at once").unwrap();
     assert_eq!(handler.events(), ["handle long 1", "returned long 1"]);
     assert_eq!(fixture.answer(ATTEMPTS).await, 0);

@@ -13,32 +13,32 @@ use crate::compression::{Coding, CompressibleBody, SMALL};
 /// In bytes. A larger body that is not kept is sent uncompressed: compressing it needs all of it in memory, and time.
 const LARGEST: u64 = 8 * 1024 * 1024;
 
-/// A response in the form that its client prefers.
-pub(super) enum Form {
+/// A response on its way to the client.
+pub(super) enum Outgoing {
     /// It is complete.
     Ready(Response),
     /// It is being compressed.
-    Later(BoxFuture<'static, Response>),
+    Compressing(BoxFuture<'static, Response>),
 }
 
 /// Compresses the response with this coding. If that is not done by `deadline`, it is sent uncompressed.
-pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline: Instant) -> Form {
+pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline: Instant) -> Outgoing {
     let kept = response.extensions_mut().remove::<CompressibleBody>();
     let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
     if !is_not_modified && !pays(&response, kept.is_some()) {
-        return Form::Ready(response);
+        return Outgoing::Ready(response);
     }
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     let Some(coding) = coding else {
-        return Form::Ready(response);
+        return Outgoing::Ready(response);
     };
     if is_not_modified {
         // The tag of the answer that the client has, which was compressed.
         weaken_etag(&mut response);
-        return Form::Ready(response);
+        return Outgoing::Ready(response);
     }
     if let Some(form) = kept.as_ref().and_then(|body| body.made(coding)) {
-        return Form::Ready(compressed(response, coding, form.clone()));
+        return Outgoing::Ready(compressed(response, coding, form.clone()));
     }
     let later = async move {
         let making = if let Some(body) = kept {
@@ -57,7 +57,7 @@ pub(super) fn response(mut response: Response, coding: Option<Coding>, deadline:
         let form = timeout_at(deadline, making).await.ok().flatten();
         compressed(response, coding, form)
     };
-    Form::Later(later.boxed())
+    Outgoing::Compressing(later.boxed())
 }
 
 /// A body that fails with this error.

@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep_until};
 use tower::{Layer, Service};
 use tracing::{Instrument, instrument::Instrumented};
 
-use super::{Edge, client, compress::Form, endpoint::Endpoint, request::RequestInfo, trace};
+use super::{Edge, client, compress::Outgoing, endpoint::Endpoint, request::RequestInfo, trace};
 use crate::Problem;
 
 /// Puts a [`Guard`] around every method of every route.
@@ -142,8 +142,8 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
         };
         let info = this.info.take().expect("answered once");
         match info.finish(response) {
-            Form::Ready(response) => Poll::Ready(Ok(response)),
-            Form::Later(mut response) => {
+            Outgoing::Ready(response) => Poll::Ready(Ok(response)),
+            Outgoing::Compressing(mut response) => {
                 let polled = response.as_mut().poll(context);
                 this.answer.set(Answer::Compressing { response });
                 polled.map(Ok)

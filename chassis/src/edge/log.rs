@@ -17,7 +17,7 @@ pub(super) struct RequestLine<'a> {
     pub(super) method: &'static str,
     pub(super) route: &'a str,
     /// What was asked, and by whom.
-    pub(super) origin: Option<(&'a Uri, ClientAddress)>,
+    pub(super) requested: Option<(&'a Uri, ClientAddress)>,
     pub(super) status: StatusCode,
     pub(super) elapsed: Duration,
     pub(super) problem: Option<&'a Problem>,
@@ -35,9 +35,9 @@ impl RequestLine<'_> {
         // Whole microseconds: more digits would only be noise.
         let duration_ms = f64::from(u32::try_from(self.elapsed.as_micros()).unwrap_or(u32::MAX)) / 1000.0;
         let failed = self.status.is_client_error() || self.status.is_server_error();
-        let origin = self.origin.filter(|_| failed);
-        let url = origin.map(|(uri, _)| uri.path_and_query().map_or("*", |target| target.as_str()));
-        let client = origin.map(|(_, client)| client.0.to_string());
+        let requested = self.requested.filter(|_| failed);
+        let url = requested.map(|(uri, _)| uri.path_and_query().map_or("*", |target| target.as_str()));
+        let client = requested.map(|(_, client)| client.0.to_string());
         let reason = self.problem.and_then(Problem::reason);
         let reason = reason.as_deref();
         let cause = self.problem.and_then(Problem::cause_chain);

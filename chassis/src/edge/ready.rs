@@ -23,7 +23,7 @@ use futures_util::{
 use http::Method;
 use tower::Service;
 
-use super::{Edge, client, compress::Form, endpoint::Endpoint, request::RequestInfo};
+use super::{Edge, client, compress::Outgoing, endpoint::Endpoint, request::RequestInfo};
 
 /// Routes with the edge around them; cheap to clone.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Edged {
         Self { routes, ready }
     }
 
-    fn ready_answer(&self, request: &mut Request) -> Option<Form> {
+    fn ready_answer(&self, request: &mut Request) -> Option<Outgoing> {
         let (edge, endpoint) = self.ready.as_ref()?;
         let (path, answer) = edge.options.ready.as_ref()?;
         if request.method() != Method::GET || request.uri().path() != *path {
@@ -76,8 +76,8 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
         match self.ready_answer(&mut request) {
-            Some(Form::Ready(response)) => Either::Left(Either::Left(ready(Ok(response)))),
-            Some(Form::Later(response)) => Either::Left(Either::Right(response.map(Ok).boxed())),
+            Some(Outgoing::Ready(response)) => Either::Left(Either::Left(ready(Ok(response)))),
+            Some(Outgoing::Compressing(response)) => Either::Left(Either::Right(response.map(Ok).boxed())),
             None => Either::Right(self.routes.call(request)),
         }
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::{
     ClientAddress, Edge, access,
-    compress::{self, Form},
+    compress::{self, Outgoing},
     endpoint::Endpoint,
     headers,
     limits::{self, InFlight},
@@ -106,7 +106,7 @@ impl RequestInfo {
     }
 
     /// The response as it goes out; measured and logged.
-    pub(super) fn finish(self, response: Response) -> Form {
+    pub(super) fn finish(self, response: Response) -> Outgoing {
         let accept = self.details.as_ref().and_then(|details| details.accept.as_ref());
         let (mut response, problem) =
             problems::complete(response, &self.id, accept, self.in_flight.edge.options.detail_member);
@@ -116,12 +116,12 @@ impl RequestInfo {
         response.headers_mut().insert(REQUEST_ID, self.id);
         let status = response.status();
         match compress::response(response, self.coding, deadline) {
-            Form::Ready(response) => {
-                Form::Ready(streaming::guard(response, self.in_flight, self.access, deadline))
+            Outgoing::Ready(response) => {
+                Outgoing::Ready(streaming::guard(response, self.in_flight, self.access, deadline))
             }
-            Form::Later(response) => {
+            Outgoing::Compressing(response) => {
                 let sending = Sending::new(self.in_flight, self.access, status, deadline);
-                Form::Later(async move { sending.guard(response.await) }.boxed())
+                Outgoing::Compressing(async move { sending.guard(response.await) }.boxed())
             }
         }
     }
@@ -143,7 +143,7 @@ impl RequestInfo {
             trace_id: self.trace_id.as_deref(),
             method: self.method,
             route: &self.endpoint.route,
-            origin: self.details.as_ref().map(|Details { uri, client, .. }| (uri, *client)),
+            requested: self.details.as_ref().map(|Details { uri, client, .. }| (uri, *client)),
             status,
             elapsed,
             problem,

@@ -271,10 +271,6 @@ impl Leases for FileQueue {
         Box::pin(self.put_back(job, DEAD, Duration::ZERO, reason))
     }
 
-    fn depth(&self) -> Answer<'_, Depth> {
-        Queue::depth(self)
-    }
-
     fn metrics(&self) -> &QueueMetrics {
         &self.metrics
     }

@@ -1,4 +1,7 @@
-//! Workers of a queue that leases its jobs: a job whose worker does not report in time goes to another worker.
+//! Workers of queues whose jobs are taken, and then done, postponed or released: those in Redis and in a file.
+//!
+//! Redis gives a job whose worker does not report within [`LEASE`] to another worker. A file belongs to one process, and only
+//! a restart frees such a job.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,10 +12,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Answer, Depth, Handler, Job, WorkOptions};
+use super::{Answer, Handler, Job, Queue, WorkOptions};
 use crate::{
     Problem, Stop,
-    worker::{MEASURE, metrics::QueueMetrics, pause_after},
+    worker::{metrics::QueueMetrics, pause_after},
 };
 
 /// A job that is taken is not given to another worker for this time.
@@ -30,9 +33,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// The pause after an outage of the queue, or of a service that the handler needs.
 const OUTAGE: Duration = Duration::from_secs(1);
 
-/// A queue that leases its jobs.
-pub(super) trait Leases: Sync {
-    /// Takes the oldest jobs that are due, at most so many, for [`LEASE`].
+/// A queue whose jobs are taken.
+pub(super) trait Leases: Queue {
+    /// Takes the oldest jobs that are due, at most so many.
     fn take(&self, most: usize) -> Answer<'_, Vec<Job>>;
 
     /// Removes jobs that are done.
@@ -47,8 +50,6 @@ pub(super) trait Leases: Sync {
     /// Keeps a job as a dead letter.
     fn bury<'a>(&'a self, job: &'a Job, reason: &'a str) -> Answer<'a, ()>;
 
-    fn depth(&self) -> Answer<'_, Depth>;
-
     fn metrics(&self) -> &QueueMetrics;
 
     /// Notified when a job was put by this process.
@@ -59,17 +60,8 @@ pub(super) trait Leases: Sync {
 pub(super) async fn run(queue: &impl Leases, handler: &dyn Handler, options: WorkOptions, stop: &Stop) {
     let worker = Worker { queue, handler, max_attempts: options.max_attempts };
     let workers = join_all((0..options.workers).map(|_| worker.work(stop)));
-    tokio::join!(workers, measure(queue, stop));
-}
-
-async fn measure(queue: &impl Leases, stop: &Stop) {
-    while !stop.has_begun() {
-        queue.metrics().set_depth(queue.depth().await.ok());
-        tokio::select! {
-            () = stop.begun() => {}
-            () = sleep(MEASURE) => {}
-        }
-    }
+    let depth = || async { queue.depth().await.ok() };
+    tokio::join!(workers, queue.metrics().measure(stop, depth));
 }
 
 struct Worker<'a, Q> {
@@ -162,6 +154,7 @@ impl<Q: Leases> Worker<'_, Q> {
             self.give_up(job, &error).await?;
         } else {
             tracing::warn!(job = job.id, attempts, error, "job failed; trying again later");
+            // Redis can postpone a job only for the rest of its lease.
             self.queue.postpone(job, pause_after(attempts).min(LEASE), &error).await?;
         }
         Ok(true)

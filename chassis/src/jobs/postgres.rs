@@ -15,14 +15,13 @@ use super::{Answer, Depth, Handler, Job, ListedJob, Queue, WorkOptions, leases::
 use crate::{
     Stop,
     postgres::Pool,
-    worker::{self, Failed, StoredJob, Workers},
+    worker::{self, AttemptError, StoredJob, Workers},
 };
 
 /// A queue in the table `jobs`.
 #[derive(Debug)]
 pub struct PostgresQueue {
     queue: worker::Queue,
-    pool: Pool,
     puts: Arc<Puts>,
     /// A job in work keeps one of these.
     connections: Pool,
@@ -32,14 +31,9 @@ impl PostgresQueue {
     /// The queue of this name. `pool` is for short statements; workers hold `connections`.
     #[must_use]
     pub fn new(name: &'static str, pool: Pool, connections: Pool) -> Self {
-        let queue = worker::Queue::new(name, pool.clone());
-        let puts = Puts {
-            queue: queue.clone(),
-            pool: pool.clone(),
-            waiting: Mutex::default(),
-            turn: Turn::default(),
-        };
-        Self { queue, pool, puts: Arc::new(puts), connections }
+        let queue = worker::Queue::new(name, pool);
+        let puts = Puts { queue: queue.clone(), waiting: Mutex::default(), turn: Turn::default() };
+        Self { queue, puts: Arc::new(puts), connections }
     }
 }
 
@@ -51,7 +45,6 @@ const ENOUGH_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 struct Puts {
     queue: worker::Queue,
-    pool: Pool,
     waiting: Mutex<Vec<(String, oneshot::Sender<PutResult>)>>,
     turn: Turn<()>,
 }
@@ -80,7 +73,7 @@ impl Puts {
         if payloads.is_empty() {
             return;
         }
-        let put = self.queue.put_all(&self.pool, &payloads).await.map_err(Arc::new);
+        let put = self.queue.put_all(&payloads).await.map_err(Arc::new);
         for (place, reply) in replies.into_iter().enumerate() {
             if put.is_ok() {
                 self.queue.wake();
@@ -149,7 +142,7 @@ impl Queue for PostgresQueue {
         let workers = Workers {
             queue: self.queue.clone(),
             connections: self.connections.clone(),
-            handler: Arc::new(Adapter { handler, pool: self.pool.clone(), outages: Mutex::default() }),
+            handler: Arc::new(Adapter { handler, queue: self.queue.clone(), outages: Mutex::default() }),
             max_attempts: options.max_attempts,
         };
         Box::pin(workers.run(options.workers, stop))
@@ -159,7 +152,7 @@ impl Queue for PostgresQueue {
 /// Does each job by itself, while its row is locked.
 struct Adapter {
     handler: Arc<dyn Handler>,
-    pool: Pool,
+    queue: worker::Queue,
     /// Jobs whose last attempt met an outage, which is not their fault.
     outages: Mutex<HashSet<i64>>,
 }
@@ -173,14 +166,14 @@ impl Adapter {
 impl worker::Handler for Adapter {
     type Done = ();
 
-    async fn handle(&self, taken: &worker::Job, _: &mut PgConnection) -> Result<(), Failed> {
+    async fn handle(&self, taken: &worker::Job, _: &mut PgConnection) -> Result<(), AttemptError> {
         let payload = taken.payload.as_str().unwrap_or_default().to_owned();
         let job = Job { id: taken.id.to_string(), payload, attempts: taken.attempts };
         self.handler.handle(&[job]).await.map_err(|problem| {
             if problem.status() == StatusCode::SERVICE_UNAVAILABLE {
                 self.outages().insert(taken.id);
             }
-            Failed(reason(&problem).into())
+            AttemptError(reason(&problem).into())
         })
     }
 
@@ -188,9 +181,8 @@ impl worker::Handler for Adapter {
 
     async fn returned(&self, job: &worker::Job) {
         if self.outages().remove(&job.id) {
-            let forgive = "update public.jobs set attempts = attempts - 1 where id = $1 and attempts = $2";
             // If this fails, the attempt counts.
-            let _ = sqlx::query(forgive).bind(job.id).bind(job.attempts).execute(&self.pool).await;
+            let _ = self.queue.forgive(job).await;
         }
     }
 }

@@ -341,10 +341,6 @@ impl Leases for RedisQueue {
         })
     }
 
-    fn depth(&self) -> Answer<'_, Depth> {
-        Queue::depth(self)
-    }
-
     fn metrics(&self) -> &QueueMetrics {
         &self.metrics
     }

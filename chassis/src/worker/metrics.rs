@@ -1,8 +1,11 @@
 //! The metrics of a queue.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -11,6 +14,12 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use tokio::time::sleep;
+
+use crate::Stop;
+
+/// How often the depth of the queue is measured.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// The numbers of a queue; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +53,19 @@ impl QueueMetrics {
         self.0.failed_attempts.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_depth(&self, depth: Option<Depth>) {
-        *self.0.depth.lock().unwrap_or_else(PoisonError::into_inner) = depth;
+    /// Measures the depth of the queue again and again until the stop begins.
+    pub(crate) async fn measure<F>(&self, stop: &Stop, depth: impl Fn() -> F)
+    where
+        F: Future<Output = Option<Depth>>,
+    {
+        while !stop.has_begun() {
+            let depth = depth().await;
+            *self.0.depth.lock().unwrap_or_else(PoisonError::into_inner) = depth;
+            tokio::select! {
+                () = stop.begun() => {}
+                () = sleep(MEASURE) => {}
+            }
+        }
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {

@@ -24,9 +24,6 @@ use crate::{Stop, exit::chain, postgres::Pool};
 /// A job of another process is found within this time; those of this one wake a worker.
 pub(crate) const POLL: Duration = Duration::from_secs(1);
 
-/// How often the depth of the queue is measured.
-pub(crate) const MEASURE: Duration = Duration::from_secs(5);
-
 /// How often a worker asks whether the server still has the connection of its job.
 const LOOK_AT_BACKEND: Duration = Duration::from_secs(5);
 
@@ -35,9 +32,9 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why an attempt at a job failed.
 #[derive(Debug)]
-pub struct Failed(pub Box<dyn Error + Send + Sync>);
+pub struct AttemptError(pub Box<dyn Error + Send + Sync>);
 
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failed {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for AttemptError {
     fn from(error: E) -> Self {
         Self(error.into())
     }
@@ -63,7 +60,7 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         job: &Job,
         transaction: &mut PgConnection,
-    ) -> impl Future<Output = Result<Self::Done, Failed>> + Send;
+    ) -> impl Future<Output = Result<Self::Done, AttemptError>> + Send;
 
     /// A job is done and committed.
     fn committed(&self, job: &Job, done: Self::Done);
@@ -78,15 +75,19 @@ pub trait Handler: Send + Sync + 'static {
         pause_after(attempts)
     }
 
-    /// A job has failed too often.
+    /// A job has failed too often. What this does in `transaction` is committed together with the job's end. By default
+    /// the job stays as a dead letter.
     fn give_up(
         &self,
         _job: &Job,
         _transaction: &mut PgConnection,
         _reason: &str,
-    ) -> impl Future<Output = Result<GivenUp, Failed>> + Send {
+    ) -> impl Future<Output = Result<GivenUp, AttemptError>> + Send {
         std::future::ready(Ok(GivenUp::Keep))
     }
+
+    /// A job was given up, and this is committed.
+    fn given_up(&self, _job: &Job) {}
 }
 
 /// Workers of one queue.
@@ -112,7 +113,9 @@ impl<H: Handler> Workers<H> {
     /// finished, or given back when the stop is forced.
     pub async fn run(self, count: usize, stop: Stop) {
         let workers = join_all((0..count).map(|_| self.work(&stop)));
-        tokio::join!(workers, self.measure(&stop));
+        let queue = &self.queue;
+        let depth = || async { queue.depth().await.ok() };
+        tokio::join!(workers, queue.metrics().measure(&stop, depth));
     }
 
     async fn work(&self, stop: &Stop) {
@@ -188,15 +191,18 @@ impl<H: Handler> Workers<H> {
         if !Queue::lock(&mut transaction, job).await? {
             return Ok(true);
         }
-        let is_last = job.attempts > self.max_attempts;
-        let failed =
-            if is_last { self.give_up(job, transaction).await } else { self.handle(job, transaction).await };
-        let Err(Failed(error)) = failed else { return Ok(true) };
+        let is_exhausted = job.attempts > self.max_attempts;
+        let attempt = if is_exhausted {
+            self.give_up(job, transaction).await
+        } else {
+            self.handle(job, transaction).await
+        };
+        let Err(AttemptError(error)) = attempt else { return Ok(true) };
         // Sends the rollback, before the job is postponed, whose row the transaction has locked.
         let connected = connection.ping().await;
         let (error, queue) = (chain(&*error), self.queue.name());
         self.queue.metrics().failed_attempt();
-        let pause = if is_last {
+        let pause = if is_exhausted {
             tracing::error!(job = job.id, queue, error, "cannot give up the job; trying again later");
             LONGEST_PAUSE
         } else {
@@ -205,14 +211,18 @@ impl<H: Handler> Workers<H> {
             self.handler.pause(attempts)
         };
         let postponed = self.queue.postpone(job, pause, &error).await;
-        if !is_last {
+        if !is_exhausted {
             self.handler.returned(job).await;
         }
         connected.and(postponed).map(|()| true)
     }
 
     /// Does a job and commits. If anything fails, the transaction is rolled back with the next use of its connection.
-    async fn handle(&self, job: &Job, mut transaction: Transaction<'_, Postgres>) -> Result<(), Failed> {
+    async fn handle(
+        &self,
+        job: &Job,
+        mut transaction: Transaction<'_, Postgres>,
+    ) -> Result<(), AttemptError> {
         let done = self.handler.handle(job, &mut transaction).await?;
         Queue::remove(&mut transaction, job.id).await?;
         transaction.commit().await?;
@@ -222,7 +232,11 @@ impl<H: Handler> Workers<H> {
     }
 
     /// Gives up a job and commits; fails as [`Self::handle`] does.
-    async fn give_up(&self, job: &Job, mut transaction: Transaction<'_, Postgres>) -> Result<(), Failed> {
+    async fn give_up(
+        &self,
+        job: &Job,
+        mut transaction: Transaction<'_, Postgres>,
+    ) -> Result<(), AttemptError> {
         let reason = format!("given up after {} attempts", self.max_attempts);
         match self.handler.give_up(job, &mut transaction, &reason).await? {
             GivenUp::Remove => Queue::remove(&mut transaction, job.id).await?,
@@ -230,18 +244,8 @@ impl<H: Handler> Workers<H> {
         }
         transaction.commit().await?;
         tracing::error!(job = job.id, queue = self.queue.name(), "job {reason}");
+        self.handler.given_up(job);
         Ok(())
-    }
-
-    async fn measure(&self, stop: &Stop) {
-        while !stop.has_begun() {
-            let depth = self.queue.depth().await.ok();
-            self.queue.metrics().set_depth(depth);
-            tokio::select! {
-                () = stop.begun() => {}
-                () = sleep(MEASURE) => {}
-            }
-        }
     }
 }
 

@@ -56,16 +56,12 @@ impl Queue {
 
     /// Adds a job for each of these texts, and gives their numbers in the same order.
     #[cfg(feature = "jobs")]
-    pub(crate) async fn put_all(
-        &self,
-        executor: impl PgExecutor<'_>,
-        texts: &[String],
-    ) -> Result<Vec<i64>, sqlx::Error> {
+    pub(crate) async fn put_all(&self, texts: &[String]) -> Result<Vec<i64>, sqlx::Error> {
         let insert = "insert into public.jobs (queue, payload)
                       select $1, to_jsonb(text) from unnest($2::text[]) with ordinality as texts (text, place)
                       order by place
                       returning id";
-        let ids = sqlx::query_scalar(insert).bind(self.0.name).bind(texts).fetch_all(executor).await?;
+        let ids = sqlx::query_scalar(insert).bind(self.0.name).bind(texts).fetch_all(&self.0.pool).await?;
         // One for each text, or a caller would get another's number.
         if ids.len() == texts.len() { Ok(ids) } else { Err(sqlx::Error::RowNotFound) }
     }
@@ -202,6 +198,17 @@ impl Queue {
             .bind(backend)
             .fetch_one(&self.0.pool)
             .await
+    }
+
+    /// Does not count the last attempt at a job: its failure was not the job's fault.
+    #[cfg(feature = "jobs")]
+    pub(crate) async fn forgive(&self, job: &Job) -> Result<(), sqlx::Error> {
+        sqlx::query("update public.jobs set attempts = attempts - 1 where id = $1 and attempts = $2")
+            .bind(job.id)
+            .bind(job.attempts)
+            .execute(&self.0.pool)
+            .await?;
+        Ok(())
     }
 
     /// Gives a job back as it was: its worker must stop, and did not fail at it.

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use chassis::{
     Problem,
-    worker::{Failed, GivenUp, Handler, Job, Workers},
+    worker::{AttemptError, GivenUp, Handler, Job, Workers},
 };
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub(crate) struct QueuedBatch {
     pub(crate) batch: i64,
     /// Who sent it.
     pub(crate) supplier: String,
-    /// The number of its content, which is kept in pieces.
+    /// The id of its content, which is kept in pieces.
     pub(crate) content: i64,
     /// How its rows are written.
     pub(crate) format: Format,
@@ -53,12 +53,12 @@ impl QueuedBatch {
 impl App {
     /// Workers for the batches that are queued.
     #[must_use]
-    pub fn workers(&self) -> Workers<BatchHandler> {
+    pub fn batch_workers(&self) -> Workers<BatchHandler> {
         Workers {
-            queue: self.queue.clone(),
+            queue: self.batch_queue.clone(),
             connections: self.database.batches.clone(),
             handler: Arc::new(BatchHandler { app: self.clone() }),
-            max_attempts: self.batches.max_attempts,
+            max_attempts: self.batch_settings.max_attempts,
         }
     }
 }
@@ -84,7 +84,7 @@ impl BatchHandler {
         });
         // The semaphore is never closed.
         let _turn = match queued.format {
-            Format::Xlsx => self.app.sheets.acquire().await.ok(),
+            Format::Xlsx => self.app.workbook_turn.acquire().await.ok(),
             _ => None,
         };
         let rules = self.app.rules.clone().of_supplier(&queued.supplier).of_any_size();
@@ -133,7 +133,7 @@ impl Handler for BatchHandler {
     /// The batch whose prices were stored, or why they were not.
     type Done = Result<Batch, Problem>;
 
-    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, Failed> {
+    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<Self::Done, AttemptError> {
         let queued = QueuedBatch::of(job)?;
         content::begin(&self.app.database.primary, queued.batch).await?;
         let progress = ProgressCell::default();
@@ -147,7 +147,7 @@ impl Handler for BatchHandler {
                 Ok(Ok(batch))
             }
             Err(BatchError::Database(error)) => Err(error.into()),
-            Err(BatchError::Read(ReadError::Interrupted(cause))) => Err(Failed(cause)),
+            Err(BatchError::Read(ReadError::Interrupted(cause))) => Err(AttemptError(cause)),
             Err(error) => {
                 let problem = Problem::from(error);
                 self.fail(transaction, &queued, progress.get().rows, &problem).await?;
@@ -183,11 +183,13 @@ impl Handler for BatchHandler {
         job: &Job,
         transaction: &mut PgConnection,
         reason: &str,
-    ) -> Result<GivenUp, Failed> {
+    ) -> Result<GivenUp, AttemptError> {
         let queued = QueuedBatch::of(job)?;
-        let problem = Problem::internal(reason);
-        self.fail(transaction, &queued, 0, &problem).await?;
-        self.app.outcomes.count_problem(&problem);
+        self.fail(transaction, &queued, 0, &Problem::internal(reason)).await?;
         Ok(GivenUp::Remove)
+    }
+
+    fn given_up(&self, _: &Job) {
+        self.app.outcomes.count_problem(&Problem::internal("given up"));
     }
 }

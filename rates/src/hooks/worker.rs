@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chassis::worker::{Failed, GivenUp, Handler, Job, Workers};
+use chassis::worker::{AttemptError, GivenUp, Handler, Job, Workers};
 use sqlx::PgConnection;
 
 use super::{Message, Sender, sender::SendError, sql};
@@ -16,7 +16,7 @@ impl App {
     #[must_use]
     pub fn hook_workers(&self) -> Workers<HookHandler> {
         Workers {
-            queue: self.hooks.clone(),
+            queue: self.hook_queue.clone(),
             connections: self.database.hooks.clone(),
             handler: Arc::new(HookHandler { sender: Sender::new(&self.hook_settings) }),
             max_attempts: self.hook_settings.max_attempts,
@@ -33,7 +33,7 @@ impl Handler for HookHandler {
     /// Whether the message was delivered.
     type Done = bool;
 
-    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<bool, Failed> {
+    async fn handle(&self, job: &Job, transaction: &mut PgConnection) -> Result<bool, AttemptError> {
         let message = Message::of(job)?;
         // Removed or disabled since.
         let Some(hook) = sql::find_receiver(&mut *transaction, message.hook).await? else {
@@ -72,7 +72,7 @@ impl Handler for HookHandler {
         job: &Job,
         transaction: &mut PgConnection,
         reason: &str,
-    ) -> Result<GivenUp, Failed> {
+    ) -> Result<GivenUp, AttemptError> {
         let hook = Message::of(job)?.hook;
         if let Some(cause) = sql::failure_without_delivery_since(&mut *transaction, job.id, hook).await? {
             let reason = format!("a message was {reason}: {cause}");
