@@ -64,7 +64,7 @@ impl Backend {
             Arc::new(PostgresQueue::new(QUEUE, store.clone(), workers))
         };
         let primary = Primary::new(servers, pools.clone());
-        // The pools go there first. Where no server answers, the check of the schema says so.
+        // Points the pools to the server that takes writes. If none answers, `check_schema` reports it.
         let _ = primary.connect("multivac").await;
         postgres::check_schema(&store, database, &MIGRATOR, "multivac").await?;
         let (store, primary) = (Arc::new(PostgresStore(store)), Some(Arc::new(primary)));
@@ -100,7 +100,7 @@ impl Backend {
         if let Some(Err(error)) = self.file.as_ref().map(EmbeddedFile::check_writable) {
             return Err(error.to_string());
         }
-        let (queue, store) = tokio::join!(self.queue.depth(), self.store.get(None));
+        let (queue, store) = tokio::join!(self.queue.depth(), self.store.oldest());
         for (name, problem) in [("the queue", queue.err()), ("the store", store.err())] {
             if let Some(problem) = problem {
                 tracing::warn!(cause = problem.cause_chain(), "{name} does not answer");

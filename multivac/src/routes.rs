@@ -29,7 +29,7 @@ pub(crate) fn router(backend: Backend, users: &Arc<Users>) -> Router {
     for (path, methods) in [
         ("/multivac/data", post(post_data).put(post_data)),
         ("/multivac/data/{id}", get(get_data).delete(delete_data)),
-        ("/multivac/zzz", delete(delete_first)),
+        ("/multivac/zzz", delete(delete_answer)),
     ] {
         of_users = both(of_users, path, methods);
     }
@@ -44,7 +44,7 @@ pub(crate) fn router(backend: Backend, users: &Arc<Users>) -> Router {
         description = "A question box: data is queued, a worker stores it, and the oldest stored data is the answer. \
                        Every path may end with a slash."
     ),
-    paths(welcome, get_answer, post_data, get_data, delete_data, delete_first),
+    paths(welcome, get_answer, post_data, get_data, delete_data, delete_answer),
     modifiers(&Login),
     tags((name = "multivac", description = "Data and the answer")),
 )]
@@ -78,7 +78,7 @@ async fn welcome() -> &'static str {
     (status = 503, description = "The store is unreachable"),
 ))]
 async fn get_answer(State(backend): State<Backend>) -> Result<String, Problem> {
-    let answer = backend.store.get(None).await?;
+    let answer = backend.store.oldest().await?;
     Ok(answer.unwrap_or_else(|| "INSUFFICIENT DATA FOR MEANINGFUL ANSWER.".to_owned()))
 }
 
@@ -115,7 +115,7 @@ async fn post_data(State(backend): State<Backend>, request: Request) -> Result<i
     ),
 )]
 async fn get_data(State(backend): State<Backend>, Path(id): Path<String>) -> Result<String, Problem> {
-    let found = if is_id(&id) { backend.store.get(Some(&id)).await? } else { None };
+    let found = if is_id(&id) { backend.store.get(&id).await? } else { None };
     found.ok_or_else(|| Problem::not_found("This data is not stored: it waits, was deleted, or never was."))
 }
 
@@ -135,11 +135,11 @@ async fn delete_data(
     Path(id): Path<String>,
 ) -> Result<&'static str, Problem> {
     let Backend { queue, store, .. } = &backend;
-    if !is_id(&id) || (queue.find(&id).await?.is_none() && store.get(Some(&id)).await?.is_none()) {
+    if !is_id(&id) || (queue.find(&id).await?.is_none() && store.get(&id).await?.is_none()) {
         return Err(Problem::not_found("no such data"));
     }
     // The store first, so that a worker that has the job already stores nothing.
-    store.delete(Some(&id)).await?;
+    store.delete(&id).await?;
     queue.discard(&id).await?;
     Ok("Deleted!")
 }
@@ -150,8 +150,8 @@ async fn delete_data(
     (status = 503, description = "The store is unreachable"),
     Refusals,
 ))]
-async fn delete_first(State(backend): State<Backend>) -> Result<&'static str, Problem> {
-    Ok(if backend.store.delete(None).await? { "Deleted!" } else { "no such data" })
+async fn delete_answer(State(backend): State<Backend>) -> Result<&'static str, Problem> {
+    Ok(if backend.store.delete_oldest().await? { "Deleted!" } else { "no such data" })
 }
 
 /// Whether this can be an id: those of all queues consist of digits and a hyphen.

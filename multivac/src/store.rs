@@ -8,7 +8,7 @@ use chassis::{
     jobs::{Answer, Handler, Job},
     postgres::Pool,
 };
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 /// Keeps data under the id of its job. What a call reports is durable.
 pub trait Store: Send + Sync {
@@ -16,12 +16,17 @@ pub trait Store: Send + Sync {
     /// can be repeated.
     fn put<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()>;
 
-    /// The data of this job; without an id, the oldest data.
-    fn get<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, Option<String>>;
+    /// The data of this job, if it is stored.
+    fn get<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>>;
 
-    /// Deletes the data of this job, also if it is not stored yet; without an id, the oldest data. False if nothing was
-    /// stored. Concurrent calls without an id delete different data.
-    fn delete<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, bool>;
+    /// The data that was stored first.
+    fn oldest(&self) -> Answer<'_, Option<String>>;
+
+    /// Deletes the data of this job, also if it is not stored yet.
+    fn delete<'a>(&'a self, id: &'a str) -> Answer<'a, ()>;
+
+    /// Deletes the data that was stored first; false if there is none. Concurrent calls delete different data.
+    fn delete_oldest(&self) -> Answer<'_, bool>;
 }
 
 /// What workers do: store the data of jobs.
@@ -52,38 +57,40 @@ impl Store for PostgresStore {
         })
     }
 
-    fn get<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, Option<String>> {
-        let select = match id {
-            Some(_) => {
-                "select document ->> 'data' from multivac.data where document is not null and job = $1"
-            }
-            None => {
-                "select document ->> 'data' from multivac.data where document is not null and $1::text is null
-                 order by position limit 1"
-            }
-        };
+    fn get<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>> {
+        let select = "select document ->> 'data' from multivac.data where document is not null and job = $1";
         Box::pin(async move {
             let read = || sqlx::query_scalar(select).bind(id).fetch_optional(&self.0);
             Ok(self.0.retry(read).await?)
         })
     }
 
-    fn delete<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, bool> {
-        let delete = match id {
-            Some(_) => {
-                "insert into multivac.data (job, deleted_at) values ($1, now())
-                 on conflict (job) do update set document = null, deleted_at = now()"
-            }
-            None => {
-                "with old as (delete from multivac.data where deleted_at < now() - interval '7 days')
-                 update multivac.data set document = null, deleted_at = now()
-                 where position = (
-                     select position from multivac.data where document is not null and $1::text is null
-                     order by position limit 1 for update skip locked
-                 )"
-            }
-        };
-        Box::pin(async move { Ok(sqlx::query(delete).bind(id).execute(&self.0).await?.rows_affected() > 0) })
+    fn oldest(&self) -> Answer<'_, Option<String>> {
+        let select = "select document ->> 'data' from multivac.data where document is not null
+                      order by position limit 1";
+        Box::pin(async move {
+            let read = || sqlx::query_scalar(select).fetch_optional(&self.0);
+            Ok(self.0.retry(read).await?)
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> Answer<'a, ()> {
+        let delete = "insert into multivac.data (job, deleted_at) values ($1, now())
+                      on conflict (job) do update set document = null, deleted_at = now()";
+        Box::pin(async move {
+            sqlx::query(delete).bind(id).execute(&self.0).await?;
+            Ok(())
+        })
+    }
+
+    fn delete_oldest(&self) -> Answer<'_, bool> {
+        let delete = "with old as (delete from multivac.data where deleted_at < now() - interval '7 days')
+                      update multivac.data set document = null, deleted_at = now()
+                      where position = (
+                          select position from multivac.data where document is not null
+                          order by position limit 1 for update skip locked
+                      )";
+        Box::pin(async move { Ok(sqlx::query(delete).execute(&self.0).await?.rows_affected() > 0) })
     }
 }
 
@@ -123,37 +130,51 @@ impl Store for FileStore {
         })
     }
 
-    fn get<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, Option<String>> {
+    fn get<'a>(&'a self, id: &'a str) -> Answer<'a, Option<String>> {
         let found = self.0.read(|transaction| {
             let data = transaction.open_table(DATA)?;
-            let id = match id {
-                Some(id) => number(id),
-                None => data.first()?.map(|(first, _)| first.value()),
-            };
-            let found = id.map(|id| data.get(id)).transpose()?.flatten();
+            let found = number(id).map(|id| data.get(id)).transpose()?.flatten();
             Ok(found.map(|payload| payload.value().to_owned()))
         });
         Box::pin(std::future::ready(found.map_err(unusable)))
     }
 
-    fn delete<'a>(&'a self, id: Option<&'a str>) -> Answer<'a, bool> {
-        let id = id.map(|id| number(id).unwrap_or(0));
+    fn oldest(&self) -> Answer<'_, Option<String>> {
+        let found = self.0.read(|transaction| {
+            let data = transaction.open_table(DATA)?;
+            Ok(data.first()?.map(|(_, payload)| payload.value().to_owned()))
+        });
+        Box::pin(std::future::ready(found.map_err(unusable)))
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> Answer<'a, ()> {
+        let id = number(id);
         Box::pin(async move {
-            let deleted = self.0.write(0, move |transaction| {
-                let mut data = transaction.open_table(DATA)?;
-                let first = data.first()?.map(|(first, _)| first.value());
-                let Some(id) = id.or(first) else { return Ok(false) };
-                data.remove(id)?;
-                let mut deleted = transaction.open_table(DELETED)?;
-                deleted.insert(id, ())?;
-                if deleted.len()? > MOST_DELETED {
-                    deleted.pop_first()?;
-                }
-                Ok(true)
+            let Some(id) = id else { return Ok(()) };
+            let deleted = self.0.write(0, move |transaction| delete(transaction, id));
+            deleted.await.map_err(unusable)
+        })
+    }
+
+    fn delete_oldest(&self) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let deleted = self.0.write(0, |transaction| {
+                let first = transaction.open_table(DATA)?.first()?.map(|(first, _)| first.value());
+                first.map(|id| delete(transaction, id)).transpose().map(|deleted| deleted.is_some())
             });
             deleted.await.map_err(unusable)
         })
     }
+}
+
+fn delete(transaction: &WriteTransaction, id: u64) -> Result<(), redb::Error> {
+    transaction.open_table(DATA)?.remove(id)?;
+    let mut deleted = transaction.open_table(DELETED)?;
+    deleted.insert(id, ())?;
+    if deleted.len()? > MOST_DELETED {
+        deleted.pop_first()?;
+    }
+    Ok(())
 }
 
 fn number(id: &str) -> Option<u64> {

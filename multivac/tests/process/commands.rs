@@ -62,7 +62,7 @@ async fn check_posts_waits_reads_and_leaves_nothing() {
         (backend.queue.depth().await.unwrap().waiting, backend.queue.depth().await.unwrap().dead),
         (0, 0)
     );
-    assert!(backend.store.delete(None).await.unwrap() && !backend.store.delete(None).await.unwrap());
+    assert!(backend.store.delete_oldest().await.unwrap() && !backend.store.delete_oldest().await.unwrap());
     let gone = run(&none, &["check", "--url", &url], &[]).expect(69);
     assert!(gone.contains(&format!("no answer from {url}")), "{gone}");
 }
@@ -214,6 +214,6 @@ async fn the_depth_of_the_queue_is_measured(pool: PgPool) {
         .await;
         let id = backend.queue.list(1).await.unwrap().remove(0).job.id;
         backend.store.put(&[Job { id, payload: String::new(), attempts: 1 }]).await.unwrap();
-        while backend.store.delete(None).await.unwrap() {}
+        while backend.store.delete_oldest().await.unwrap() {}
     }
 }

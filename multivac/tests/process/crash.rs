@@ -127,9 +127,9 @@ async fn nothing_is_lost_or_stored_twice(place: &Place) {
     until("all is done", async || backend.queue.depth().await.unwrap().waiting == 0).await;
     assert_eq!(backend.queue.depth().await.unwrap().dead, 0);
     let mut stored: HashMap<String, usize> = HashMap::new();
-    while let Some(text) = backend.store.get(None).await.unwrap() {
+    while let Some(text) = backend.store.oldest().await.unwrap() {
         *stored.entry(text).or_default() += 1;
-        assert!(backend.store.delete(None).await.unwrap());
+        assert!(backend.store.delete_oldest().await.unwrap());
     }
     for text in &accepted {
         assert_eq!(stored.remove(text), Some(1), "{}: {text} of {}", place.name, accepted.len());

@@ -169,9 +169,9 @@ async fn postgres_may_go_and_come_back(pool: PgPool) {
         until("all is done", async || backend.queue.depth().await.unwrap().waiting == 0).await;
         assert_eq!(backend.queue.depth().await.unwrap().dead, 0, "an outage is no failure");
         let mut stored = Vec::new();
-        while let Some(text) = backend.store.get(None).await.unwrap() {
+        while let Some(text) = backend.store.oldest().await.unwrap() {
             stored.push(text);
-            assert!(backend.store.delete(None).await.unwrap());
+            assert!(backend.store.delete_oldest().await.unwrap());
         }
         stored.sort();
         // In any order: what met the outage waits a second for its next attempt.

@@ -101,7 +101,10 @@ impl Courier {
                 Some((next, _)) if next.hash == record.hash && record.step != Step::Rejected => {
                     *record = next;
                 }
-                Some((next, content)) => *record = state.keep(file, next, Step::Read, &content).await?,
+                Some((mut next, content)) => {
+                    state.keep(file, &mut next, Step::Read, &content).await?;
+                    *record = next;
+                }
             }
         }
         match record.step {
@@ -126,7 +129,7 @@ impl Courier {
             Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => return Ok(Outcome::Later),
             Err(reason) => {
                 self.set_aside(file, &reason);
-                *record = state.keep(file, record.clone(), Step::Rejected, &[]).await?;
+                state.keep(file, record, Step::Rejected, &[]).await?;
                 return Ok(Outcome::Rejected(reason));
             }
         };
@@ -135,10 +138,10 @@ impl Courier {
             return Ok(refused("the receiver", status, &body));
         }
         if is_batch {
-            *record = state.keep(file, record.clone(), Step::Received, &content).await?;
+            state.keep(file, record, Step::Received, &content).await?;
             return self.pass_on(state, file, record).await;
         }
-        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
+        state.keep(file, record, Step::Done, &[]).await?;
         Ok(Outcome::Sent)
     }
 
@@ -151,7 +154,7 @@ impl Courier {
             return Ok(refused(&prices.url, status, &body));
         }
         self.write_answer(file, status, body);
-        *record = state.keep(file, record.clone(), Step::Done, &[]).await?;
+        state.keep(file, record, Step::Done, &[]).await?;
         Ok(Outcome::Sent)
     }
 

@@ -131,23 +131,24 @@ impl State {
         read.or_fail(Exit::Unavailable, || "cannot read the status file")
     }
 
-    /// Records that a file has got so far, with the content that is still to be delivered. Returns its record once that
-    /// is durable.
+    /// Records that a file has got so far, with the content that is still to be delivered. `record` says so once that is
+    /// durable.
     pub(super) async fn keep(
         &self,
         file: &str,
-        record: Record,
+        record: &mut Record,
         step: Step,
         content: &[u8],
-    ) -> Result<Record, Failure> {
-        let record = Record { step, ..record };
+    ) -> Result<(), Failure> {
+        let next = Record { step, ..record.clone() };
         let (file, content) = (file.to_owned(), content.to_owned());
-        let json = serde_json::to_vec(&record).expect("a record is JSON");
+        let json = serde_json::to_vec(&next).expect("a record is JSON");
         let kept = self.file.write(content.len(), move |transaction| {
             transaction.open_table(FILES)?.insert(&*file, (&*json, &*content))?;
             Ok(())
         });
         kept.await.or_fail(Exit::Unavailable, || "cannot write the status file")?;
-        Ok(record)
+        *record = next;
+        Ok(())
     }
 }

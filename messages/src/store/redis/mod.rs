@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use chassis::{Exit, Failure};
+use chassis::Failure;
 use redis::{Cmd, ExistenceCheck, RedisError, SetOptions};
 
 use super::{Answer, Store, StoreError};
@@ -63,10 +63,8 @@ impl RedisStore {
             let replicas = settings.cluster_read_replicas.then(|| connector.cluster(true)).transpose()?;
             (connector.cluster(false)?, replicas.into_iter().collect())
         } else {
-            let [host] = settings.host.0.as_slice() else {
-                let fault = "redis.host names several hosts, which needs redis.cluster";
-                return Err(Failure::new(Exit::Usage, fault));
-            };
+            // The settings are valid: only a cluster has several.
+            let host = &settings.host.0[0];
             let replicas = settings.read_hosts.0.iter().map(|host| connector.server(host));
             (connector.server(host)?, replicas.collect::<Result<Vec<_>, _>>()?)
         };
