@@ -37,20 +37,22 @@ pub struct AppState {
     pub lanes: Lanes,
     /// The pools of the database.
     pub database: Database,
-    /// Limits of requests.
-    pub api: ApiSettings,
+    /// Settings of requests.
+    pub api_settings: ApiSettings,
     /// Settings of batches.
-    pub batches: BatchSettings,
+    pub batch_settings: BatchSettings,
+    /// Settings of webhooks.
+    pub hook_settings: HookSettings,
     /// What the content of batches may have.
     pub rules: Rules,
     /// Rate limits of writes.
-    pub limits: WriteLimits,
+    pub write_limits: WriteLimits,
     /// Counts and limits reads by key.
-    pub reads: Reads,
+    pub read_limits: Reads,
     /// How many wrong keys an address may send.
     pub wrong_keys: WrongKeyLimit,
     /// The turn to read a workbook: one at a time, because it must be in memory.
-    pub sheets: Semaphore,
+    pub workbook_turn: Semaphore,
     /// Counters of how batches end.
     pub outcomes: Outcomes,
     /// The uploads that run.
@@ -60,11 +62,9 @@ pub struct AppState {
     /// The lanes that have prices.
     pub summaries: LaneLists,
     /// The queue of batches.
-    pub queue: Queue,
+    pub batch_queue: Queue,
     /// The queue of messages to receivers.
-    pub hooks: Queue,
-    /// Settings of hooks.
-    pub hook_settings: HookSettings,
+    pub hook_queue: Queue,
 }
 
 impl std::ops::Deref for App {
@@ -90,20 +90,20 @@ impl App {
         Self(Arc::new(AppState {
             lanes,
             summaries: LaneLists::new(api.privacy()),
-            queue: Queue::new(QUEUE, database.primary.clone()),
-            hooks: Queue::new(hooks::QUEUE, database.primary.clone()),
+            batch_queue: Queue::new(QUEUE, database.primary.clone()),
+            hook_queue: Queue::new(hooks::QUEUE, database.primary.clone()),
             hook_settings: hook_settings.clone(),
             uploads: UploadSlots::new(batches),
-            sheets: Semaphore::new(1),
+            workbook_turn: Semaphore::new(1),
             pieces: PieceStore::new(database.primary.clone()),
             database,
-            api: api.clone(),
+            api_settings: api.clone(),
             outcomes: Outcomes::default(),
-            reads: Reads::new(api.reads_per_minute_by_key),
+            read_limits: Reads::new(api.reads_per_minute_by_key),
             wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
-            limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
+            write_limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             rules: batches.rules(),
-            batches: batches.clone(),
+            batch_settings: batches.clone(),
         }))
     }
 
@@ -116,7 +116,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
-        self.reads.register(registry);
+        self.read_limits.register(registry);
         self.lanes.reader.expensive.register(registry);
     }
 
@@ -184,8 +184,8 @@ impl Collector for Instruments {
             gauge.encode(metric)?;
         }
         for (name, help, value) in [
-            ("rates_cache_hits", "Requests whose lanes were in memory", lanes.store.hits()),
-            ("rates_cache_misses", "Requests for which something was read", lanes.store.misses()),
+            ("rates_cache_hits", "Lookups of lanes that were all in memory", lanes.store.hits()),
+            ("rates_cache_misses", "Lookups for which something was read", lanes.store.misses()),
         ] {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chassis::{
     Failure,
-    postgres::{self, DatabaseSettings, Health, Pool, PooledConnection, Primary},
+    postgres::{self, DatabaseSettings, Health, Pool, Primary},
 };
 use futures_util::future::join_all;
 use sqlx::{PgPool, migrate::Migrator};
@@ -23,14 +23,14 @@ pub static MIGRATOR: Migrator = {
 pub struct Database {
     /// For writes, and for reads that must not lag.
     pub primary: Pool,
-    /// Also to the primary, for batches: long transactions, some of which last as long as the client sends.
+    /// Also to the primary, for long transactions: those that store, withdraw or list batches.
     pub batches: Pool,
     /// Also to the primary, for messages: a worker holds a transaction while a receiver answers.
     pub hooks: Pool,
     /// For reads of lanes.
     pub replicas: Vec<Pool>,
     /// The primary itself, also where there is a pooler; finds it again after a failover.
-    pub server: Arc<Primary>,
+    pub primary_server: Arc<Primary>,
     /// Whether the primary can be reached.
     pub health: Arc<Health>,
 }
@@ -61,14 +61,14 @@ impl Database {
             hooks.timeout_seconds + settings.statement_timeout_seconds,
         );
         let primary = reads(servers[0].clone());
-        let server = if settings.has_pooler() {
+        let primary_server = if settings.has_pooler() {
             // The pooler follows a failover itself.
             Primary::new(settings.direct().map_err(postgres::failure_of)?, Vec::new())
         } else {
             Primary::new(servers, vec![primary.clone(), batches.clone(), hooks.clone()])
         };
         Ok(Self {
-            server: Arc::new(server),
+            primary_server: Arc::new(primary_server),
             primary,
             batches,
             hooks,
@@ -81,9 +81,9 @@ impl Database {
     #[must_use]
     pub fn of(primary: PgPool) -> Self {
         let primary = Pool::of(primary, TEST_LIMIT);
-        let server = Arc::new(Primary::new(vec![(*primary.options()).clone()], Vec::new()));
+        let primary_server = Arc::new(Primary::new(vec![(*primary.options()).clone()], Vec::new()));
         let (batches, hooks) = (primary.clone(), primary.clone());
-        Self { server, batches, hooks, primary, replicas: Vec::new(), health: Arc::default() }
+        Self { primary_server, batches, hooks, primary, replicas: Vec::new(), health: Arc::default() }
     }
 
     /// The same with these replicas.
@@ -91,12 +91,6 @@ impl Database {
     pub fn with_replicas(self, replicas: Vec<PgPool>) -> Self {
         let replicas = replicas.into_iter().map(|replica| Pool::of(replica, TEST_LIMIT)).collect();
         Self { replicas, ..self }
-    }
-
-    /// A connection for one batch, closed afterwards. The next batch must not get a connection that is still in COPY or
-    /// in a long statement because its client disconnected. A new connection costs little compared with a batch.
-    pub(crate) async fn for_batch(&self) -> Result<PooledConnection, sqlx::Error> {
-        self.batches.acquire().await
     }
 
     /// Closes the connections.

@@ -41,8 +41,8 @@ impl Service for Rates {
         postgres::check_schema(&database.primary, &settings.database, &MIGRATOR, Self::NAME).await?;
         let app = App::new(database, settings);
         app.register_metrics(context.registry);
-        let workers = app.workers();
-        workers.register(context.registry);
+        let batch_workers = app.batch_workers();
+        batch_workers.register(context.registry);
         let hook_workers = app.hook_workers();
         hook_workers.register(context.registry.sub_registry_with_prefix("rates_hooks"));
         // With 0, `serve` leaves batches, and all other work in the background, to `rates work`.
@@ -62,7 +62,7 @@ impl Service for Rates {
         let parts = parts(app.clone(), settings)
             .task("listener", listener)
             .task("cleaning of uploads", app.clone().clean_uploads(stop.clone()))
-            .task("batch workers", workers.run(count, stop.clone()))
+            .task("batch workers", batch_workers.run(count, stop.clone()))
             .task("hooks", hook_workers.run(senders, stop.clone()))
             .closing(async move { closing.database.close().await });
         if count == 0 {
@@ -92,7 +92,7 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
         .limits("/batches/{id}/prices", batch_limits)
         .browser_headers(["idempotency-key", "prefer"].map(HeaderName::from_static));
     // Without a cache there are no ready answers.
-    if settings.cache.size_bytes > 0 && !app.api.reads_need_key {
+    if settings.cache.size_bytes > 0 && !app.api_settings.reads_need_key {
         let lanes = app.lanes.clone();
         edge = edge.ready("/rates", move |request| rates::ready(&lanes, request));
     }

@@ -4,20 +4,21 @@ use sqlx::PgExecutor;
 
 use super::parse::Progress;
 
-/// Reserves a number for new content.
+/// Reserves an id for new content.
 pub(super) async fn next_content(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select nextval('batch_contents') as "id!""#).fetch_one(executor).await
 }
 
+/// Stores a piece; the first has the number 1.
 pub(crate) async fn put_piece(
     executor: impl PgExecutor<'_>,
-    content: i64,
+    content_id: i64,
     number: i32,
     piece: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into batch_pieces (content_id, number, content) values ($1, $2, $3)",
-        content,
+        content_id,
         number,
         piece
     )
@@ -29,12 +30,12 @@ pub(crate) async fn put_piece(
 /// A piece of the content; none past the end.
 pub(crate) async fn piece(
     executor: impl PgExecutor<'_>,
-    content: i64,
+    content_id: i64,
     number: i32,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar!(
         "select content from batch_pieces where content_id = $1 and number = $2",
-        content,
+        content_id,
         number
     )
     .fetch_optional(executor)
@@ -42,8 +43,8 @@ pub(crate) async fn piece(
 }
 
 /// Deletes the content of a batch that is no longer queued, or never was.
-pub(crate) async fn delete_pieces(executor: impl PgExecutor<'_>, content: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from batch_pieces where content_id = $1", content).execute(executor).await?;
+pub(crate) async fn delete_pieces(executor: impl PgExecutor<'_>, content_id: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from batch_pieces where content_id = $1", content_id).execute(executor).await?;
     Ok(())
 }
 

@@ -43,7 +43,7 @@ const LISTED_WARNINGS: usize = 20;
 /// What is known of staged rows.
 pub(crate) struct Summary {
     pub(crate) extent: Extent,
-    /// Prices that look wrong, as JSON: the first.
+    /// The first warnings, as a JSON array: prices far from what their lane usually costs.
     pub(crate) warnings: String,
     pub(crate) total_warnings: i64,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn store_staged(
     if let Some(old) = replaces {
         sql::withdraw(&mut *transaction, old).await?.ok_or(BatchError::NotReplaceable(old))?;
     }
-    let summary = Summary::of_staged(&mut *transaction, app.api.privacy()).await?;
+    let summary = Summary::of_staged(&mut *transaction, app.api_settings.privacy()).await?;
     let prices = staging::insert_prices(&mut *transaction, Some(batch)).await?;
     let done = sql::complete(&mut *transaction, batch, rows, prices, &summary).await?;
     app.announce_end(transaction, &done).await?;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::content;
 
 /// The size of a piece, and the most that a spool has in memory.
-const PIECE: usize = 1 << 20;
+pub(super) const PIECE: usize = 1 << 20;
 
 /// Where spools store pieces.
 #[derive(Debug)]
@@ -33,15 +33,15 @@ impl PieceStore {
 pub(crate) struct Spool<'a> {
     store: &'a PieceStore,
     memory: Vec<u8>,
-    /// The number of the content, once a piece is stored.
-    content: Option<i64>,
+    /// Known once a piece is stored.
+    content_id: Option<i64>,
     pieces: i32,
     kept: bool,
 }
 
 impl<'a> Spool<'a> {
     pub(crate) fn new(store: &'a PieceStore) -> Self {
-        Self { store, memory: Vec::new(), content: None, pieces: 0, kept: false }
+        Self { store, memory: Vec::new(), content_id: None, pieces: 0, kept: false }
     }
 
     /// Takes all texts of a channel. At an error it drops the receiver, which stops the sender.
@@ -55,13 +55,13 @@ impl<'a> Spool<'a> {
         Ok(())
     }
 
-    /// Stores what is still in memory; returns the number of the content.
+    /// Stores what is still in memory; returns the id of the content.
     pub(crate) async fn store_all(&mut self) -> Result<i64, sqlx::Error> {
-        let content = self.number().await?;
+        let content_id = self.content_id().await?;
         if !self.memory.is_empty() {
             self.store_memory().await?;
         }
-        Ok(content)
+        Ok(content_id)
     }
 
     /// Leaves the content to whoever processes it.
@@ -69,15 +69,16 @@ impl<'a> Spool<'a> {
         self.kept = true;
     }
 
-    /// The pieces from the first to the last; each is a whole number of the texts that it was filled with.
+    /// The piece of this index, from 0; none past the end. A piece has whole texts only.
     pub(crate) async fn piece(
         &self,
         executor: impl PgExecutor<'_>,
         index: i32,
     ) -> Result<Option<Bytes>, sqlx::Error> {
-        match self.content {
-            Some(content) if index < self.pieces => {
-                let piece = content::piece(executor, content, index + 1).await?;
+        match self.content_id {
+            Some(content_id) if index < self.pieces => {
+                // The table numbers pieces from 1.
+                let piece = content::piece(executor, content_id, index + 1).await?;
                 piece.map(|piece| Some(piece.into())).ok_or(sqlx::Error::RowNotFound)
             }
             _ if index == self.pieces && !self.memory.is_empty() => Ok(Some(self.memory.clone().into())),
@@ -85,19 +86,19 @@ impl<'a> Spool<'a> {
         }
     }
 
-    async fn number(&mut self) -> Result<i64, sqlx::Error> {
-        if let Some(content) = self.content {
-            return Ok(content);
+    async fn content_id(&mut self) -> Result<i64, sqlx::Error> {
+        if let Some(content_id) = self.content_id {
+            return Ok(content_id);
         }
-        let content = content::next_content(&self.store.pool).await?;
-        Ok(*self.content.insert(content))
+        let content_id = content::next_content(&self.store.pool).await?;
+        Ok(*self.content_id.insert(content_id))
     }
 
     async fn store_memory(&mut self) -> Result<(), sqlx::Error> {
         // The semaphore is never closed.
         let _turn = self.store.turn.acquire().await;
-        let content = self.number().await?;
-        content::put_piece(&self.store.pool, content, self.pieces + 1, &self.memory).await?;
+        let content_id = self.content_id().await?;
+        content::put_piece(&self.store.pool, content_id, self.pieces + 1, &self.memory).await?;
         self.pieces += 1;
         self.memory.clear();
         Ok(())
@@ -106,10 +107,10 @@ impl<'a> Spool<'a> {
 
 impl Drop for Spool<'_> {
     fn drop(&mut self) {
-        if let (Some(content), false) = (self.content, self.kept) {
+        if let (Some(content_id), false) = (self.content_id, self.kept) {
             let pool = self.store.pool.clone();
             // If it fails, or an insert is still on its way, they are deleted when they are old.
-            tokio::spawn(async move { content::delete_pieces(&pool, content).await });
+            tokio::spawn(async move { content::delete_pieces(&pool, content_id).await });
         }
     }
 }

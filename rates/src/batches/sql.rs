@@ -58,7 +58,7 @@ pub struct Batch {
     pub(crate) lanes: Option<i64>,
     pub(crate) data_version: Option<i64>,
     pub(crate) replaces: Option<i64>,
-    /// Prices that look wrong, as JSON: the first.
+    /// The first warnings, as a JSON array: prices far from what their lane usually costs.
     pub(crate) warnings: String,
     pub(crate) total_warnings: i64,
     /// Why the batch failed, as JSON.
@@ -91,26 +91,26 @@ pub(crate) async fn find_same(
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", lock)
         .execute(&mut *connection)
         .await?;
-    sqlx::query_as!(
-        Batch,
-        r#"select id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
-                  prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
-                  problem::text, created_at, ended_at, withdrawn_at
-           from batches
-           where supplier = $1
-             and case when $2::text is null
-                      then content_sha256 = $3 and state not in ('failed', 'withdrawn')
-                           and created_at > clock_timestamp() - make_interval(secs => $4)
-                      else idempotency_key = $2 and state <> 'failed' end
-           order by id desc
-           limit 1"#,
+    let same = sqlx::query_scalar!(
+        "select id from batches
+         where supplier = $1
+           and case when $2::text is null
+                    then content_sha256 = $3 and state not in ('failed', 'withdrawn')
+                         and created_at > clock_timestamp() - make_interval(secs => $4)
+                    else idempotency_key = $2 and state <> 'failed' end
+         order by id desc
+         limit 1",
         supplier,
         idempotency_key,
         &digest.sha256[..],
         f64::from(same_content_seconds),
     )
-    .fetch_optional(connection)
-    .await
+    .fetch_optional(&mut *connection)
+    .await?;
+    match same {
+        Some(id) => find(connection, id).await,
+        None => Ok(None),
+    }
 }
 
 /// Inserts a new batch in this state.
@@ -120,13 +120,10 @@ pub(crate) async fn insert(
     replaces: Option<i64>,
     state: BatchState,
 ) -> Result<Batch, sqlx::Error> {
-    sqlx::query_as!(
-        Batch,
-        r#"insert into batches (supplier, idempotency_key, content_sha256, content_bytes, replaces, state)
-           values ($1, $2, $3, $4, $5, $6)
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
-                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+    let id = sqlx::query_scalar!(
+        "insert into batches (supplier, idempotency_key, content_sha256, content_bytes, replaces, state)
+         values ($1, $2, $3, $4, $5, $6)
+         returning id",
         identity.supplier,
         identity.idempotency_key,
         &identity.digest.sha256[..],
@@ -134,8 +131,9 @@ pub(crate) async fn insert(
         replaces,
         state.name(),
     )
-    .fetch_one(connection)
-    .await
+    .fetch_one(&mut *connection)
+    .await?;
+    get(connection, id).await
 }
 
 /// Completes a batch; its version is that of the transaction that stores its prices.
@@ -146,15 +144,11 @@ pub(crate) async fn complete(
     prices: u64,
     summary: &Summary,
 ) -> Result<Batch, sqlx::Error> {
-    sqlx::query_as!(
-        Batch,
-        r#"update batches set state = 'done', checked_bytes = content_bytes, rows = $2, prices = $3, days = $4, lanes = $5,
-                  warnings = $6::text::jsonb, total_warnings = $7, ended_at = clock_timestamp(),
-                  data_version = (select version from data_version)
-           where id = $1
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
-                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+    sqlx::query!(
+        "update batches set state = 'done', checked_bytes = content_bytes, rows = $2, prices = $3, days = $4, lanes = $5,
+                warnings = $6::text::jsonb, total_warnings = $7, ended_at = clock_timestamp(),
+                data_version = (select version from data_version)
+         where id = $1",
         id,
         rows.cast_signed(),
         prices.cast_signed(),
@@ -163,8 +157,9 @@ pub(crate) async fn complete(
         summary.warnings,
         summary.total_warnings,
     )
-    .fetch_one(connection)
-    .await
+    .execute(&mut *connection)
+    .await?;
+    get(connection, id).await
 }
 
 /// Ends a batch that cannot be stored, with the problem (JSON) that says why.
@@ -174,19 +169,16 @@ pub(crate) async fn fail(
     rows: u64,
     problem: &str,
 ) -> Result<Batch, sqlx::Error> {
-    sqlx::query_as!(
-        Batch,
-        r#"update batches set state = 'failed', rows = $2, problem = $3::text::jsonb, ended_at = clock_timestamp()
-           where id = $1
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
-                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
+    sqlx::query!(
+        "update batches set state = 'failed', rows = $2, problem = $3::text::jsonb, ended_at = clock_timestamp()
+         where id = $1",
         id,
         rows.cast_signed(),
         problem,
     )
-    .fetch_one(connection)
-    .await
+    .execute(&mut *connection)
+    .await?;
+    get(connection, id).await
 }
 
 /// Finds a batch by its id.
@@ -201,6 +193,11 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: i64) -> Result<Optio
     )
     .fetch_optional(executor)
     .await
+}
+
+/// The batch of this id, which exists.
+async fn get(connection: &mut PgConnection, id: i64) -> Result<Batch, sqlx::Error> {
+    find(connection, id).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Lists a supplier's batches, or those of all, older than `before`, newest first.
@@ -245,16 +242,10 @@ pub(crate) async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<O
         return Ok(None);
     }
     sqlx::query!("delete from prices where batch_id = $1", id).execute(&mut *connection).await?;
-    sqlx::query_as!(
-        Batch,
-        r#"update batches set data_version = (select version from data_version) where id = $1
-           returning id, supplier, state as "state: BatchState", content_sha256, content_bytes, checked_bytes, rows,
-                     prices, days, lanes, data_version, replaces, warnings::text as "warnings!", total_warnings,
-                     problem::text, created_at, ended_at, withdrawn_at"#,
-        id
-    )
-    .fetch_optional(connection)
-    .await
+    sqlx::query!("update batches set data_version = (select version from data_version) where id = $1", id)
+        .execute(&mut *connection)
+        .await?;
+    find(connection, id).await
 }
 
 /// A price of a batch, and how often the batch has it.

@@ -16,15 +16,12 @@ use tokio::{sync::mpsc, task};
 use super::{
     error::BatchError,
     parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, Progress, ReadError, Rules},
-    spool::Spool,
+    spool::{PIECE, Spool},
     staging,
 };
 
 /// The number of pieces that may wait between two stages: enough to keep both busy.
 const WAITING_PIECES: usize = 4;
-
-/// Content for a worker is stored in pieces of this size.
-const STORED_PIECE: usize = 1 << 20;
 
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
@@ -199,7 +196,7 @@ fn cut_into_pieces(
 ) -> Result<Digest, ReadError> {
     let mut input = Meter::new(input, rules.bytes);
     loop {
-        let piece = input.read_piece(STORED_PIECE)?;
+        let piece = input.read_piece(PIECE)?;
         if piece.is_empty() {
             return Ok(input.digest());
         }

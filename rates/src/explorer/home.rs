@@ -14,7 +14,7 @@ use crate::{
     lanes::{
         FoundLanes, chart,
         element::PlacedElement,
-        found_lane::FoundLane,
+        found_lanes::FoundLane,
         query::{Interval, Picture, QueryLimits, RatesQuery, Statistics},
     },
     places::Catalogue,
@@ -102,7 +102,7 @@ impl<'a> Market<'a> {
         let (first, picture) = shown::query(&lanes, days, Some(Interval::Day), &Picture::default(), limits)?;
         // Without percentiles, whether it is one lane or many.
         let query = |query| RatesQuery { statistics: Statistics::Mean, ..query };
-        Ok(first.lanes_of_picture(&picture).into_iter().map(query).collect())
+        Ok(first.query_per_line(&picture).into_iter().map(query).collect())
     }
 }
 

@@ -109,7 +109,7 @@ async fn lane_page(
     let (first, picture) =
         shown::query(&view.lanes, (from, to), query.interval, &query.picture, service.limits)?;
     page.options.name_automatic_interval(shown::interval_of(first.days(), &picture));
-    let queries = first.lanes_of_picture(&picture);
+    let queries = first.query_per_line(&picture);
     let found = read(service, &queries).await?;
     let fingerprint = fingerprint(&["page", text, &view.from, &view.to], &found);
     let render = || {
@@ -142,7 +142,7 @@ async fn home_page(
     let (from, to) = (days.0.to_string(), days.1.to_string());
     let view = View::new(market.charted(catalogue), (&from, &to), &PageQuery::default());
     let (first, picture) = shown::query(&view.lanes, days, None, &Picture::default(), service.limits)?;
-    let queries = first.lanes_of_picture(&picture);
+    let queries = first.query_per_line(&picture);
     let charted = read(service, &queries).await?;
     let mut fingerprint = fingerprint(&["home", &from, &to], &sparks);
     list.state.add_to(&mut fingerprint);

@@ -28,7 +28,7 @@ impl App {
         let data = json!(BatchBody::from(batch.clone()));
         for hook in hooks {
             let message = Message::new(hook, event.name(), &data);
-            self.hooks.put(&mut *transaction, &message.payload()).await?;
+            self.hook_queue.put(&mut *transaction, &message.payload()).await?;
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ impl App {
                 for change in &changes {
                     let data = json!({ "version": change.version });
                     let message = Message::new(change.hook, Event::DataChanged.name(), &data);
-                    self.hooks.put(&mut *transaction, &message.payload()).await?;
+                    self.hook_queue.put(&mut *transaction, &message.payload()).await?;
                 }
                 transaction.commit().await?;
                 Ok(!changes.is_empty())

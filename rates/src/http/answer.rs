@@ -37,7 +37,7 @@ pub(crate) fn vary_by_accept(mut response: Response) -> Response {
 }
 
 /// A response with this body and what caches must know of it. A stale one is not to be kept.
-pub(crate) fn cached(
+pub(crate) fn with_cache_headers(
     body: CompressibleBody,
     etag: Option<HeaderValue>,
     source: Source,
@@ -71,7 +71,8 @@ pub(crate) fn cached(
 
 /// The response to a client that has the answer of this tag already.
 pub(crate) fn not_modified(etag: HeaderValue, source: Source, cache_control: &HeaderValue) -> Response {
-    let mut response = cached(CompressibleBody::from(Bytes::new()), Some(etag), source, cache_control);
+    let mut response =
+        with_cache_headers(CompressibleBody::from(Bytes::new()), Some(etag), source, cache_control);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
 }

@@ -67,7 +67,7 @@ impl Csv {
     }
 
     async fn read_page(&mut self) -> Result<(), sqlx::Error> {
-        let mut connection = self.app.database.for_batch().await?;
+        let mut connection = self.app.database.batches.acquire().await?;
         let (batch, last) = (self.batch, self.page.pop());
         self.page = connection
             .limited(async |connection: &mut sqlx::PgConnection| {

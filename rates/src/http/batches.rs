@@ -148,10 +148,10 @@ pub(crate) async fn list_batches(
     RawQuery(query): RawQuery,
 ) -> Result<Json<BatchPage>, Problem> {
     let query = query.unwrap_or_default();
-    let list = ListQuery::parse(&query, &["limit", "after"], app.api.page_limit)
+    let list = ListQuery::parse(&query, &["limit", "after"], app.api_settings.page_limit)
         .map_err(Problem::invalid_parameters)?;
     let before = list.after.as_deref().map(parse_id).transpose()?;
-    let limit = list.limit.unwrap_or(app.api.page_limit);
+    let limit = list.limit.unwrap_or(app.api_settings.page_limit);
     // One more than fits on the page shows whether there is another page.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
     let pool = &app.database.primary;
@@ -261,15 +261,15 @@ fn no_prices(state: BatchState) -> Problem {
         .detail(format!("The batch is {state}; only one that is done has prices."))
 }
 
-/// Waits until no answer of this instance is older than this batch's change of the prices.
-async fn acknowledge(app: &App, batch: &Batch) {
+/// Waits until no answer of this instance is older than this batch's change of the prices: a batch is acknowledged only then.
+pub(super) async fn acknowledge(app: &App, batch: &Batch) {
     if let Some(version) = batch.data_version {
         app.lanes.freshness.acknowledge(version).await;
     }
 }
 
 async fn withdraw(app: &App, id: i64) -> Result<Option<Batch>, sqlx::Error> {
-    let mut connection = app.database.for_batch().await?;
+    let mut connection = app.database.batches.acquire().await?;
     let withdraw = async |connection: &mut PgConnection| {
         let mut transaction = connection.begin().await?;
         let batch = sql::withdraw(&mut transaction, id).await?;

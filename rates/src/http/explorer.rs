@@ -66,7 +66,7 @@ pub(crate) async fn greet(
 async fn get_page(app: &App, query: &str) -> Result<Response, Problem> {
     let lanes = &app.lanes;
     let mut response = match page::page(app, query).await {
-        Ok((html, source)) => answer::cached(html, None, source, &lanes.cache_control),
+        Ok((html, source)) => answer::with_cache_headers(html, None, source, &lanes.cache_control),
         Err(NoPage::Faults(html)) => {
             let headers = [(header::CACHE_CONTROL, lanes.cache_control.clone())];
             (StatusCode::BAD_REQUEST, headers, html).into_response()

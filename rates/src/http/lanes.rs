@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     answer,
     lane_summary::{self, LaneSummary},
-    parameters::{Fault, Parameter, PlaceName, Reading, number_in, parse_choice, parse_place, quoted},
+    parameters::{Parameter, PlaceName, Reading, number_in, parse_choice, parse_place},
     rates::unknown_place,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     lanes::{
         answers::Tag,
         places::UnknownPlace,
-        query::{Fingerprint, Order, Role},
+        query::{Fingerprint, Order},
         store::Source,
     },
     places::{Catalogue, PlaceId},
@@ -184,14 +184,14 @@ async fn answer(
     headers: &HeaderMap,
     media_type: &'static str,
 ) -> Result<Response, Problem> {
-    let query = LanesQuery::parse(text, app.api.page_limit).map_err(Problem::invalid_parameters)?;
+    let query = LanesQuery::parse(text, app.api_settings.page_limit).map_err(Problem::invalid_parameters)?;
     let catalogue = app.lanes.places.known_or_read().await?;
     let (list, stale) = app.lane_list().await?;
     let [origin, destination] = find_places(&query, &catalogue)?;
     let limit = query.limit.unwrap_or(if media_type == answer::CSV {
         usize::MAX
     } else {
-        app.api.page_limit.min(100)
+        app.api_settings.page_limit.min(100)
     });
 
     let mut fingerprint = Fingerprint::default();
@@ -202,7 +202,7 @@ async fn answer(
     fingerprint.add(limit as u64);
     fingerprint.add(catalogue.places_version.cast_unsigned());
     list.state.add_to(&mut fingerprint);
-    fingerprint.add_privacy(app.api.privacy());
+    fingerprint.add_privacy(app.api_settings.privacy());
     let tag = Tag::from(fingerprint);
     let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
     let etag = tag.etag();
@@ -224,7 +224,7 @@ async fn answer(
         serde_json::to_vec(&LanePage { lanes, next })
     });
     let body: CompressibleBody = body.map_err(Problem::internal)?;
-    let mut response = answer::cached(body, Some(etag), source, cache_control);
+    let mut response = answer::with_cache_headers(body, Some(etag), source, cache_control);
     let (content_type, disposition) = if media_type == answer::CSV {
         (answer::CSV_WITH_HEADER, Some(HeaderValue::from_static("attachment; filename=\"lanes.csv\"")))
     } else {
@@ -238,11 +238,9 @@ async fn answer(
 /// The places that the lanes must begin and end in.
 fn find_places(query: &LanesQuery<'_>, catalogue: &Catalogue) -> Result<[Option<PlaceId>; 2], Problem> {
     let mut faults = Vec::new();
-    let ends =
-        [("origin", Role::Origin, &query.origin), ("destination", Role::Destination, &query.destination)];
-    let places = ends.map(|(name, role, place)| {
+    let places = [("origin", &query.origin), ("destination", &query.destination)].map(|(name, place)| {
         let place = place.as_ref()?;
-        let unknown = UnknownPlace::check(catalogue, 0, role, place);
+        let unknown = UnknownPlace::check(catalogue, place);
         faults.extend(unknown.map(|unknown| unknown_place(name, unknown)));
         catalogue.find_id(place.as_ref())
     });

@@ -10,6 +10,7 @@ mod lanes;
 pub(crate) mod list_query;
 pub(crate) mod openapi;
 pub(crate) mod parameters;
+mod place_search;
 pub(crate) mod places;
 pub(crate) mod prices;
 pub(crate) mod rates;

@@ -17,7 +17,7 @@ use utoipa::{
     },
 };
 
-use super::{batches, explorer, lanes, places, prices, rates};
+use super::{batches, explorer, lanes, place_search, places, prices, rates};
 use crate::{
     lanes::query::{Interval, Order, Role, Statistics, Theme, Values, Widen},
     reference,
@@ -40,7 +40,7 @@ use crate::{
         rates::get_svg,
         lanes::list_lanes,
         lanes::get_csv,
-        places::find_places,
+        place_search::find_places,
         places::list_ports,
         places::get_port,
         places::list_regions,

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use chassis::problem::FieldError;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 
 /// What is wrong with a value: a code for programs and a sentence for people.
 pub(crate) type Fault = (&'static str, String);
@@ -57,6 +57,16 @@ pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, Fault> {
         .ok_or_else(|| ("not_a_day", format!("{text} is not in the calendar")))
 }
 
+/// Writes a day of the years 1 to 9999 as `YYYY-MM-DD`. By hand: answers and batches have very many of them.
+pub(crate) fn write_day(text: &mut Vec<u8>, day: NaiveDate) {
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let (year, month, day) = (day.year().unsigned_abs(), day.month(), day.day());
+    let [millennia, centuries, decades] = [year / 1000, year / 100, year / 10].map(digit);
+    let [year, tens_of_months, month] = [year, month / 10, month].map(digit);
+    let [tens_of_days, day] = [day / 10, day].map(digit);
+    text.extend([millennia, centuries, decades, year, b'-', tens_of_months, month, b'-', tens_of_days, day]);
+}
+
 /// A port code, a region slug or the name of either.
 pub(crate) fn parse_place(text: Cow<'_, str>) -> Result<PlaceName<'_>, Fault> {
     PlaceName::parse(text).map_err(|text| {
@@ -102,10 +112,13 @@ pub(crate) fn parse_lanes<'a>(
 macro_rules! parse_choice {
     ($choice:ident: $($name:literal => $value:ident),+) => {
         impl $choice {
-            pub(crate) fn parse(text: Cow<'_, str>) -> Result<Self, Fault> {
+            pub(crate) fn parse(text: std::borrow::Cow<'_, str>) -> Result<Self, $crate::http::parameters::Fault> {
                 match &*text {
                     $($name => Ok(Self::$value),)+
-                    _ => Err(("malformed", format!("{} is not one of {}", quoted(&text), [$($name),+].join(", ")))),
+                    _ => {
+                        let text = $crate::http::parameters::quoted(&text);
+                        Err(("malformed", format!("{text} is not one of {}", [$($name),+].join(", "))))
+                    }
                 }
             }
         }
@@ -317,14 +330,22 @@ mod tests {
         #[test]
         fn every_calendar_day_is_read_and_written_alike(number in -719_162_i32..2_932_896) {
             let day = NaiveDate::from_epoch_days(number).unwrap();
-            prop_assert_eq!(parse_day(&day.to_string()).unwrap(), day);
+            let mut text = Vec::new();
+            write_day(&mut text, day);
+            let text = String::from_utf8(text).unwrap();
+            prop_assert_eq!(&text, &day.to_string());
+            prop_assert_eq!(parse_day(&text).unwrap(), day);
         }
 
         #[test]
-        fn only_days_are_days(text in "[0-9-]{0,11}") {
-            if let Ok(day) = parse_day(&text) {
-                prop_assert_eq!(day.to_string(), text);
-            }
+        fn only_days_are_days(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]") {
+            let day = text.parse::<NaiveDate>().ok().filter(|day| day.year() > 0);
+            prop_assert_eq!(parse_day(&text).ok(), day);
+        }
+
+        #[test]
+        fn other_texts_are_no_days(text in "[0-9-]{0,9}|[0-9-]{11}") {
+            prop_assert!(parse_day(&text).is_err());
         }
     }
 }

@@ -1,5 +1,4 @@
-//! `GET /places`, `/ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: where clients find the names that
-//! `/rates` takes.
+//! `GET /ports`, `/ports/{code}`, `/regions` and `/regions/{slug}`: the places that `/rates` takes.
 
 use axum::{
     Json,
@@ -13,11 +12,10 @@ use chassis::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{list_query::ListQuery, parameters::quoted};
+use super::list_query::ListQuery;
 use crate::{
     app::App,
-    lanes::query::Role,
-    places::{Catalogue, Place, PlaceId, Port, Region},
+    places::{Catalogue, Port, Region},
 };
 
 /// A page of ports.
@@ -79,13 +77,6 @@ impl From<&Region> for RegionName {
     }
 }
 
-/// The result of a search.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct FoundPlaces {
-    /// The best match first.
-    places: Vec<Place>,
-}
-
 /// There is no such place; similar names are suggested.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "describes the problem that `not_found` builds")]
@@ -96,26 +87,6 @@ pub(crate) struct UnknownPlace {
     #[serde(default)]
     #[schema(examples("CNGGZ"))]
     suggestions: Vec<String>,
-}
-
-/// Documents the parameters of `find_places`; [`ListQuery`] parses them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documentation only")]
-pub(crate) struct FindPlacesParams {
-    /// A code or name, or its beginning; with or without diacritics.
-    #[param(required = false, example = "guang", max_length = 200)]
-    q: String,
-    /// Only places in which lanes with prices begin (`origin`) or end (`destination`), each with the number of these lanes
-    /// and of their prices. Among those that match equally well, the one with the most prices comes first.
-    #[param(required = false, value_type = Option<Role>, example = "origin")]
-    role: Role,
-    /// With `role`: only places that have prices from or to this port or region.
-    #[param(required = false, value_type = Option<String>, example = "EETLL", max_length = 200)]
-    other_end: String,
-    /// The most places in the answer; 10 if not given.
-    #[param(required = false, minimum = 1, maximum = 1000)]
-    limit: usize,
 }
 
 /// Documents the parameters of `list_ports`; [`ListQuery`] parses them.
@@ -168,62 +139,6 @@ pub(crate) struct RegionPath {
     slug: String,
 }
 
-/// Find ports and regions by code or name.
-///
-/// The best match comes first; misspellings are tolerated. Use it for autocompletion.
-#[utoipa::path(
-    get, path = "/places", tag = "places", params(FindPlacesParams),
-    responses(
-        (status = 200, description = "The places that match, the best first", body = FoundPlaces),
-        (status = 400, description = "A parameter is wrong"),
-        (status = 503, description = "The database is unreachable"),
-    ),
-)]
-pub(crate) async fn find_places(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<FoundPlaces>, Problem> {
-    let query = query.unwrap_or_default();
-    let list = ListQuery::parse(&query, &["q", "limit", "role", "other_end"], app.api.page_limit)
-        .map_err(Problem::invalid_parameters)?;
-    let catalogue = app.catalogue().await?;
-    let limit = list.limit.unwrap_or(10).min(app.api.page_limit);
-    let q = list.q.as_deref().unwrap_or_default();
-    let Some((role, other_end)) = end_of_lane(&list, &catalogue)? else {
-        return Ok(Json(FoundPlaces { places: catalogue.search(q, limit) }));
-    };
-    let (lanes, _) = app.lane_list().await?;
-    let ends = lanes.ends(role, other_end, &catalogue);
-    let traffic = |code: &str| ends.get(&catalogue.id(code)?);
-    let mut places = catalogue.search_by_weight(q, limit, |code| Some(traffic(code)?.prices));
-    for place in &mut places {
-        let traffic = traffic(&place.code);
-        (place.lanes, place.prices) = traffic.map(|traffic| (traffic.lanes, traffic.prices)).unzip();
-    }
-    Ok(Json(FoundPlaces { places }))
-}
-
-/// Which end of a lane is looked for, and the other end, if it is given.
-fn end_of_lane(
-    list: &ListQuery<'_>,
-    catalogue: &Catalogue,
-) -> Result<Option<(Role, Option<PlaceId>)>, Problem> {
-    let fault =
-        |name, code, detail: String| Problem::invalid_parameters(vec![FieldError::new(name, code, detail)]);
-    let role = list.role.clone().map(Role::parse).transpose();
-    let role = role.map_err(|(code, detail)| fault("role", code, detail))?;
-    let Some(text) = list.other_end.as_deref() else { return Ok(role.map(|role| (role, None))) };
-    let Some(role) = role else {
-        return Err(fault("role", "missing", "other_end needs role".to_owned()));
-    };
-    if let Some(place) = catalogue.find_id(text) {
-        return Ok(Some((role, Some(place))));
-    }
-    let detail = format!("there is no port or region {}", quoted(text));
-    let unknown = FieldError::new("other_end", "unknown", detail).suggest(catalogue.nearest(text));
-    Err(Problem::invalid_parameters(vec![unknown]))
-}
-
 /// List ports by code.
 #[utoipa::path(
     get, path = "/ports", tag = "places", params(ListPortsParams),
@@ -238,13 +153,13 @@ pub(crate) async fn list_ports(
     RawQuery(query): RawQuery,
 ) -> Result<Json<PortPage>, Problem> {
     let query = query.unwrap_or_default();
-    let list = ListQuery::parse(&query, &["q", "region", "limit", "after"], app.api.page_limit)
+    let list = ListQuery::parse(&query, &["q", "region", "limit", "after"], app.api_settings.page_limit)
         .map_err(Problem::invalid_parameters)?;
     let catalogue = app.catalogue().await?;
     if let Some(slug) = list.region.as_deref() {
         check_region(&catalogue, slug)?;
     }
-    let limit = list.limit.unwrap_or(app.api.page_limit);
+    let limit = list.limit.unwrap_or(app.api_settings.page_limit);
     let mut found = catalogue.find_ports(list.q.as_deref(), list.region.as_deref(), list.after.as_deref());
     let ports: Vec<Port> = found.by_ref().take(limit).cloned().collect();
     let final_port = ports.last().filter(|_| found.next().is_some());
@@ -285,7 +200,7 @@ pub(crate) async fn list_regions(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RegionPage>, Problem> {
     let query = query.unwrap_or_default();
-    let list = ListQuery::parse(&query, &["limit", "after"], app.api.page_limit)
+    let list = ListQuery::parse(&query, &["limit", "after"], app.api_settings.page_limit)
         .map_err(Problem::invalid_parameters)?;
     let catalogue = app.catalogue().await?;
     let regions = catalogue.regions();
@@ -293,7 +208,7 @@ pub(crate) async fn list_regions(
         None => 0,
         Some(after) => position_after(regions, after)?,
     };
-    let end = start.saturating_add(list.limit.unwrap_or(app.api.page_limit)).min(regions.len());
+    let end = start.saturating_add(list.limit.unwrap_or(app.api_settings.page_limit)).min(regions.len());
     let page = regions[start..end].to_vec();
     let final_region = page.last().filter(|_| end < regions.len());
     let next = final_region.map(|region| next_page("/regions", &list, &region.slug));
@@ -315,7 +230,7 @@ pub(crate) async fn get_region(
 ) -> Result<Json<RegionDetail>, Problem> {
     let catalogue = app.catalogue().await?;
     let region = catalogue.region(&slug).ok_or_else(|| not_found("region", &slug, &catalogue))?.clone();
-    let limit = app.api.page_limit;
+    let limit = app.api_settings.page_limit;
     let ports = catalogue.ports().iter().filter(|port| port.parent_slug == slug);
     Ok(Json(RegionDetail {
         path: catalogue.path(&slug).into_iter().map(RegionName::from).collect(),

@@ -17,8 +17,8 @@ use sqlx::{Connection, PgConnection};
 use utoipa::ToSchema;
 
 use super::{
-    batches::BatchBody,
-    upload_headers::{UploadHeaders, UploadParams},
+    batches::{BatchBody, acknowledge},
+    upload_headers::{UploadHeaderParams, UploadHeaders},
     upload_query::{UploadQuery, UploadQueryParams},
 };
 use crate::{
@@ -93,7 +93,7 @@ pub(crate) struct UnacceptablePrices {
 /// batch is answered with the first result and stored once: the same `Idempotency-Key`, or, without one, the same
 /// content.
 #[utoipa::path(
-    post, path = "/prices", tag = "batches", security(("key" = []), ("login" = [])), params(UploadParams, UploadQueryParams),
+    post, path = "/prices", tag = "batches", security(("key" = []), ("login" = [])), params(UploadHeaderParams, UploadQueryParams),
     request_body(content(
         (Prices = "application/json", example = json!([{"orig_code": "CNGGZ", "dest_code": "EETLL", "day": "2021-01-31", "price": 1150}])),
         (PriceFile = "application/x-ndjson", example = "{\"orig_code\":\"CNGGZ\",\"dest_code\":\"EETLL\",\"day\":\"2021-01-31\",\"price\":1150}\n"),
@@ -153,19 +153,19 @@ async fn take_batch(
     body: Body,
 ) -> Result<Response, Problem> {
     let request = BatchUpload { app, supplier, query, headers: UploadHeaders::parse(headers)? };
-    let period = Duration::from_secs_f64(app.batches.upload_period_seconds);
+    let period = Duration::from_secs_f64(app.batch_settings.upload_period_seconds);
     let rules = app.rules.clone().of_supplier(&supplier.name);
     let upload = Upload {
-        pieces: pace::paced(body.into_data_stream(), app.batches.upload_bytes_per_second, period),
+        pieces: pace::paced(body.into_data_stream(), app.batch_settings.upload_bytes_per_second, period),
         gzip: request.headers.gzip,
         rules,
     };
-    // All of it is there before a connection is taken for the batch: the client may send for as long as it may.
+    // Receive everything first: a slow client must not hold a connection.
     let mut spool = Spool::new(&app.pieces);
     // A dry run leaves nothing for a worker, so the client waits for its result.
     let received = if request.headers.respond_async && !request.query.dry_run {
         let digest = upload.spool_content(&mut spool).await?;
-        Received::Content { digest, number: spool.store_all().await? }
+        Received::Content { digest, content_id: spool.store_all().await? }
     } else if request.headers.format == Format::Xlsx {
         let (content, rows) = read_workbook(app, upload, &mut spool).await?;
         spool = rows;
@@ -173,10 +173,14 @@ async fn take_batch(
     } else {
         Received::Rows(upload.spool_rows(request.headers.format, &mut spool).await?)
     };
-    let mut connection = app.database.for_batch().await?;
+    let mut connection = app.database.batches.acquire().await?;
+    // The connection is closed afterwards: if the client disconnects, it may still be in COPY or in a long statement. A new
+    // one costs little compared with a batch.
     let mut transaction = connection.unlimited().begin().await?;
     let outcome = match received {
-        Received::Content { digest, number } => request.queue(&mut transaction, digest, number).await?,
+        Received::Content { digest, content_id } => {
+            request.queue(&mut transaction, digest, content_id).await?
+        }
         Received::Rows(content) => request.store(&mut transaction, content, &spool).await?,
     };
     if matches!(outcome, Outcome::Repeated(_) | Outcome::Checked(_)) {
@@ -189,11 +193,8 @@ async fn take_batch(
         transaction.commit().await.map_err(BatchError::Database)?;
     }
     match &outcome {
-        Outcome::Queued(_) => app.queue.wake(),
-        // The next read on this instance must include what it just acknowledged.
-        Outcome::Stored(Batch { data_version: Some(version), .. }) => {
-            app.lanes.freshness.acknowledge(*version).await;
-        }
+        Outcome::Queued(_) => app.batch_queue.wake(),
+        Outcome::Stored(batch) => acknowledge(app, batch).await,
         _ => {}
     }
     Ok(outcome.into_response())
@@ -217,7 +218,7 @@ where
         Ok::<_, sqlx::Error>(piece.map(|piece| (piece, index + 1)))
     });
     // The semaphore is never closed.
-    let _turn = app.sheets.acquire().await;
+    let _turn = app.workbook_turn.acquire().await;
     let mut rows = Spool::new(&app.pieces);
     let upload = Upload { pieces: Box::pin(pieces), gzip: false, rules };
     Ok((upload.spool_rows(Format::Xlsx, &mut rows).await?, rows))
@@ -227,8 +228,8 @@ where
 enum Received {
     /// Rows, to be stored while the client waits.
     Rows(Content),
-    /// Content under this number, for a worker.
-    Content { digest: Digest, number: i64 },
+    /// Content that is stored under this id, for a worker.
+    Content { digest: Digest, content_id: i64 },
 }
 
 impl BatchUpload<'_> {
@@ -248,7 +249,7 @@ impl BatchUpload<'_> {
             return Ok(Outcome::Repeated(first));
         }
         self.check_replaced(&mut *transaction).await?;
-        let privacy = self.app.api.privacy();
+        let privacy = self.app.api_settings.privacy();
         if self.query.dry_run {
             let summary = Summary::of_staged(transaction, privacy).await?;
             return Ok(Outcome::Checked(self.checked(&content, summary)));
@@ -301,7 +302,7 @@ impl BatchUpload<'_> {
         let batch = sql::insert(&mut *transaction, identity, replaces, BatchState::Queued).await?;
         let (supplier, format) = (batch.supplier.clone(), self.headers.format);
         let queued = QueuedBatch { batch: batch.id, supplier, content, format, replaces };
-        self.app.queue.put(transaction, &queued.payload()).await?;
+        self.app.batch_queue.put(transaction, &queued.payload()).await?;
         Ok(Outcome::Queued(batch))
     }
 
@@ -315,7 +316,7 @@ impl BatchUpload<'_> {
         transaction: &mut PgConnection,
         digest: Digest,
     ) -> Result<Option<Batch>, Problem> {
-        let seconds = self.app.batches.same_content_seconds;
+        let seconds = self.app.batch_settings.same_content_seconds;
         let first = sql::find_same(transaction, self.identity(digest), seconds).await?;
         match first {
             Some(first) if first.content_sha256 != digest.sha256 => Err(Problem::new(StatusCode::CONFLICT)

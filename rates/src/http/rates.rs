@@ -15,7 +15,7 @@ use crate::lanes::{
     answers::Tag,
     chart, csv, json,
     places::UnknownPlace,
-    query::{Form, Interval, Picture, QueryLimits, RatesQuery, Role, WrongQuery},
+    query::{Form, Interval, Picture, QueryLimits, RatesQuery, WrongQuery},
 };
 
 /// The media types that `Accept` chooses from, the default first.
@@ -42,8 +42,8 @@ pub(crate) struct DailyRate {
     /// The mean of its prices in US dollars; null where there are fewer than three, or than `min_count`. It may be rounded.
     #[schema(required, minimum = 0, examples(1154.5))]
     price: Option<f64>,
-    /// How many prices there are; null where there is none. Days behind which fewer suppliers stand than is configured count
-    /// as days without prices. The number may be rounded down.
+    /// How many prices there are; null where there is none. A day with prices of fewer suppliers than are configured counts
+    /// as one without prices. The number may be rounded down.
     #[schema(required, minimum = 1, examples(3))]
     count: Option<i32>,
     /// With `interval`: the number of its days that have prices.
@@ -92,7 +92,7 @@ pub(crate) struct DailyRate {
             (Rates = "application/json"), (String = "text/csv; charset=utf-8; header=present"), (String = "image/svg+xml"),
         ), headers(
             ("ETag" = String, description = "Changes when the data does"),
-            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is unreachable"),
+            ("Cache-Status" = String, description = "RFC 9211: hit, or fwd=miss, or detail=stale while the database is unreachable or overloaded"),
         )),
         (status = 304, description = "Your copy is still current"),
         (status = 400, description = "Parameters are wrong; `errors` lists each"),
@@ -103,7 +103,7 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
     // Not extracted, because extractors would copy query and headers.
     let (request, _) = request.into_parts();
     let media_type = answer::preferred(&request.headers, NEGOTIATED);
-    Ok(answer::vary_by_accept(answer(&lanes, &request, media_type).await?))
+    Ok(answer::vary_by_accept(read_and_respond(&lanes, &request, media_type).await?))
 }
 
 /// The rates of a lane for a spreadsheet.
@@ -120,7 +120,7 @@ pub(crate) async fn get_rates(State(lanes): State<Lanes>, request: Request) -> R
     ),
 )]
 pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
-    answer(&lanes, &request.into_parts().0, answer::CSV).await
+    read_and_respond(&lanes, &request.into_parts().0, answer::CSV).await
 }
 
 /// A picture of the rates of a lane, or of up to ten.
@@ -137,7 +137,7 @@ pub(crate) async fn get_csv(State(lanes): State<Lanes>, request: Request) -> Res
     ),
 )]
 pub(crate) async fn get_svg(State(lanes): State<Lanes>, request: Request) -> Result<Response, Problem> {
-    answer(&lanes, &request.into_parts().0, answer::SVG).await
+    read_and_respond(&lanes, &request.into_parts().0, answer::SVG).await
 }
 
 /// The answer to `GET /rates` if its lane is in memory: the same as [`get_rates`] would give, found before the request is
@@ -147,19 +147,23 @@ pub(crate) fn ready(lanes: &Lanes, request: &Request) -> Option<Response> {
         return None;
     }
     let query = RatesQuery::parse(request.uri().query()?, lanes.limits).ok()?;
-    let queries = query.lanes(&Form::Json);
+    let queries = query.query_per_lane(&Form::Json);
     let found = lanes.find(&queries)?;
     let response = respond(lanes, request.headers(), &query, &Form::Json, &queries, &found).ok()?;
     Some(answer::vary_by_accept(response))
 }
 
-async fn answer(lanes: &Lanes, request: &Parts, media_type: &'static str) -> Result<Response, Problem> {
+async fn read_and_respond(
+    lanes: &Lanes,
+    request: &Parts,
+    media_type: &'static str,
+) -> Result<Response, Problem> {
     let text = request.uri.query().unwrap_or_default();
     let (query, form) = match parse(text, lanes.limits, media_type) {
         Ok(parsed) => parsed,
         Err(wrong) => return Err(Box::pin(explain(lanes, wrong)).await),
     };
-    let queries = query.lanes(&form);
+    let queries = query.query_per_lane(&form);
     let found = lanes.read(&queries).await.map_err(|error| read_problem(error, text))?;
     respond(lanes, &request.headers, &query, &form, &queries, &found)
 }
@@ -232,7 +236,7 @@ fn respond(
         lanes.answers.get_or_make(tag, write)
     };
     let body = body.map_err(Problem::internal)?;
-    let mut response = answer::cached(body, Some(etag), found.source, &lanes.cache_control);
+    let mut response = answer::with_cache_headers(body, Some(etag), found.source, &lanes.cache_control);
     let (content_type, disposition) = match form {
         Form::Json => (answer::JSON, None),
         Form::Csv => (answer::CSV_WITH_HEADER, Some(("attachment", "csv"))),
@@ -253,14 +257,13 @@ fn respond(
     Ok(response)
 }
 
-/// All faults of a query: adds the places that do not exist to the faults of its form. While the database is
-/// unreachable, the client gets only the latter.
+/// All faults of a query: those of its parameters' syntax, and the places that do not exist. While the database is
+/// unreachable, the client gets only the former.
 async fn explain(lanes: &Lanes, wrong: WrongQuery<'_>) -> Problem {
     let WrongQuery { mut faults, places } = wrong;
     if let Ok(catalogue) = lanes.places.now().await {
         faults.extend(places.iter().filter_map(|(name, place)| {
-            UnknownPlace::check(&catalogue, 0, Role::Origin, place)
-                .map(|unknown| unknown_place(name, unknown))
+            UnknownPlace::check(&catalogue, place).map(|unknown| unknown_place(name, unknown))
         }));
     }
     Problem::invalid_parameters(faults)
@@ -273,17 +276,14 @@ fn read_problem(error: NoLanes, text: &str) -> Problem {
         NoLanes::UnknownPlaces(places) => Problem::invalid_parameters(
             places
                 .into_iter()
-                .map(|place| {
-                    let name = RatesQuery::name_of(place.lane, place.role, text);
-                    unknown_place(name, place)
-                })
+                .map(|(lane, role, place)| unknown_place(RatesQuery::name_of(lane, role, text), place))
                 .collect(),
         ),
     }
 }
 
 pub(super) fn unknown_place(parameter: &'static str, place: UnknownPlace) -> FieldError {
-    let UnknownPlace { name, meanings, nearest, .. } = place;
+    let UnknownPlace { name, meanings, nearest } = place;
     if !meanings.is_empty() {
         let detail = format!("{name} may be {}; give one of these codes", meanings.join(" or "));
         return FieldError::new(parameter, "ambiguous", detail).suggest(meanings);

@@ -5,7 +5,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{batches, explorer, lanes, openapi, places, prices, rates};
+use super::{batches, explorer, lanes, openapi, place_search, places, prices, rates};
 use crate::{app::App, suppliers};
 
 /// The routes of the API; the edge goes around them.
@@ -16,12 +16,12 @@ pub fn routes(app: App) -> Router {
         .route("/rates.svg", get(rates::get_svg))
         .route("/lanes", get(lanes::list_lanes))
         .route("/lanes.csv", get(lanes::get_csv))
-        .route("/places", get(places::find_places))
+        .route("/places", get(place_search::find_places))
         .route("/ports", get(places::list_ports))
         .route("/ports/{code}", get(places::get_port))
         .route("/regions", get(places::list_regions))
         .route("/regions/{slug}", get(places::get_region));
-    if app.api.reads_need_key {
+    if app.api_settings.reads_need_key {
         reads = reads.route_layer(middleware::from_fn_with_state(app.clone(), suppliers::require_key));
     }
     reads

@@ -12,7 +12,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documentation only")]
-pub(crate) struct UploadParams {
+pub(crate) struct UploadHeaderParams {
     /// Your name for this batch, at most 255 characters. A batch that is sent again under its name is stored once.
     #[param(rename = "Idempotency-Key", required = false, min_length = 1, max_length = 255)]
     idempotency_key: String,

@@ -4,10 +4,13 @@ use super::{
     FoundLanes,
     day::Percentiles,
     element::Columns,
-    json::{write_day, write_integer, write_number},
+    json::{write_integer, write_number},
     query::RatesQuery,
 };
-use crate::places::{Catalogue, Pair};
+use crate::{
+    http::parameters::write_day,
+    places::{Catalogue, Pair},
+};
 
 /// RFC 4180: a header, then one row for each element of each lane; an empty field where the JSON has null.
 pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {

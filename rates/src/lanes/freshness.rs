@@ -37,8 +37,8 @@ pub struct Freshness {
     changed: Box<[AtomicI64]>,
     listening: AtomicU8,
     listened_until: Mutex<Option<Instant>>,
-    ended: Notify,
-    moved: Notify,
+    listening_ended: Notify,
+    version_moved: Notify,
 }
 
 /// Whether notifications of changes arrive.
@@ -60,8 +60,8 @@ impl Default for Freshness {
             changed: (0..CHANGES).map(|_| AtomicI64::new(0)).collect(),
             listening: AtomicU8::new(0),
             listened_until: Mutex::default(),
-            ended: Notify::new(),
-            moved: Notify::new(),
+            listening_ended: Notify::new(),
+            version_moved: Notify::new(),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Freshness {
         }
         // After the changes: whoever sees this version must see them.
         self.version.fetch_max(version, Ordering::AcqRel);
-        self.moved.notify_waiters();
+        self.version_moved.notify_waiters();
     }
 
     /// Forgets everything that was read before this version.
@@ -134,7 +134,7 @@ impl Freshness {
     pub async fn acknowledge(&self, version: i64) {
         let applied = async {
             loop {
-                let mut moved = pin!(self.moved.notified());
+                let mut moved = pin!(self.version_moved.notified());
                 moved.as_mut().enable();
                 if self.listening() != Listening::Live || self.version() >= version {
                     return;
@@ -159,15 +159,15 @@ impl Freshness {
         let before = self.listening();
         self.listening.store(if now == Listening::Away { 2 } else { 0 }, Ordering::Release);
         self.listened_until.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
-        self.ended.notify_waiters();
-        self.moved.notify_waiters();
+        self.listening_ended.notify_waiters();
+        self.version_moved.notify_waiters();
         before
     }
 
     /// Waits until notifications do not arrive.
     pub(super) async fn ended(&self) {
         loop {
-            let mut ended = pin!(self.ended.notified());
+            let mut ended = pin!(self.listening_ended.notified());
             ended.as_mut().enable();
             if self.listening() != Listening::Live {
                 return;
@@ -176,8 +176,8 @@ impl Freshness {
         }
     }
 
-    /// Treats the version as not up to date, as when the connection is lost.
-    pub fn forget(&self) {
+    /// For tests: as when the connection that listens is lost.
+    pub fn lose_connection(&self) {
         self.end(Listening::Lost);
     }
 }

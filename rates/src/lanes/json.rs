@@ -1,14 +1,13 @@
 //! The JSON of `GET /rates`, written directly into bytes for speed.
 
-use chrono::{Datelike, NaiveDate};
-
 use super::{
     FoundLanes,
     day::{Day, Percentiles},
     element::{Columns, Element},
     query::RatesQuery,
 };
-use crate::{places::Pair, privacy::Privacy};
+use crate::{http::parameters::write_day, places::Pair, privacy::Privacy};
+use chrono::NaiveDate;
 
 /// The JSON elements of consecutive days, newest first, so that answers are put together by copying.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ pub(crate) fn write(queries: &[RatesQuery<'_>], found: &FoundLanes) -> Vec<u8> {
     if let ([query], [lane]) = (queries, found.lanes.as_slice())
         && query.is_plain()
     {
-        return lane.sources[0].1.to_json(query);
+        return lane.candidates[0].1.to_json(query);
     }
     let mut body = b"{\"rates\":[".to_vec();
     for (query, lane) in queries.iter().zip(&found.lanes) {
@@ -132,20 +131,6 @@ fn write_or_null<T>(body: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mu
 
 pub(super) fn write_integer(body: &mut Vec<u8>, number: impl itoa::Integer) {
     body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// `YYYY-MM-DD`, for years 1 to 9999.
-pub(super) fn write_day(body: &mut Vec<u8>, day: NaiveDate) {
-    let mut text = *b"0000-00-00";
-    let mut put = |at: usize, number: u32| {
-        text[at] += (number / 10 % 10) as u8;
-        text[at + 1] += (number % 10) as u8;
-    };
-    put(0, day.year().unsigned_abs() / 100);
-    put(2, day.year().unsigned_abs());
-    put(5, day.month());
-    put(8, day.day());
-    body.extend_from_slice(&text);
 }
 
 /// The shortest text that reads back to the same double; whole numbers without a point.

@@ -18,10 +18,10 @@ pub struct LaneRange {
     pub(crate) pair: Pair,
     pub(crate) from: NaiveDate,
     pub(crate) to: NaiveDate,
-    /// Those of each day.
+    /// Whether the percentiles of each day are wanted.
     pub(crate) with_percentiles: bool,
-    /// Adds the percentiles of these intervals, from its first day to its last.
-    pub(crate) interval: Option<Interval>,
+    /// Also wanted: the percentiles of each interval of this length. None for a query by days, or for means only.
+    pub(crate) percentile_interval: Option<Interval>,
 }
 
 /// The percentiles of each interval of a range, oldest first.
@@ -40,7 +40,13 @@ impl LaneRange {
     /// A day of a lane that does not exist.
     pub(crate) fn probe() -> Self {
         let day = NaiveDate::default();
-        Self { pair: (PlaceId(0), PlaceId(0)), from: day, to: day, with_percentiles: false, interval: None }
+        Self {
+            pair: (PlaceId(0), PlaceId(0)),
+            from: day,
+            to: day,
+            with_percentiles: false,
+            percentile_interval: None,
+        }
     }
 
     /// The days of this query between these places.
@@ -48,8 +54,8 @@ impl LaneRange {
     pub fn new(pair: Pair, query: &RatesQuery<'_>) -> Self {
         let in_full = query.statistics == Statistics::Full;
         let with_percentiles = in_full && query.interval == Interval::Day;
-        let interval = Some(query.interval).filter(|_| in_full && !with_percentiles);
-        Self { pair, from: query.from, to: query.to, with_percentiles, interval }
+        let percentile_interval = Some(query.interval).filter(|_| in_full && !with_percentiles);
+        Self { pair, from: query.from, to: query.to, with_percentiles, percentile_interval }
     }
 
     /// The months that it touches, newest first.
@@ -65,7 +71,7 @@ impl LaneRange {
 
     /// The range that is read for it: only the percentiles of its intervals depend on its first and last day.
     pub(super) fn to_read(self) -> Self {
-        if self.interval.is_some() { self } else { self.whole_months() }
+        if self.percentile_interval.is_some() { self } else { self.whole_months() }
     }
 
     /// How many days, both ends included.

@@ -41,7 +41,12 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(database: &Database, freshness: Arc<Freshness>, places: Arc<Places>) -> Self {
-        Self { freshness, places, health: Arc::clone(&database.health), server: Arc::clone(&database.server) }
+        Self {
+            freshness,
+            places,
+            health: Arc::clone(&database.health),
+            server: Arc::clone(&database.primary_server),
+        }
     }
 
     /// Does not return; reconnects when the connection is lost. Logs why the database cannot be reached, once per outage.

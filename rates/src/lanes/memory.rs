@@ -79,15 +79,14 @@ impl Memory {
         for range in ranges {
             let months = range.months().map(|key| self.current_month(key)).collect::<Option<Vec<_>>>()?;
             let mut lane = Lane::new(months);
-            if range.interval.is_some() {
+            if range.percentile_interval.is_some() {
                 lane.interval_percentiles = Some(self.percentiles_at(range, version)?);
             }
             lanes.push(lane);
         }
         // Several months show one state of the data if each was read at this version or an earlier one.
         let mut months = lanes.iter().flat_map(Lane::months);
-        let is_single =
-            matches!(ranges, [range] if range.months().nth(1).is_none() && range.interval.is_none());
+        let is_single = matches!(ranges, [range] if range.months().nth(1).is_none() && range.percentile_interval.is_none());
         if !is_single && months.any(|month| month.version > version) {
             return None;
         }
@@ -112,7 +111,7 @@ impl Memory {
         let mut lane = |range: &LaneRange| {
             let months = range.months().map(&mut month).collect::<Option<Vec<_>>>()?;
             let mut lane = Lane::new(months);
-            if range.interval.is_some() {
+            if range.percentile_interval.is_some() {
                 lane.interval_percentiles = Some(self.interval_percentiles.as_ref()?.get(range)?.1);
             }
             Some(lane)
@@ -187,7 +186,7 @@ mod tests {
     fn range(from: &str, to: &str) -> LaneRange {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let pair = (PlaceId(1), PlaceId(2));
-        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false, interval: None }
+        LaneRange { pair, from: day(from), to: day(to), with_percentiles: false, percentile_interval: None }
     }
 
     /// Months of this range as they were read at this version.

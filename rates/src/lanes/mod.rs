@@ -6,7 +6,8 @@ pub(crate) mod csv;
 pub mod day;
 pub mod element;
 pub(crate) mod expensive;
-pub mod found_lane;
+mod first_and_newest;
+pub mod found_lanes;
 pub mod freshness;
 pub(crate) mod json;
 pub mod lane;
@@ -27,20 +28,21 @@ use chassis::{
     Problem,
     postgres::{Health, Pool},
 };
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use http::HeaderValue;
 use quick_cache::sync::Cache as QuickCache;
 
+pub(crate) use self::found_lanes::FoundLanes;
 use self::{
     answers::AnswerCache,
-    found_lane::FoundLane,
+    found_lanes::FoundLane,
     freshness::Freshness,
-    lane::{Lane, LaneRange},
+    lane::LaneRange,
     listener::Listener,
     places::{Places, UnknownPlace},
-    query::{Fingerprint, QueryLimits, RatesQuery, Role, Statistics},
+    query::{PlaceName, QueryLimits, RatesQuery, Role, Statistics},
     reader::{LaneReader, ReadError},
-    store::{Found, LaneStore, Source},
+    store::LaneStore,
 };
 use crate::{
     database::Database,
@@ -78,16 +80,6 @@ pub struct LanesState {
     health: Arc<Health>,
 }
 
-/// Lanes that were found, and the places that they were found by.
-#[derive(Debug)]
-pub struct FoundLanes {
-    /// In the order of the queries.
-    pub(crate) lanes: Vec<FoundLane>,
-    /// Where they came from.
-    pub(crate) source: Source,
-    pub(crate) catalogue: Arc<Catalogue>,
-}
-
 /// What came of reading lanes of the places as this instance knows them.
 enum Attempt {
     Found(FoundLanes),
@@ -95,13 +87,16 @@ enum Attempt {
     PlacesChanged(i64),
 }
 
+/// An end of a lane that does not exist: the index of the lane in the query, from 0, and which end.
+pub(crate) type UnknownEnd = (usize, Role, UnknownPlace);
+
 /// Why lanes could not be read.
 #[derive(Debug)]
 pub enum NoLanes {
     /// The database failed, or too much is asked of it.
     Failed(Problem),
     /// Places that do not exist.
-    UnknownPlaces(Vec<UnknownPlace>),
+    UnknownPlaces(Vec<UnknownEnd>),
 }
 
 impl From<Problem> for NoLanes {
@@ -207,41 +202,45 @@ impl Lanes {
             if lane.is_too_narrow(query) { narrow.catalogue.wider_pairs(lane.pair) } else { vec![lane.pair] }
         });
         let pairs: Vec<Vec<Pair>> = wider.collect();
-        let means = self.read_sources(queries, narrow, &pairs, false).await?;
+        let means = self.read_candidates(queries, narrow, &pairs, false).await?;
         // Percentiles are expensive, so they are read only of the places that were chosen.
         if queries.iter().any(|query| query.statistics == Statistics::Full)
             && let Attempt::Found(found) = &means
         {
-            let chosen = |lane: &FoundLane| lane.sources.iter().map(|(pair, _)| *pair).collect();
+            let chosen = |lane: &FoundLane| lane.candidates.iter().map(|(pair, _)| *pair).collect();
             let pairs: Vec<Vec<Pair>> = found.lanes.iter().map(chosen).collect();
-            return self.read_sources(queries, narrow, &pairs, true).await;
+            return self.read_candidates(queries, narrow, &pairs, true).await;
         }
         Ok(means)
     }
 
     /// Lanes made from what is between these pairs of places; with percentiles, for the queries that want them.
-    async fn read_sources(
+    async fn read_candidates(
         &self,
         queries: &[RatesQuery<'_>],
         narrow: &FoundLanes,
         pairs: &[Vec<Pair>],
         with_percentiles: bool,
     ) -> Result<Attempt, Problem> {
-        let sources = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
+        let candidates = queries.iter().zip(pairs).flat_map(|(query, pairs)| {
             pairs.iter().map(move |pair| {
                 let range = LaneRange::new(*pair, query);
-                if with_percentiles { range } else { LaneRange { with_percentiles, interval: None, ..range } }
+                if with_percentiles {
+                    range
+                } else {
+                    LaneRange { with_percentiles, percentile_interval: None, ..range }
+                }
             })
         });
-        let sources: Vec<LaneRange> = sources.collect();
-        let found = self.store.read(&sources).await.map_err(|error| self.problem(error))?;
+        let candidates: Vec<LaneRange> = candidates.collect();
+        let found = self.store.read(&candidates).await.map_err(|error| self.problem(error))?;
         if found.places_version > narrow.catalogue.places_version {
             return Ok(Attempt::PlacesChanged(found.places_version));
         }
         let mut read = found.lanes.into_iter();
         let lanes = queries.iter().zip(&narrow.lanes).zip(pairs).map(|((query, lane), pairs)| {
-            let sources = pairs.iter().copied().zip(read.by_ref()).collect();
-            let mut lane = FoundLane { pair: lane.pair, sources };
+            let candidates = pairs.iter().copied().zip(read.by_ref()).collect();
+            let mut lane = FoundLane { pair: lane.pair, candidates };
             lane.choose(query);
             lane
         });
@@ -252,97 +251,16 @@ impl Lanes {
     fn problem(&self, error: ReadError) -> Problem {
         match error {
             ReadError::Database(error) => self.health.problem(error),
-            ReadError::TooMany => Problem::unavailable(
+            ReadError::TooManyExpensive => Problem::unavailable(
                 "Too many requests for statistics that are not stored yet at once; try again in a second.",
                 1,
             ),
         }
     }
-
-    /// The first day with prices of any of these pairs.
-    pub(crate) async fn first_day(&self, pairs: &[Pair]) -> Result<Option<NaiveDate>, Problem> {
-        let read = self.primary.retry(async || {
-            if self.limits.privacy.hides_days() {
-                let days = sql::summarized_days(&self.primary, pairs, NaiveDate::MAX).await?;
-                return Ok(days.into_iter().filter_map(|(first, _)| first).min());
-            }
-            sql::first_day(&self.primary, pairs).await
-        });
-        read.await.map_err(|error| self.health.problem(error))
-    }
-
-    /// The newest day of each of these pairs that is not in the future: with a mean, or with prices if none has a mean.
-    pub(crate) async fn newest_days(&self, pairs: &[Pair]) -> Result<Vec<Option<NaiveDate>>, Problem> {
-        let today = Utc::now().date_naive();
-        let known: Option<Vec<_>> = pairs.iter().map(|pair| self.newest_days.get(&(*pair, today))).collect();
-        let QueryLimits { min_count, privacy, .. } = self.limits;
-        // Summaries of lanes are behind the version.
-        let version = self.freshness.current().filter(|_| !privacy.hides_days());
-        let day = |(_, day): &(i64, Option<NaiveDate>)| *day;
-        if let Some(known) = &known
-            && known.iter().all(|(read_at, _)| Some(*read_at) == version)
-        {
-            return Ok(known.iter().map(day).collect());
-        }
-        let read = self.primary.retry(async || {
-            if privacy.hides_days() {
-                let days = sql::summarized_days(&self.primary, pairs, today).await?;
-                return Ok(days.into_iter().map(|(_, newest)| newest).collect());
-            }
-            sql::newest_days(&self.primary, pairs, today, privacy.least_count(min_count)).await
-        });
-        match (read.await, known) {
-            (Ok(days), _) => {
-                for (pair, day) in pairs.iter().zip(&days) {
-                    self.newest_days.insert((*pair, today), (version.unwrap_or(0), *day));
-                }
-                Ok(days)
-            }
-            // They only choose the days that a page begins with, so old ones will do.
-            (Err(error), Some(known)) if chassis::postgres::is_outage(&error) => {
-                Ok(known.iter().map(day).collect())
-            }
-            (Err(error), _) => Err(self.health.problem(error)),
-        }
-    }
-}
-
-impl FoundLanes {
-    fn new(ranges: &[LaneRange], found: Found, catalogue: Arc<Catalogue>) -> Self {
-        let lane = |(range, lane): (&LaneRange, Lane)| FoundLane {
-            pair: range.pair,
-            sources: vec![(range.pair, lane)],
-        };
-        Self { lanes: ranges.iter().zip(found.lanes).map(lane).collect(), source: found.source, catalogue }
-    }
-
-    fn are_too_narrow(&self, queries: &[RatesQuery<'_>]) -> bool {
-        queries.iter().zip(&self.lanes).any(|(query, lane)| lane.is_too_narrow(query))
-    }
-
-    /// Adds what answers are made of: the places and the content of the lanes. A place has a number of its own for ever.
-    pub(crate) fn add_to(&self, fingerprint: &mut Fingerprint) {
-        for found in &self.lanes {
-            let sources = found.sources.iter().map(|(pair, _)| pair);
-            for (origin, destination) in std::iter::once(&found.pair).chain(sources) {
-                fingerprint.add(u64::from(origin.0.cast_unsigned()));
-                fingerprint.add(u64::from(destination.0.cast_unsigned()));
-            }
-            for (_, lane) in &found.sources {
-                lane.add_to(fingerprint);
-            }
-        }
-    }
-
-    /// Adds what pictures and pages are made of beside that: the names of places.
-    pub(crate) fn add_names_to(&self, fingerprint: &mut Fingerprint) {
-        fingerprint.add(self.catalogue.places_version.cast_unsigned());
-        self.add_to(fingerprint);
-    }
 }
 
 /// The ranges of these queries, or the places that do not exist.
-fn ranges(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Result<Vec<LaneRange>, Vec<UnknownPlace>> {
+fn ranges(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Result<Vec<LaneRange>, Vec<UnknownEnd>> {
     let mut ranges = Vec::with_capacity(queries.len());
     for query in queries {
         let ends = (catalogue.find_id(query.origin.as_ref()), catalogue.find_id(query.destination.as_ref()));
@@ -354,9 +272,16 @@ fn ranges(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Result<Vec<LaneR
     Ok(ranges)
 }
 
-fn unknown_places(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Vec<UnknownPlace> {
-    let ends = queries.iter().enumerate().flat_map(|(lane, query)| {
+/// Each once: a picture with the year before asks for the same places twice.
+fn unknown_places(catalogue: &Catalogue, queries: &[RatesQuery<'_>]) -> Vec<UnknownEnd> {
+    fn places<'q, 'a>(query: &'q RatesQuery<'a>) -> (&'q PlaceName<'a>, &'q PlaceName<'a>) {
+        (&query.origin, &query.destination)
+    }
+    let is_new =
+        |lane: usize| !queries[..lane].iter().map(places).any(|asked| asked == places(&queries[lane]));
+    let ends = queries.iter().enumerate().filter(|(lane, _)| is_new(*lane)).flat_map(|(lane, query)| {
         [(lane, Role::Origin, &query.origin), (lane, Role::Destination, &query.destination)]
     });
-    ends.filter_map(|(lane, role, place)| UnknownPlace::check(catalogue, lane, role, place)).collect()
+    let unknown = |(lane, role, place)| Some((lane, role, UnknownPlace::check(catalogue, place)?));
+    ends.filter_map(unknown).collect()
 }

@@ -7,11 +7,7 @@ use chassis::{
     postgres::{Health, Pool},
 };
 
-use super::{
-    freshness::Freshness,
-    query::{PlaceName, Role},
-    sql,
-};
+use super::{freshness::Freshness, query::PlaceName, sql};
 use crate::{
     database::Database,
     places::{Catalogue, CatalogueStore},
@@ -20,10 +16,6 @@ use crate::{
 /// A place in a query that does not exist, or one of several.
 #[derive(Debug)]
 pub struct UnknownPlace {
-    /// The index of the lane in the query, from 0.
-    pub lane: usize,
-    /// The end of the lane.
-    pub role: Role,
     /// The name in the query.
     pub name: String,
     /// The codes of the places that have this name; none if no place has it.
@@ -35,11 +27,9 @@ pub struct UnknownPlace {
 impl UnknownPlace {
     /// The place of this name, unless exactly one has it.
     #[must_use]
-    pub fn check(catalogue: &Catalogue, lane: usize, role: Role, place: &PlaceName<'_>) -> Option<Self> {
+    pub fn check(catalogue: &Catalogue, place: &PlaceName<'_>) -> Option<Self> {
         let name = place.as_ref();
         catalogue.find_id(name).is_none().then(|| Self {
-            lane,
-            role,
             name: name.to_owned(),
             meanings: catalogue.matches(name).into_iter().map(str::to_owned).collect(),
             nearest: catalogue.nearest(name),
@@ -99,7 +89,7 @@ impl Places {
         self.catalogues.at(&self.pool, places_version).await
     }
 
-    /// The same for requests.
+    /// As [`Self::read_at`]; a failure is the problem that the client gets.
     pub(crate) async fn at(&self, places_version: i64) -> Result<Arc<Catalogue>, Problem> {
         self.read_at(places_version).await.map_err(|error| self.health.problem(error))
     }

@@ -28,16 +28,16 @@ const KEEP_CONNECTION: Duration = Duration::from_millis(50);
 pub(crate) enum ReadError {
     /// The database failed.
     Database(Arc<sqlx::Error>),
-    /// Too many reads of this kind run.
-    TooMany,
+    /// Too many expensive reads run; see [`ExpensiveReads`].
+    TooManyExpensive,
 }
 
 impl ReadError {
-    /// Whether the database may be unreachable, so that a stale answer is better than none.
-    pub(crate) fn is_outage(&self) -> bool {
+    /// Whether a stale answer is better than this error: the database is unreachable, or too many expensive reads run.
+    pub(crate) fn allows_stale_answer(&self) -> bool {
         match self {
             Self::Database(error) => chassis::postgres::is_outage(error),
-            Self::TooMany => true,
+            Self::TooManyExpensive => true,
         }
     }
 }
@@ -90,14 +90,14 @@ impl LaneReader {
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
         // Percentiles of intervals are never stored.
-        let need_prices = ranges.iter().any(|range| range.interval.is_some());
+        let need_prices = ranges.iter().any(|range| range.percentile_interval.is_some());
         let mut lanes =
             if need_prices { Vec::new() } else { self.read_anywhere(Read::Shared(ranges), oldest).await? };
         if need_prices || ranges.iter().zip(&lanes).any(|(range, lane)| !lane.is_full(range)) {
             lanes = self.read_prices(ranges.to_vec(), oldest).await?;
         }
         for lane in &mut lanes {
-            lane.hide_days(self.primary.source.privacy);
+            lane.hide_days(self.primary.pool.privacy);
         }
         Ok(lanes)
     }
@@ -108,7 +108,7 @@ impl LaneReader {
         ranges: Vec<LaneRange>,
         oldest: i64,
     ) -> Result<Vec<LaneDays>, ReadError> {
-        let permit = self.expensive.admit().await.ok_or(ReadError::TooMany)?;
+        let permit = self.expensive.admit().await.ok_or(ReadError::TooManyExpensive)?;
         let reader = Arc::clone(self);
         // A separate task: when the client disconnects, its statement still runs, and so still counts.
         let reading = tokio::spawn(async move {
@@ -149,7 +149,7 @@ impl LaneReader {
 
     /// Learns which replicas answer; does not return.
     pub(super) async fn watch_replicas(&self) {
-        join_all(self.replicas.iter().map(|replica| replica.heartbeat.beat(&replica.source.pool))).await;
+        join_all(self.replicas.iter().map(|replica| replica.heartbeat.beat(&replica.pool.connections))).await;
     }
 
     /// How many replicas answer.
@@ -167,10 +167,10 @@ impl LaneReader {
 /// Reads lanes through the connections of one pool.
 #[derive(Debug)]
 struct PoolReader {
-    source: Source,
+    pool: LanePool,
     /// Of a replica.
     heartbeat: Heartbeat,
-    queue: Queue<Source>,
+    queue: Queue<LanePool>,
 }
 
 impl PoolReader {
@@ -178,38 +178,38 @@ impl PoolReader {
         let connections = pool.max_size() as usize;
         // Leaves a quarter of the connections for everything else, beside those of expensive reads.
         let most = (connections - connections / 4).saturating_sub(api.expensive_reads).max(1);
-        let source = Source { pool, privacy: api.privacy() };
-        Self { heartbeat: Heartbeat::default(), queue: Queue::new(source.clone(), most), source }
+        let pool = LanePool { connections: pool, privacy: api.privacy() };
+        Self { heartbeat: Heartbeat::default(), queue: Queue::new(pool.clone(), most), pool }
     }
 
     async fn read(&self, read: Read<'_>) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         match read {
             Read::Shared(ranges) => self.queue.read(ranges).await,
             // Boxed; otherwise every answer's future would be as large as this needs.
-            Read::Prices(ranges) => Box::pin(self.source.read_prices(ranges)).await,
+            Read::Prices(ranges) => Box::pin(self.pool.read_prices(ranges)).await,
         }
     }
 }
 
-/// Where lanes are read; cheap to clone.
+/// The pool that lanes are read through; cheap to clone.
 #[derive(Debug, Clone)]
-struct Source {
-    pool: Pool,
+struct LanePool {
+    connections: Pool,
     privacy: Privacy,
 }
 
-impl Source {
+impl LanePool {
     async fn read_prices(&self, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
         let read = async || {
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = self.connections.acquire().await?;
             connection.limited(async |it| sql::read_prices(it, ranges, self.privacy).await).await
         };
-        Ok(self.pool.retry(read).await?)
+        Ok(self.connections.retry(read).await?)
     }
 }
 
 /// The statements that several requests share.
-impl Statements for Source {
+impl Statements for LanePool {
     type Range = LaneRange;
     type Answer = LaneDays;
     type Error = Arc<sqlx::Error>;
@@ -224,7 +224,7 @@ impl Statements for Source {
         turn: &TurnConnection,
         ranges: &[LaneRange],
     ) -> Result<Vec<LaneDays>, Arc<sqlx::Error>> {
-        Ok(self.pool.retry(|| turn.read_lanes(self, ranges)).await?)
+        Ok(self.connections.retry(|| turn.read_lanes(self, ranges)).await?)
     }
 
     fn panicked() -> Arc<sqlx::Error> {
@@ -241,13 +241,13 @@ struct TurnConnection {
 }
 
 impl TurnConnection {
-    async fn read_lanes(&self, source: &Source, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
+    async fn read_lanes(&self, lanes: &LanePool, ranges: &[LaneRange]) -> Result<Vec<LaneDays>, sqlx::Error> {
         let free = self.free().take();
         let (mut connection, since) = match free {
             Some(free) => free,
-            None => (source.pool.acquire().await?, Instant::now()),
+            None => (lanes.connections.acquire().await?, Instant::now()),
         };
-        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, source.privacy).await).await?;
+        let lanes = connection.limited(async |it| sql::read_lanes(it, ranges, lanes.privacy).await).await?;
         if since.elapsed() < KEEP_CONNECTION {
             *self.free() = Some((connection, since));
         }

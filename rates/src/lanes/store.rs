@@ -32,7 +32,7 @@ pub enum Source {
     Hit,
     /// Read now.
     Miss,
-    /// From memory, while the database is unreachable; the data may have changed since.
+    /// From memory, while the database is unreachable or overloaded; the data may have changed since.
     Stale {
         /// For how long it may have been outdated.
         seconds: u64,
@@ -67,7 +67,7 @@ pub struct LaneStore {
     memory: Memory,
     reader: Arc<LaneReader>,
     freshness: Arc<Freshness>,
-    /// How long stale answers may be given while the database is unreachable.
+    /// How long stale answers may be given while the database is unreachable or overloaded.
     stale: Duration,
     /// Reads that run, for requests that want the same.
     readings: Mutex<HashMap<ReadingKey, WeakShared<Reading>>>,
@@ -125,7 +125,7 @@ impl LaneStore {
         };
         tokio::select! {
             found = self.read_now(ranges) => match found {
-                Err(error) if error.is_outage() => Ok(stale),
+                Err(error) if error.allows_stale_answer() => Ok(stale),
                 found => found,
             },
             () = outage => Ok(stale),
@@ -142,7 +142,7 @@ impl LaneStore {
     /// Reads the months that are not in memory; all of them, if they are of another state than those in memory.
     async fn read_now(self: &Arc<Self>, ranges: &[LaneRange]) -> Result<Found, ReadError> {
         let oldest = self.freshness.oldest_usable();
-        if ranges.iter().all(|range| range.interval.is_none())
+        if ranges.iter().all(|range| range.percentile_interval.is_none())
             && let Some(version) = self.freshness.current()
             && let Some(missing) = self.memory.missing(ranges, version)
         {
@@ -201,13 +201,13 @@ impl LaneStore {
         Ok(Arc::new(ReadLanes { version, lanes }))
     }
 
-    /// Requests whose lanes were all in memory.
+    /// Lookups of lanes that were all in memory.
     #[must_use]
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// Requests for which something was read.
+    /// Lookups for which something was read.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)

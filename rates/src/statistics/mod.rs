@@ -29,7 +29,7 @@ impl App {
     pub(crate) async fn fill_in_statistics(self, stop: Stop) {
         let connect = || self.database.batches.acquire();
         // Where days are hidden, every reader needs them.
-        let settled = if self.api.privacy().hides_days() { Duration::ZERO } else { SETTLED };
+        let settled = if self.api_settings.privacy().hides_days() { Duration::ZERO } else { SETTLED };
         let fill_in = async || connect().await?.limited(async |it| fill_in(it, settled).await).await;
         let trim = async || connect().await?.limited(async |it| trim(it, KEEP_CHANGES).await).await;
         tokio::join!(

@@ -51,7 +51,7 @@ impl App {
     pub(crate) async fn lane_list(&self) -> Result<(Arc<LaneList>, Option<Duration>), Problem> {
         let list = self.summaries.get(&self.database.primary).await;
         let (list, stale) = list.map_err(|error| self.database.health.problem(error))?;
-        if !list.state.suits(self.api.privacy()) {
+        if !list.state.suits(self.api_settings.privacy()) {
             let detail = "The list of lanes is computed anew, because a setting has changed; try again in some seconds.";
             return Err(Problem::unavailable(detail, 5));
         }
@@ -64,7 +64,8 @@ impl App {
     }
 
     async fn summarize_once(&self) -> Result<bool, sqlx::Error> {
-        let (today, min_count, privacy) = (Utc::now().date_naive(), self.api.min_count(), self.api.privacy());
+        let (today, min_count, privacy) =
+            (Utc::now().date_naive(), self.api_settings.min_count(), self.api_settings.privacy());
         let mut connection = self.database.batches.acquire().await?;
         connection.limited(async |it| summarize(it, today, min_count, privacy).await).await
     }

@@ -49,7 +49,7 @@ fn database_of(options: &PgConnectOptions, limit: u64) -> Database {
         primary: pool.clone(),
         batches: pool.clone(),
         hooks: pool,
-        server: Primary::new(vec![options.clone()], Vec::new()).into(),
+        primary_server: Primary::new(vec![options.clone()], Vec::new()).into(),
         replicas: Vec::new(),
         health: std::sync::Arc::default(),
     }
@@ -156,7 +156,7 @@ async fn pools_move_to_the_server_that_answers(pool: PgPool) {
     let Some((_second, other)) = way_to(&pool).await else { return };
     let primary = pool_of(&options, 2);
     let database = Database {
-        server: Primary::new(vec![options, other], vec![primary.clone()]).into(),
+        primary_server: Primary::new(vec![options, other], vec![primary.clone()]).into(),
         batches: primary.clone(),
         hooks: primary.clone(),
         primary,

@@ -144,7 +144,7 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
     let mut holder = pool.begin().await.unwrap();
     sqlx::raw_sql("select move_data_version()").execute(&mut *holder).await.unwrap();
     let stop = Stop::default();
-    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    let worker = tokio::spawn(instance.app.batch_workers().run(1, stop.clone()));
     // All was read and checked before.
     let storing =
         "select count(*) from batches where state = 'storing' and rows = 3 and checked_bytes = content_bytes";
@@ -184,7 +184,7 @@ async fn a_batch_tells_how_much_of_it_was_checked(pool: PgPool) {
         .header("location")
         .to_owned();
     let stop = Stop::default();
-    let worker = tokio::spawn(instance.app.workers().run(1, stop.clone()));
+    let worker = tokio::spawn(instance.app.batch_workers().run(1, stop.clone()));
     let (mut before, mut states) = (0, Vec::new());
     loop {
         let batch = instance.ask("GET", &path, "rates_1_one").await.expect(200).json();

@@ -247,7 +247,7 @@ async fn the_first_page_shows_how_far_the_data_go_and_the_largest_lanes(pool: Pg
     let instance = Instance::new(&pool);
     let html = page(&instance, "").await.expect(200).text();
     assert!(
-        html.contains("The lanes are being summed up") && html.contains("RATES__BATCHES__WORKERS"),
+        html.contains("The list of lanes is being computed") && html.contains("RATES__BATCHES__WORKERS"),
         "{html}"
     );
     summarize(&mut pool.acquire().await.unwrap(), Utc::now().date_naive(), 3, Privacy::default())

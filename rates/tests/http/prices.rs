@@ -1,5 +1,7 @@
 //! `POST /prices`: a batch is stored as a whole or not at all.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{HeaderValue, Request};
 use rates::database::Database;
@@ -443,6 +445,38 @@ async fn prices_far_from_the_lanes_mean_are_stored_with_a_warning(pool: PgPool) 
     let later = instance.post(CSV, csv("CNSGH,NLRTM,2022-01-03,9999\n")).await.expect(201).json();
     assert_eq!(later["total_warnings"], 0);
     assert_eq!(count_prices(&pool).await, 8);
+}
+
+/// A batch costs what its own rows cost, however many prices there are.
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_reads_no_large_table_whole(pool: PgPool) {
+    let mut connection = pool.acquire().await.unwrap();
+    let stored = sqlx::query(
+        "insert into prices (orig_code, dest_code, day, price)
+         select o.code, d.code, day::date, 100
+         from ports o, ports d, generate_series('2015-01-01', '2020-12-31', interval '1 day') day
+         where o.code <> d.code",
+    );
+    let prices = stored.execute(&mut *connection).await.unwrap().rows_affected().cast_signed();
+    assert!(prices > 10_000);
+    sqlx::query("analyze prices, daily_rates").execute(&mut *connection).await.unwrap();
+    // PostgreSQL counts what a connection has done once it is closed.
+    connection.close().await.unwrap();
+    let rows_read = async |stored: i64| {
+        let is_counted =
+            "select (n_tup_ins >= $1)::int::bigint from pg_stat_user_tables where relname = 'prices'";
+        while sqlx::query_scalar::<_, i64>(is_counted).bind(stored).fetch_one(&pool).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let rows = "select sum(seq_tup_read)::bigint from pg_stat_user_tables where relname in ('prices', 'daily_rates')";
+        count(&pool, rows).await
+    };
+    let before = rows_read(prices).await;
+    let instance = Instance::new(&pool);
+    let body = "orig_code,dest_code,day,price\nCNSGH,NLRTM,2021-01-01,5000\nNLRTM,CNSGH,2021-01-01,100\n";
+    let batch = instance.post(CSV, body).await.expect(201).json();
+    assert_eq!(batch["total_warnings"], 1, "the rollup was read: {batch}");
+    assert_eq!(rows_read(prices + 2).await - before, 0);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]

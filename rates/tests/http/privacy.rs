@@ -37,7 +37,7 @@ async fn work(pool: &PgPool, instance: &Instance) {
     let mut connection = pool.acquire().await.unwrap();
     while fill_in(&mut connection, std::time::Duration::ZERO).await.unwrap() {}
     let today = chrono::Utc::now().date_naive();
-    summarize(&mut connection, today, 3, instance.app.api.privacy()).await.unwrap();
+    summarize(&mut connection, today, 3, instance.app.api_settings.privacy()).await.unwrap();
 }
 
 /// An attack: what is asked, and the rival's price as it follows from the answer.

@@ -430,6 +430,7 @@ async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
         ("orig_code=CNGGZ&dest_code=EETLL&width=1", &[("width", "out_of_range")][..]),
         ("orig_code=CNGGZ&dest_code=EETLL&compare=CNGGZ:nowhere", &[("compare", "unknown")]),
         ("lane=CNGGZ:EETLL&lane=CNGGZ:nowhere", &[("lane", "unknown")]),
+        ("orig_code=nowhere&dest_code=EETLL&previous_year=true", &[("orig_code", "unknown")]),
         ("lane=CNGGZ:EETLL&interval=week&moving_average=7", &[("interval", "conflict")]),
         (
             "orig_code=CNGGX&theme=x",

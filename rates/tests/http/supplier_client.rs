@@ -108,7 +108,7 @@ pub async fn work_hooks_off(instance: &Instance, pool: &PgPool) {
 
 /// Runs a worker until this query counts nothing; gives up after a minute.
 pub async fn work_until(instance: &Instance, pool: &PgPool, waiting: &str) {
-    run_until(|stop| instance.app.workers().run(1, stop), pool, waiting).await;
+    run_until(|stop| instance.app.batch_workers().run(1, stop), pool, waiting).await;
 }
 
 async fn run_until<F>(work: impl FnOnce(Stop) -> F, pool: &PgPool, waiting: &str)

@@ -92,7 +92,7 @@ impl Instance {
             listening.abort();
             let _ = listening.await;
         }
-        self.app.lanes.freshness.forget();
+        self.app.lanes.freshness.lose_connection();
     }
 
     /// Waits for a state that must come by itself; gives up after ten seconds.

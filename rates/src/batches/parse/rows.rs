@@ -3,13 +3,13 @@
 use std::{borrow::Cow, rc::Rc};
 
 use chassis::problem::FieldError;
-use chrono::{Datelike, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate, Utc};
 
 use super::{
     Content, LISTED_FAULTS, MOST_FAULTS, Progress, Rules,
     meter::{BUFFER, Digest, Position, ReadError},
 };
-use crate::http::parameters::{Fault, is_code, parse_day, quoted};
+use crate::http::parameters::{Fault, is_code, parse_day, quoted, write_day};
 
 /// The fields of a row. The last two stand in place of the day.
 pub(super) const FIELDS: [&str; 6] = ["orig_code", "dest_code", "day", "price", "valid_from", "valid_to"];
@@ -301,17 +301,6 @@ fn iso_of_dotted(text: &str) -> Option<String> {
     let (month, year) = rest.split_once('.')?;
     let is_right = [day, month].iter().all(|part| matches!(part.len(), 1 | 2)) && year.len() == 4;
     is_right.then(|| format!("{year}-{month:0>2}-{day:0>2}"))
-}
-
-/// `YYYY-MM-DD`. By hand, because a batch has millions of them.
-fn write_day(text: &mut Vec<u8>, day: NaiveDate) {
-    let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or_default();
-    let (year, month, day) = (day.year().unsigned_abs(), day.month(), day.day());
-    text.extend([year / 1000, year / 100, year / 10, year].map(digit));
-    text.push(b'-');
-    text.extend([month / 10, month].map(digit));
-    text.push(b'-');
-    text.extend([day / 10, day].map(digit));
 }
 
 fn parse_price(value: &RawValue<'_>, numbers: Numbers, most: i32) -> Result<i64, Fault> {

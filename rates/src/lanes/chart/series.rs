@@ -8,7 +8,7 @@ use crate::{
         FoundLanes,
         day::{Day, Percentiles},
         element::{PlacedElement, Total},
-        found_lane::FoundLane,
+        found_lanes::FoundLane,
         query::{Interval, Picture, RatesQuery, Values},
     },
     places::{Catalogue, Pair},
@@ -117,7 +117,7 @@ fn name(lane: &FoundLane, catalogue: &Catalogue) -> String {
         format!("{} to {}", label(origin), label(destination))
     };
     let mut name = label(lane.pair);
-    match lane.sources.as_slice() {
+    match lane.candidates.as_slice() {
         [(pair, _)] if *pair != lane.pair => name = format!("{name}, by {}", label(*pair)),
         [_] => {}
         _ => name.push_str(", in part by wider regions"),

@@ -4,6 +4,7 @@
 //! A new parameter is a field of [`RatesQuery`], a line in its `parse` and a line in its `fingerprint`; without the latter two
 //! it does not compile. A parameter for pictures only goes into [`Picture`] in the same way.
 
+mod choices;
 mod fingerprint;
 mod picture;
 #[cfg(test)]
@@ -13,18 +14,17 @@ use std::borrow::Cow;
 
 use chassis::problem::FieldError;
 use chrono::{Days, Months, NaiveDate};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 pub(crate) use self::fingerprint::Hash;
 pub use self::{
+    choices::{Interval, Order, Role, Statistics, Widen},
     fingerprint::Fingerprint,
     picture::{Picture, Theme, Values},
 };
 use super::day::Day;
 pub use crate::http::parameters::PlaceName;
-use crate::http::parameters::{
-    Fault, Parameter, Reading, number_in, pairs, parse_choice, parse_day, parse_lanes, parse_place, quoted,
-};
+use crate::http::parameters::{Parameter, Reading, number_in, pairs, parse_day, parse_lanes, parse_place};
 use crate::privacy::Privacy;
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
@@ -87,67 +87,6 @@ pub struct QueryLimits {
     pub min_count: i64,
     /// What answers show of prices.
     pub privacy: Privacy,
-}
-
-/// The order of days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-pub enum Order {
-    /// The default.
-    #[schema(rename = "desc")]
-    NewestFirst,
-    /// From the first day to the last.
-    #[schema(rename = "asc")]
-    OldestFirst,
-}
-
-/// What an answer says of a day beside its number of prices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum Statistics {
-    /// The default.
-    Mean,
-    /// The mean and percentiles.
-    Full,
-}
-
-/// What an element of an answer stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum Interval {
-    /// The default.
-    Day,
-    /// Of ISO 8601: from Monday.
-    Week,
-    /// Of the calendar.
-    Month,
-    /// January to March and so on.
-    Quarter,
-    /// Of the calendar.
-    Year,
-}
-
-/// What stands for a lane with too few prices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-pub enum Widen {
-    /// Nothing, the default.
-    #[schema(rename = "false")]
-    No,
-    /// Wider places for the whole range.
-    #[schema(rename = "true")]
-    WholeRange,
-    /// Wider places for each element that needs them.
-    #[schema(rename = "each")]
-    Each,
-}
-
-/// The two ends of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum Role {
-    /// Where it begins.
-    Origin,
-    /// Where it ends.
-    Destination,
 }
 
 /// The form that an answer is written in.
@@ -364,9 +303,9 @@ impl<'a> RatesQuery<'a> {
 
     /// The lanes that this form shows, each as a query of its own.
     #[must_use]
-    pub fn lanes(&self, form: &Form<'a>) -> Cow<'_, [Self]> {
+    pub fn query_per_lane(&self, form: &Form<'a>) -> Cow<'_, [Self]> {
         match form {
-            Form::Svg(picture) => self.lanes_of_picture(picture).into(),
+            Form::Svg(picture) => self.query_per_line(picture).into(),
             Form::Json | Form::Csv if self.lane.is_empty() => std::slice::from_ref(self).into(),
             Form::Json | Form::Csv => self.lane.iter().map(|lane| self.of_lane(lane)).collect(),
         }
@@ -375,7 +314,7 @@ impl<'a> RatesQuery<'a> {
     /// The lanes to read for this picture, oldest day first: the first of the query, those it is compared with, and the
     /// first a year before. Each begins with the days that a moving average needs.
     #[must_use]
-    pub fn lanes_of_picture(&self, picture: &Picture<'a>) -> Vec<Self> {
+    pub fn query_per_line(&self, picture: &Picture<'a>) -> Vec<Self> {
         // The percentile bands of several lanes would cover each other, and an index has none.
         let is_alone = picture.compare.is_empty() && picture.values() == Values::Price;
         // Computing them from the prices takes time, so they must be asked for.
@@ -424,33 +363,6 @@ impl<'a> RatesQuery<'a> {
         usize::try_from((self.to - self.from).num_days() + 1).unwrap_or(0)
     }
 }
-
-impl Interval {
-    /// All, the shortest first.
-    pub(crate) const ALL: [Self; 5] = [Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
-
-    /// The name in requests and for people.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
-    }
-
-    /// Whether its percentiles are stored. Those of longer intervals are computed from the prices.
-    pub(crate) fn has_stored_percentiles(self) -> bool {
-        self == Self::Day
-    }
-}
-
-parse_choice!(Order: "desc" => NewestFirst, "asc" => OldestFirst);
-parse_choice!(Statistics: "mean" => Mean, "full" => Full);
-parse_choice!(Interval: "day" => Day, "week" => Week, "month" => Month, "quarter" => Quarter, "year" => Year);
-parse_choice!(Role: "origin" => Origin, "destination" => Destination);
-parse_choice!(Widen: "false" => No, "true" => WholeRange, "each" => Each);
 
 /// Lanes of a list may together have as many days as those of a picture that compares the most.
 fn total_fault(from: NaiveDate, to: NaiveDate, lanes: usize, max_days: u32) -> Option<FieldError> {

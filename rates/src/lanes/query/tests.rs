@@ -216,7 +216,7 @@ fn the_fingerprint_changes_with_every_part_of_the_query() {
 fn a_picture_reads_the_days_that_its_lines_need() {
     let query = parse(GOOD, 31).unwrap();
     let read = |picture: &str| {
-        let lanes = query.lanes_of_picture(&Picture::parse(picture).unwrap());
+        let lanes = query.query_per_line(&Picture::parse(picture).unwrap());
         lanes
             .iter()
             .map(|lane| format!("{} {} {:?}", lane.from, lane.to, lane.statistics))
@@ -233,7 +233,7 @@ fn a_picture_reads_the_days_that_its_lines_need() {
         let query = format!("{days}&origin=A&destination=B&interval={interval}");
         let lane = parse(&query, 3660)
             .unwrap()
-            .lanes_of_picture(&Picture::parse("previous_year=true").unwrap())
+            .query_per_line(&Picture::parse("previous_year=true").unwrap())
             .remove(1);
         format!("{} {}", lane.from, lane.to)
     };
@@ -245,7 +245,7 @@ fn a_picture_reads_the_days_that_its_lines_need() {
     assert_eq!(
         parse("date_from=2020-02-28&date_to=2020-03-01&origin=A&destination=B", 31)
             .unwrap()
-            .lanes_of_picture(&Picture::parse("previous_year=true").unwrap())[1]
+            .query_per_line(&Picture::parse("previous_year=true").unwrap())[1]
             .to
             .to_string(),
         "2019-03-02"

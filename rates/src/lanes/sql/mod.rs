@@ -55,10 +55,10 @@ impl LaneDays {
     pub(crate) fn is_full(&self, range: &LaneRange) -> bool {
         self.without_suppliers().next().is_none()
             && (!range.with_percentiles || self.without_percentiles().next().is_none())
-            && (range.interval.is_none() || self.interval_percentiles.is_some())
+            && (range.percentile_interval.is_none() || self.interval_percentiles.is_some())
     }
 
-    /// Removes the days behind which fewer suppliers stand, so that no answer can be made from them.
+    /// Removes the days with prices of fewer suppliers than configured, so that no answer can be made from them.
     pub(crate) fn hide_days(&mut self, privacy: Privacy) {
         if privacy.hides_days() {
             let days = std::mem::take(&mut self.days).into_iter().zip(std::mem::take(&mut self.suppliers));
@@ -167,7 +167,7 @@ async fn read_days(
     executor: impl PgExecutor<'_>,
     ranges: &[LaneRange],
 ) -> Result<Vec<LaneDays>, sqlx::Error> {
-    let (origins, destinations) = ends(ranges);
+    let (origins, destinations) = ends(ranges.iter().map(|range| range.pair));
     let (first_days, last_days) = first_and_last_days(ranges);
     let rows = sqlx::query!(
         r#"
@@ -207,8 +207,9 @@ async fn read_days(
     Ok(lanes.collect())
 }
 
-fn ends(ranges: &[LaneRange]) -> (Vec<i32>, Vec<i32>) {
-    ranges.iter().map(|LaneRange { pair: (origin, destination), .. }| (origin.0, destination.0)).unzip()
+/// The ids of the first places of these pairs, and those of the second.
+fn ends(pairs: impl IntoIterator<Item = Pair>) -> (Vec<i32>, Vec<i32>) {
+    pairs.into_iter().map(|(origin, destination)| (origin.0, destination.0)).unzip()
 }
 
 fn first_and_last_days(ranges: &[LaneRange]) -> (Vec<NaiveDate>, Vec<NaiveDate>) {
@@ -237,7 +238,7 @@ pub(crate) async fn read_prices(
         if range.with_percentiles && lane.without_percentiles().next().is_some() {
             compute_percentiles(&mut transaction, range.pair, lane).await?;
         }
-        if let Some(interval) = range.interval {
+        if let Some(interval) = range.percentile_interval {
             compute_interval_percentiles(&mut transaction, range, interval, lane, privacy).await?;
         }
     }
@@ -253,8 +254,7 @@ pub(crate) async fn newest_days(
     today: NaiveDate,
     min_count: i64,
 ) -> Result<Vec<Option<NaiveDate>>, sqlx::Error> {
-    let (origins, destinations): (Vec<i32>, Vec<i32>) =
-        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    let (origins, destinations) = ends(pairs.iter().copied());
     sqlx::query_scalar!(
         r#"
         select coalesce(
@@ -290,8 +290,7 @@ pub(crate) async fn summarized_days(
     pairs: &[Pair],
     today: NaiveDate,
 ) -> Result<Vec<(Option<NaiveDate>, Option<NaiveDate>)>, sqlx::Error> {
-    let (origins, destinations): (Vec<i32>, Vec<i32>) =
-        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    let (origins, destinations) = ends(pairs.iter().copied());
     let rows = sqlx::query!(
         r#"
         select s.first_day as "first_day?", coalesce(s.latest_day, least(s.last_day, $3)) as newest
@@ -314,8 +313,7 @@ pub(crate) async fn first_day(
     executor: impl PgExecutor<'_>,
     pairs: &[Pair],
 ) -> Result<Option<NaiveDate>, sqlx::Error> {
-    let (origins, destinations): (Vec<i32>, Vec<i32>) =
-        pairs.iter().map(|(origin, destination)| (origin.0, destination.0)).unzip();
+    let (origins, destinations) = ends(pairs.iter().copied());
     sqlx::query_scalar!(
         r#"
         select min(first.day)

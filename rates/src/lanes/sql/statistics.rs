@@ -30,7 +30,7 @@ pub(super) async fn stored_statistics(
     executor: impl PgExecutor<'_>,
     ranges: &[LaneRange],
 ) -> Result<(i64, Vec<Vec<MonthStatistics>>), sqlx::Error> {
-    let (origins, destinations) = ends(ranges);
+    let (origins, destinations) = ends(ranges.iter().map(|range| range.pair));
     let (first_days, last_days) = first_and_last_days(ranges);
     let with_percentiles: Vec<bool> = ranges.iter().map(|range| range.with_percentiles).collect();
     let rows = sqlx::query!(
