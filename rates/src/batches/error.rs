@@ -107,3 +107,17 @@ fn unacceptable(content: Content) -> Problem {
         .member("stopped", content.stopped)
         .member("rows", content.rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_that_ends_early_is_the_fault_of_the_client_or_of_the_database() {
+        let status = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            Problem::from(BatchError::Read(ReadError::Interrupted(cause))).status()
+        };
+        assert_eq!(status("the connection was reset".into()), StatusCode::BAD_REQUEST);
+        assert_eq!(status(Box::new(sqlx::Error::PoolTimedOut)), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
