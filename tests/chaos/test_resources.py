@@ -61,7 +61,11 @@ def test_a_full_disk_of_the_database_stops_writes_only(small_disk, template, key
         if database.process.poll() is not None:
             # PostgreSQL ends when it cannot write its log, and its supervisor starts it again.
             database.start()
-        time.sleep(5)
+        # It may have to recover first.
+        deadline = time.monotonic() + 60
+        while supplier.counts()[201] <= full[201] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(3)
     stored = supplier.check(database)
     run("rates", "verify", DATABASE_URL=database.url())
     statuses = sorted(set(supplier.counts()))
