@@ -72,8 +72,7 @@ openapi: ## Regenerate rates/openapi.json after a change of the API
 	$(CARGO) run --locked -q -p rates -- openapi > rates/openapi.json
 
 .PHONY: settings
-settings: ## Regenerate docs/settings.md after a change of a setting
-	$(CARGO) build --locked --workspace --bins -q
+settings: programs ## Regenerate docs/settings.md after a change of a setting
 	intro=$$(sed '/^<!-- generated/q' docs/settings.md); { \
 	  printf '%s\n' "$$intro"; \
 	  for service in rates messages transfer multivac; do \
@@ -124,7 +123,7 @@ chaos-short: programs ## Test failures under load, with few rounds (needs haprox
 	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
 .PHONY: chaos
-chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (some 45 minutes; needs wrk and sqlmap as well)
+chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (some 50 minutes; needs wrk and sqlmap as well)
 	$(CARGO) build --locked --release -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	.run/chaos/bin/pytest --full --write tests/chaos
@@ -165,8 +164,7 @@ lint-ansible: ## Check the playbooks and roles
 	cd ansible && PATH="$(CURDIR)/.run/ansible/bin:$$PATH" yamllint --strict . && PATH="$(CURDIR)/.run/ansible/bin:$$PATH" ansible-lint --offline --strict
 
 .PHONY: hosts-test
-hosts-test: ## Test packages and playbooks on Debian machines that RATES_DEBIAN_HOSTS boots (see tests/hosts/conftest.py)
-	$(CARGO) build --locked -p rates -p messages -p transfer -p multivac
+hosts-test: programs ## Test packages and playbooks on Debian machines that RATES_DEBIAN_HOSTS boots (see tests/hosts/conftest.py)
 	$(MAKE) package-files PROGRAMS=target/debug
 	python3 -m venv .run/ansible && .run/ansible/bin/pip install --quiet --requirement ansible/requirements.txt --requirement tests/hosts/requirements.txt
 	PATH="$(CURDIR)/.run/ansible/bin:$(CURDIR)/.run/cargo/bin:$$PATH" .run/ansible/bin/pytest $(HOSTS_TESTS) tests/hosts

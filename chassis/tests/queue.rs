@@ -63,6 +63,10 @@ impl Handler for Recorder {
         }
         Ok(self.give_up.unwrap_or(GivenUp::Keep))
     }
+
+    fn given_up(&self, job: &Job) {
+        self.push("given up", job);
+    }
 }
 
 /// A queue in a database of the test's own.
@@ -203,10 +207,11 @@ async fn a_job_that_is_given_up_stays_as_a_dead_letter_or_goes(pool: PgPool) {
             GivenUp::Keep => "select count(*) - 1 from jobs where dead_since is not null",
         };
         fixture.wait_until(is_over, 0).await;
-        assert_eq!(handler.events(), ["handle bad 1", "returned bad 1", "given up after 1 attempts bad 2"]);
         assert_eq!(fixture.answer(JOBS).await, left);
         stop.begin();
         running.await.unwrap();
+        let wanted = ["handle bad 1", "returned bad 1", "given up after 1 attempts bad 2", "given up bad 2"];
+        assert_eq!(handler.events(), wanted);
     }
     assert_eq!(fixture.answer(DONE).await, 0, "what failed was rolled back");
     let reason: String =

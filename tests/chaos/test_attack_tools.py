@@ -29,7 +29,7 @@ def test_sqlmap_finds_no_way_in(database, cleanup, report, tmp_path):
 @pytest.mark.full
 def test_schemathesis_finds_no_fault(database, key, cleanup, report):
     service = cleanup(rates(database, RATES__API__WRONG_KEYS_PER_MINUTE=1_000_000))
-    variables = {"RATES_URL": f"http://127.0.0.1:{service.port}", "RATES_KEY": key, "SCHEMATHESIS_EXAMPLES": "3200"}
+    variables = {"RATES_URL": f"http://127.0.0.1:{service.port}", "RATES_KEY": key, "SCHEMATHESIS_EXAMPLES": "900"}
     done = subprocess.run(
         [ROOT / "rates/tests/schemathesis.sh"], cwd=ROOT, env={**os.environ, **variables}, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=3600,

@@ -34,7 +34,12 @@ impl Outcomes {
         if problem.status() == StatusCode::UNPROCESSABLE_ENTITY {
             self.refused.inc();
         } else if problem.status().is_server_error() {
-            self.failed.inc();
+            self.count_failed();
         }
+    }
+
+    /// Counts a batch that failed because of the service.
+    pub(crate) fn count_failed(&self) {
+        self.failed.inc();
     }
 }

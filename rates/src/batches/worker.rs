@@ -190,6 +190,6 @@ impl Handler for BatchHandler {
     }
 
     fn given_up(&self, _: &Job) {
-        self.app.outcomes.count_problem(&Problem::internal("given up"));
+        self.app.outcomes.count_failed();
     }
 }

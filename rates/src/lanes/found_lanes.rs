@@ -25,8 +25,8 @@ pub struct FoundLanes {
 pub struct FoundLane {
     /// The places of the query.
     pub(crate) pair: Pair,
-    /// The lanes that its answer is made from, nearest first; never empty. Several only if each element is of the first that
-    /// has enough prices for it.
+    /// The lanes that its answer may be made from, the nearest first; never empty. After [`Self::choose`] all of them are
+    /// needed: one, or several if each element is of the first that has enough prices for it.
     pub(crate) candidates: Vec<(Pair, Lane)>,
 }
 

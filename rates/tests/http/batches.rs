@@ -10,6 +10,17 @@ use crate::{
 };
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_that_failed_too_often_is_given_up_and_counted(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let queued = instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
+    sqlx::query("update jobs set attempts = 1000").execute(&pool).await.unwrap();
+    work_off(&instance, &pool).await;
+    let batch = instance.ask("GET", queued.header("location"), "rates_1_one").await.expect(200).json();
+    assert_eq!((&batch["state"], count_prices(&pool).await), (&json!("failed"), 0), "{batch}");
+    assert!(instance.metrics().await.contains("rates_batches_failed_total 1\n"));
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn a_read_after_the_answer_sees_the_batch_and_not_after_its_withdrawal(pool: PgPool) {
     let instance = Instance::new(&pool).listening().await;
     let rates = "/rates?date_from=2021-01-01&date_to=2021-01-01&origin=asia&destination=europe";
