@@ -192,12 +192,16 @@ const RELATIONSHIPS: &str = r#"<Relationships xmlns="http://schemas.openxmlforma
 </Relationships>"#;
 const WORKBOOK: &str = r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">
 <sheets><sheet name="Prices" sheetId="1" r:id="rId1"/></sheets></workbook>"#;
-/// The second format of cells is a day.
+/// The second format of cells is a day, the third a number of hours.
 const STYLES: &str = r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">
-<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>"#;
+<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="46"/></cellXfs></styleSheet>"#;
 
 /// A workbook with this sheet and these texts of cells.
 fn workbook(sheet: &[u8], strings: &[u8]) -> Vec<u8> {
+    zipped(sheet, strings, SimpleFileOptions::default())
+}
+
+fn zipped(sheet: &[u8], strings: &[u8], options: SimpleFileOptions) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in [
         ("_rels/.rels", PACKAGE.as_bytes()),
@@ -207,7 +211,7 @@ fn workbook(sheet: &[u8], strings: &[u8]) -> Vec<u8> {
         ("xl/sharedStrings.xml", strings),
         ("xl/worksheets/sheet1.xml", sheet),
     ] {
-        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.start_file(name, options).unwrap();
         zip.write_all(content).unwrap();
     }
     zip.finish().unwrap().into_inner()
@@ -215,7 +219,7 @@ fn workbook(sheet: &[u8], strings: &[u8]) -> Vec<u8> {
 
 const STRINGS: &[u8] = b"<sst><si><t>orig_code</t></si><si><t>CNSGH</t></si></sst>";
 
-/// A sheet: a header in row 2, an empty row, a window, and a price on a day with a time.
+/// A sheet: a header in row 2, an empty row, a window, a price on a day with a time, and one on a number of hours.
 const SHEET: &[u8] = br#"<worksheet><dimension ref="A2:E5"/><sheetData>
 <row r="2"><c r="B2" t="s"><v>0</v></c><c r="C2" t="inlineStr"><is><t>Dest code</t></is></c>
 <c r="D2" t="str"><v>valid_from</v></c><c r="E2" t="str"><v>valid_to</v></c><c r="F2" t="str"><v>price</v></c></row>
@@ -223,6 +227,8 @@ const SHEET: &[u8] = br#"<worksheet><dimension ref="A2:E5"/><sheetData>
 <c r="D4" s="1"><v>44227</v></c><c r="E4" t="str"><v>2021-02-01</v></c><c r="F4"><v>1150</v></c></row>
 <row r="5"><c r="B5" t="s"><v>1</v></c><c r="C5" t="str"><v>NLRTM</v></c>
 <c r="D5" s="1"><v>44227.5</v></c><c r="E5" s="1"><v>44228</v></c><c r="F5"><v>11.5</v></c></row>
+<row r="6"><c r="B6" t="s"><v>1</v></c><c r="C6" t="str"><v>NLRTM</v></c>
+<c r="D6" s="2"><v>1.5</v></c><c r="E6" s="1"><v>44228</v></c><c r="F6"><v>1150</v></c></row>
 </sheetData></worksheet>"#;
 
 #[test]
@@ -230,9 +236,13 @@ fn the_cells_of_a_workbook_are_read_and_its_faults_named_by_row() {
     let (content, text) = parse(Format::Xlsx, workbook(SHEET, STRINGS).as_slice());
     let faults: Vec<_> =
         content.faults.iter().map(|fault| (fault.row, &*fault.field, fault.value.as_deref())).collect();
-    let wanted = [(Some(5), "valid_from", Some("2021-01-31 12:00:00")), (Some(5), "price", Some("11.5"))];
+    let wanted = [
+        (Some(5), "valid_from", Some("2021-01-31 12:00:00")),
+        (Some(5), "price", Some("11.5")),
+        (Some(6), "valid_from", Some("1.5")),
+    ];
     assert_eq!(faults, wanted, "{content:?}");
-    assert_eq!((content.rows, content.last_row), (2, 5));
+    assert_eq!((content.rows, content.last_row), (3, 6));
     assert!(
         text.starts_with("4\tCNSGH\tNLRTM\t2021-01-31\t1150\n4\tCNSGH\tNLRTM\t2021-02-01\t1150\n5\t"),
         "{text}"
@@ -259,6 +269,19 @@ fn a_workbook_may_not_unzip_to_more_than_the_limit() {
     assert!(bomb.len() < 10_000);
     let read = read(Format::Xlsx, bomb.as_slice(), &rules(), &mut |_, _| Ok(()));
     assert!(matches!(read, Err(ReadError::TooLarge(limit)) if limit == 1 << 20), "{read:?}");
+}
+
+#[test]
+fn a_workbook_may_be_as_large_as_the_limit() {
+    // Not compressed, so that the file is larger than what is in it.
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let sheet = [SHEET, b" ".repeat(1_500_000).as_slice()].concat(); // no row may be so long
+    let file = zipped(&sheet, STRINGS, stored);
+    let read = |limit| {
+        read(Format::Xlsx, file.as_slice(), &Rules { sheet_bytes: limit, ..rules() }, &mut |_, _| Ok(()))
+    };
+    assert_eq!(read(file.len() as u64).unwrap().rows, 3);
+    assert!(matches!(read(file.len() as u64 - 1), Err(ReadError::TooLarge(_))));
 }
 
 fn any_format() -> impl Strategy<Value = Format> {

@@ -98,15 +98,25 @@ async fn the_id_of_a_request_is_given_back_or_made() {
 #[tokio::test]
 async fn each_usual_method_is_counted_as_itself_and_the_others_as_one() {
     let service = Instance::start();
-    for method in ["PUT", "PATCH", "DELETE", "PROPFIND", "MKCOL"] {
+    for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "MKCOL"] {
         service.send(request(method, "/body", &[])).await;
     }
     let metrics = service.metrics().await;
-    for (method, status, count) in [("PUT", 200, 1), ("PATCH", 200, 1), ("DELETE", 405, 1), ("OTHER", 405, 2)]
+    for (method, status, count) in
+        [("PUT", 200, 1), ("PATCH", 200, 1), ("DELETE", 405, 1), ("OPTIONS", 405, 1), ("OTHER", 405, 2)]
     {
         let line = format!(
             "http_request_duration_seconds_count{{method=\"{method}\",route=\"/body\",status=\"{status}\"}} {count}\n"
         );
         assert!(metrics.contains(&line), "{line} is missing in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_keep_to_https_where_the_load_balancer_speaks_it() {
+    let service = Instance::start();
+    for (scheme, expected) in [("https", "max-age=31536000"), ("http", ""), ("", "")] {
+        let answer = service.send(request("GET", "/text", &[("x-forwarded-proto", scheme)])).await.expect(200);
+        assert_eq!(answer.header("strict-transport-security"), expected, "{scheme}");
     }
 }

@@ -144,4 +144,17 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+
+    #[test]
+    fn addresses_whose_wrong_keys_are_forgotten_take_no_memory() {
+        let limit = WrongKeyLimit::new(NonZeroU32::new(60).unwrap());
+        let addresses = |count: u32| (0..count).map(|number| IpAddr::from(number.to_be_bytes()));
+        let counted = || limit.forgotten_at.lock().unwrap().len();
+        let more = u32::try_from(MAX_CLIENTS).unwrap() + 1;
+        addresses(more).for_each(|address| limit.count(address));
+        assert_eq!(counted(), MAX_CLIENTS + 1);
+        std::thread::sleep(Duration::from_millis(1100));
+        limit.count("192.0.2.1".parse().unwrap());
+        assert_eq!(counted(), 1);
+    }
 }

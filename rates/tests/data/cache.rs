@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::body::Body;
+use http::Request;
 use rates::database::Database;
 use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
 
@@ -133,6 +135,48 @@ async fn an_instance_that_missed_changes_forgets_what_it_must(pool: PgPool) {
         instance.until(|instance| instance.app.lanes.freshness.version() > version).await;
         assert_eq!(ask().await, "rates; fwd=miss", "{change}");
     }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn after_a_restore_nothing_is_answered_that_was_read_before(pool: PgPool) {
+    three_prices(&pool).await;
+    let instance = Instance::new(&pool).listening().await;
+    let newest = set_price(&pool, 5).await;
+    instance.app.lanes.freshness.acknowledge(newest).await;
+    let ask = async || instance.rates("asia", "europe", DAY, DAY).await.expect(200);
+    let name = async || instance.get("/ports/CNGGZ").await.expect(200).json()["name"].clone();
+    ask().await;
+    assert_eq!((ask().await.header("cache-status"), name().await), ("rates; hit", "Guangzhou".into()));
+    // What a backup has: other prices, another name, and older versions.
+    let restore = "update prices set price = 1 where day = '2021-03-01';
+        update ports set name = 'As it was' where code = 'CNGGZ';
+        update data_version set version = 7, places_version = 7, log_since = 7;
+        notify rates_data_version";
+    pool.execute(sqlx::raw_sql(restore)).await.unwrap();
+    instance.until(|instance| instance.app.lanes.freshness.version() == 7).await;
+    for _ in 0..2 {
+        assert_eq!(ask().await.header("cache-status"), "rates; fwd=miss", "until something changes");
+    }
+    assert_eq!((price(&instance).await, name().await), (1, "As it was".into()));
+    let newest = set_price(&pool, 9).await;
+    instance.app.lanes.freshness.acknowledge(newest).await;
+    assert_eq!(price(&instance).await, 9);
+    assert_eq!(ask().await.header("cache-status"), "rates; hit");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn while_the_database_is_away_a_page_begins_with_the_days_that_it_had(pool: PgPool) {
+    three_prices(&pool).await;
+    let options = (*pool.connect_options()).clone();
+    let mortal = PgPoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
+    let mut instance = Instance::with(Database::of(mortal.clone()), &[]).listening().await;
+    let page = || Request::get("/?orig_code=asia&dest_code=europe").header("accept", "text/html");
+    let ask = async || instance.send(page().body(Body::empty()).unwrap()).await.expect(200).text();
+    assert!(ask().await.contains(&format!("date_to={DAY}")));
+    instance.app.lanes.freshness.lose_connection();
+    mortal.close().await;
+    assert!(ask().await.contains(&format!("date_to={DAY}")));
+    instance.stop_listening().await;
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

@@ -146,8 +146,12 @@ async fn the_metrics_count_hits_and_tell_whether_the_database_is_up(pool: PgPool
     ] {
         assert!(text.lines().any(|one| one == line), "{line} is missing in {text}");
     }
-    let age = text.lines().find_map(|line| line.strip_prefix("rates_data_age_seconds ")).unwrap();
-    assert!(age.parse::<i64>().unwrap() < 3600, "{age}");
+    let value = |name: &str| -> i64 {
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
+    };
+    assert!(value("rates_data_age_seconds ") < 3600, "{text}");
+    // A month of a lane.
+    assert!((500..10_000).contains(&value("rates_cache_bytes ")), "{text}");
 }
 
 #[tokio::test]

@@ -176,6 +176,10 @@ async fn all_faults_are_counted_and_the_first_hundred_listed(pool: PgPool) {
     let rows: Vec<_> =
         body["errors"].as_array().unwrap().iter().map(|error| error["row"].as_u64().unwrap()).collect();
     assert_eq!(rows, (2..=101).collect::<Vec<_>>(), "the header is row 1");
+    let detail = body["detail"].as_str().unwrap();
+    assert!(detail.contains("150 faults, of which `errors` lists the first 100;"), "{detail}");
+    let two = instance.post(CSV, "orig_code,dest_code,day,price\nCNSGH,NLRTM,x,y\n").await.expect(422).json();
+    assert!(two["detail"].as_str().unwrap().contains("2 faults, listed in `errors`;"), "{two}");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]

@@ -152,6 +152,28 @@ async fn nobody_computes_the_price_of_a_rival_where_days_need_three_suppliers(po
     }
 }
 
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn the_page_begins_and_ends_with_days_that_are_told(pool: PgPool) {
+    store_prices(&pool).await;
+    sqlx::raw_sql("insert into prices values ('CNSGH', 'NLRTM', '2020-12-30', 9, 2)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    for (settings, first, newest) in
+        [(&[][..], "2020-12-30", "2021-01-06"), (MARKET, "2021-01-05", "2021-01-05")]
+    {
+        let instance = instance(&pool, settings).await;
+        work(&pool, &instance).await;
+        for (range, days) in [("", newest.to_owned()), ("&range=all", format!("date_from={first}"))] {
+            let uri = format!("/?orig_code=CNSGH&dest_code=NLRTM{range}");
+            let request = Request::get(uri).header("accept", "text/html").body(Body::empty()).unwrap();
+            let page = instance.send(request).await.expect(200).text();
+            let link = page.split("data-link=\"").nth(1).unwrap().split('"').next().unwrap();
+            assert!(link.contains(&days) && link.ends_with(newest), "{days}: {link}");
+        }
+    }
+}
+
 /// The settings of a market.
 const MARKET: &[(&str, &str)] = &[("RATES__API__MIN_SUPPLIERS", "3")];
 

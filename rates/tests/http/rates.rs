@@ -386,7 +386,7 @@ async fn the_picture_is_drawn_as_it_was_looked_at(pool: PgPool) {
             "orig_code=china&dest_code=europe&compare=CNSGH:EETLL&compare=CNGGZ:EETLL&theme=dark",
             "compared.svg",
         ),
-        ("orig_code=empty&dest_code=EETLL&width=320&height=240", "no_prices.svg"),
+        ("orig_code=empty&dest_code=EETLL&width=320&height=240&theme=light", "no_prices.svg"),
     ] {
         let answer = instance.get(&format!("/rates.svg?{DAYS}&{query}")).await.expect(200);
         assert_eq!(answer.header("content-type"), "image/svg+xml");
