@@ -41,3 +41,43 @@ impl Extractor for Carrier<'_> {
         self.0.keys().map(HeaderName::as_str).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
+    use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    fn headers(parent: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static("traceparent"), parent.parse().expect("a value"))])
+    }
+
+    #[test]
+    fn a_valid_traceparent_names_the_trace_and_no_other_does() {
+        assert_eq!(trace_id(&headers(&format!("00-{TRACE}-00f067aa0ba902b7-01"))), Some(TRACE));
+        for wrong in [
+            format!("ff-{TRACE}-00f067aa0ba902b7-01"),
+            format!("0-{TRACE}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{TRACE}-0000000000000000-01"),
+            format!("00-{TRACE}-00f067aa0ba902b-01"),
+            format!("00-{TRACE}-00f067aa0ba902b7-x1"),
+            format!("00-{TRACE}-00f067aa0ba902b7"),
+        ] {
+            assert_eq!(trace_id(&headers(&wrong)), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_callers_span_is_read_from_the_headers() {
+        let headers = headers(&format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let carrier = Carrier(&headers);
+        let parent = TraceContextPropagator::new().extract(&carrier);
+        assert_eq!(parent.span().span_context().trace_id().to_string(), TRACE);
+        assert_eq!((carrier.keys(), carrier.get("tracestate")), (vec!["traceparent"], None));
+    }
+}

@@ -250,6 +250,22 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn an_answer_is_as_old_as_the_last_time_that_it_was_known_to_be_current(pool: PgPool) {
+    three_prices(&pool).await;
+    let options = (*pool.connect_options()).clone();
+    let mortal = PgPoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
+    let variables = [("RATES__CACHE__STALE_SECONDS", "2")];
+    let mut instance = Instance::with(Database::of(mortal.clone()), &variables).listening().await;
+    assert_eq!(price(&instance).await, 1);
+    tokio::time::sleep(Duration::from_millis(3200)).await;
+    assert_eq!(price(&instance).await, 1);
+    instance.stop_listening().await;
+    mortal.close().await;
+    let stale = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
+    assert!(stale.header("age").parse::<u32>().unwrap() <= 2, "{stale}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn at_the_start_of_an_outage_a_stale_answer_does_not_wait_for_the_database(pool: PgPool) {
     three_prices(&pool).await;
     let options = (*pool.connect_options()).clone();

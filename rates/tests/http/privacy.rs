@@ -174,6 +174,29 @@ async fn the_page_begins_and_ends_with_days_that_are_told(pool: PgPool) {
     }
 }
 
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn the_page_begins_with_a_new_day_as_soon_as_the_worker_has_seen_it(pool: PgPool) {
+    store_prices(&pool).await;
+    let instance = instance(&pool, MARKET).await;
+    work(&pool, &instance).await;
+    let newest = async || {
+        let request = Request::get("/?orig_code=CNSGH&dest_code=NLRTM").header("accept", "text/html");
+        let page = instance.send(request.body(Body::empty()).unwrap()).await.expect(200).text();
+        let link = page.split("data-link=\"").nth(1).unwrap().split('"').next().unwrap();
+        link.rsplit('=').next().unwrap().to_owned()
+    };
+    assert_eq!(newest().await, "2021-01-05");
+    sqlx::raw_sql("insert into prices select 'CNSGH', 'NLRTM', '2021-01-08', 7, id from batches")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let version: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
+    instance.app.lanes.freshness.acknowledge(version).await;
+    assert_eq!(newest().await, "2021-01-05");
+    work(&pool, &instance).await;
+    assert_eq!(newest().await, "2021-01-08");
+}
+
 /// The settings of a market.
 const MARKET: &[(&str, &str)] = &[("RATES__API__MIN_SUPPLIERS", "3")];
 
