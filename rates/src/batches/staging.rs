@@ -1,7 +1,7 @@
-//! The SQL of the staging table, which has the rows of a batch until all of them are checked.
+//! The SQL of the staging tables, which have the rows of a batch, and its lanes, until all of them are checked.
 //!
-//! The table is temporary: it writes no WAL, leaves nothing behind, and no other batch sees it. It does not exist when
-//! this is compiled, so sqlx cannot check these statements; every test of `POST /prices` runs them all.
+//! The tables are temporary: they write no WAL, leave nothing behind, and no other batch sees them. They do not exist when
+//! this is compiled, so sqlx cannot check these statements; every test of `POST /prices` runs them.
 
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
@@ -55,20 +55,45 @@ pub(crate) async fn copy_in(
     connection.copy_in_raw("copy pg_temp.staged_prices from stdin").await
 }
 
+/// Gathers the lanes of the rows, once all rows are staged. A batch has far fewer lanes than rows, so the checks look at the
+/// lanes, and at rows again only where something is wrong.
+pub(crate) async fn gather_lanes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "create temporary table staged_lanes on commit drop as
+         select orig_code, dest_code, max(day) as last_day, min(price) as lowest, max(price) as highest
+         from pg_temp.staged_prices
+         group by orig_code, dest_code",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Finds the rows that name ports which do not exist.
 pub(crate) async fn find_unknown_ports(
     connection: &mut PgConnection,
     limit: usize,
 ) -> Result<UnknownPorts, sqlx::Error> {
+    let codes: Vec<String> = sqlx::query_scalar(
+        "select code
+         from (select orig_code from pg_temp.staged_lanes union select dest_code from pg_temp.staged_lanes) named (code)
+         where code is not null and not exists (select from public.ports p where p.code = named.code)",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if codes.is_empty() {
+        return Ok(UnknownPorts { listed: Vec::new(), total: 0 });
+    }
     let rows: Vec<(i64, bool, String, i64)> = sqlx::query_as(
         "select row_number, is_origin, code, count(*) over ()
          from pg_temp.staged_prices
          cross join lateral (values (true, orig_code), (false, dest_code)) named (is_origin, code)
-         where code is not null and not exists (select from public.ports p where p.code = named.code)
+         where code = any($1)
          group by row_number, is_origin, code -- a row with a window has many days
          order by row_number, is_origin desc
-         limit $1",
+         limit $2",
     )
+    .bind(codes)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
@@ -89,7 +114,7 @@ pub(crate) async fn extent(connection: &mut PgConnection) -> Result<Extent, sqlx
     // `group by` rather than `count(distinct …)`, which would sort all rows.
     let (days, lanes) = sqlx::query_as(
         "select (select count(*) from (select from pg_temp.staged_prices group by day) days),
-                (select count(*) from (select from pg_temp.staged_prices group by orig_code, dest_code) lanes)",
+                (select count(*) from pg_temp.staged_lanes)",
     )
     .fetch_one(connection)
     .await?;
@@ -103,37 +128,45 @@ pub(crate) async fn find_unusual_prices(
     limit: usize,
     privacy: Privacy,
 ) -> Result<(Vec<UnusualPrice>, i64), sqlx::Error> {
-    let rows: Vec<(i64, i32, f64, i64)> = sqlx::query_as(
-        "with lanes as (
-             select orig_code, dest_code, max(day) as last_day
-             from pg_temp.staged_prices
-             group by orig_code, dest_code
-         ),
-         usual as materialized (
-             select l.orig_code, l.dest_code, recent.price
-             from lanes l
-             join public.places o on o.name = l.orig_code
-             join public.places d on d.name = l.dest_code
-             -- For each lane by itself: the planner takes the lanes of a batch for many more than they are, and would
-             -- read the whole rollup.
-             cross join lateral (
-                 select public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $3) as price
-                 from public.supplied_days r
-                 where r.origin = o.id and r.destination = d.id
-                   and r.day between l.last_day - 90 and l.last_day and ($2 <= 1 or r.suppliers >= $2)
-             ) recent
-         )
-         select s.row_number, s.price, u.price, count(*) over ()
-         from pg_temp.staged_prices s
-         join usual u using (orig_code, dest_code)
-         where s.price >= 10 * u.price or 10 * s.price::bigint <= u.price
-         group by s.row_number, s.price, u.price
-         order by s.row_number
-         limit $1",
+    let lanes: Vec<(String, String, f64)> = sqlx::query_as(
+        "select l.orig_code, l.dest_code, usual.price
+         from pg_temp.staged_lanes l
+         join public.places o on o.name = l.orig_code
+         join public.places d on d.name = l.dest_code
+         -- For each lane by itself: the planner takes the lanes of a batch for many more than they are, and would
+         -- read the whole rollup.
+         cross join lateral (
+             select public.round_mean((sum(r.price_sum) / sum(r.price_count))::float8, $2) as price
+             from public.supplied_days r
+             where r.origin = o.id and r.destination = d.id
+               and r.day between l.last_day - 90 and l.last_day and ($1 <= 1 or r.suppliers >= $1)
+         ) usual
+         where l.highest >= 10 * usual.price or 10 * l.lowest::bigint <= usual.price",
     )
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(i32::from(privacy.min_suppliers))
     .bind(i32::from(privacy.price_step))
+    .fetch_all(&mut *connection)
+    .await?;
+    if lanes.is_empty() {
+        return Ok((Vec::new(), 0));
+    }
+    let origins: Vec<&str> = lanes.iter().map(|(origin, ..)| &**origin).collect();
+    let destinations: Vec<&str> = lanes.iter().map(|(_, destination, _)| &**destination).collect();
+    let means: Vec<f64> = lanes.iter().map(|(.., mean)| *mean).collect();
+    let rows: Vec<(i64, i32, f64, i64)> = sqlx::query_as(
+        "select s.row_number, s.price, usual.price, count(*) over ()
+         from pg_temp.staged_prices s
+         join unnest($1::text[], $2::text[], $3::float8[]) usual (orig_code, dest_code, price)
+           using (orig_code, dest_code)
+         where s.price >= 10 * usual.price or 10 * s.price::bigint <= usual.price
+         group by s.row_number, s.price, usual.price
+         order by s.row_number
+         limit $4",
+    )
+    .bind(origins)
+    .bind(destinations)
+    .bind(means)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
     let total = rows.first().map_or(0, |(.., total)| *total);

@@ -76,7 +76,7 @@ where
                 return Err(error.into());
             }
         };
-        add_unknown_ports(transaction, &mut content).await?;
+        check_ports(transaction, &mut content).await?;
         Ok(content)
     }
 
@@ -186,7 +186,7 @@ pub(crate) async fn stage_spooled(
         copy.finish().await?;
         index += 1;
     }
-    add_unknown_ports(transaction, content).await
+    check_ports(transaction, content).await
 }
 
 fn cut_into_pieces(
@@ -204,8 +204,9 @@ fn cut_into_pieces(
     }
 }
 
-/// Adds a fault for each port that does not exist; all rows are checked by one query.
-async fn add_unknown_ports(transaction: &mut PgConnection, content: &mut Content) -> Result<(), sqlx::Error> {
+/// Adds a fault for each port of the staged rows that does not exist.
+async fn check_ports(transaction: &mut PgConnection, content: &mut Content) -> Result<(), sqlx::Error> {
+    staging::gather_lanes(&mut *transaction).await?;
     let unknown = staging::find_unknown_ports(transaction, LISTED_FAULTS).await?;
     content.total_faults += unknown.total;
     content.faults.extend(unknown.listed.into_iter().map(|port| {
