@@ -432,6 +432,7 @@ async fn what_is_wrong_with_a_picture_is_a_problem_too(pool: PgPool) {
         ("lane=CNGGZ:EETLL&lane=CNGGZ:nowhere", &[("lane", "unknown")]),
         ("orig_code=nowhere&dest_code=EETLL&previous_year=true", &[("orig_code", "unknown")]),
         ("lane=CNGGZ:EETLL&interval=week&moving_average=7", &[("interval", "conflict")]),
+        ("lane=CNGGZ:EETLL&dest_code=EETLL", &[("lane", "conflict")]),
         (
             "orig_code=CNGGX&theme=x",
             &[("dest_code", "missing"), ("theme", "malformed"), ("orig_code", "unknown")],
