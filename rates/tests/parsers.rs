@@ -149,6 +149,17 @@ fn the_corpus_is_read_as_its_names_say() {
 }
 
 #[test]
+fn a_row_with_many_or_long_fields_is_one_fault_and_the_next_is_read() {
+    let (fields, digits) = (",x".repeat(100), "9".repeat(5000));
+    let row = "CNSGH,NLRTM,2021-01-31,1";
+    let sheet = format!("orig_code,dest_code,day,price\n{row}{fields}\n{row}{digits}\n{row}\n");
+    let (content, text) = parse(Format::Csv, sheet.as_bytes());
+    let rows: Vec<_> = content.faults.iter().map(|fault| fault.row).collect();
+    assert_eq!((content.rows, rows), (3, vec![Some(2), Some(3)]), "{content:?}");
+    assert!(text.ends_with("4\tCNSGH\tNLRTM\t2021-01-31\t1\n"), "{text}");
+}
+
+#[test]
 fn reading_stops_when_content_is_too_large_or_nobody_receives_it() {
     let line = "CNSGH,NLRTM,2021-01-31,1\n";
     let text = format!("orig_code,dest_code,day,price\n{}", line.repeat(20_000));

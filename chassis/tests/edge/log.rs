@@ -106,3 +106,12 @@ async fn a_request_whose_client_leaves_before_its_answer_has_a_line_and_is_measu
     let log = service.access_log();
     assert!(log.contains("\"GET /wait?q=1 HTTP/1.1\" 499 0 "), "{log}");
 }
+
+#[tokio::test]
+async fn a_line_has_the_time_that_the_request_took_in_milliseconds() {
+    let service = Instance::start();
+    LazyLock::force(&LOG);
+    service.send(request("GET", "/slow", &[("x-request-id", "slow")])).await.expect(503);
+    let took = lines_of("slow")[0]["duration_ms"].as_f64().unwrap();
+    assert!((900.0..10_000.0).contains(&took), "{took}");
+}

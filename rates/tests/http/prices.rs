@@ -183,6 +183,27 @@ async fn all_faults_are_counted_and_the_first_hundred_listed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_whose_port_is_deleted_while_it_is_stored_is_to_be_sent_again(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let mut deletion = pool.begin().await.unwrap();
+    sqlx::query("delete from ports where code = 'GBFXT'").execute(&mut *deletion).await.unwrap();
+    // The batch sees the port until the deletion is committed, and cannot be stored before that.
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let committing = async {
+        while count(&pool, waiting).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        deletion.commit().await.unwrap();
+    };
+    let posting = instance.post(CSV, "orig_code,dest_code,day,price\nCNSGH,GBFXT,2021-01-01,1\n");
+    let (answer, ()) = tokio::join!(posting, committing);
+    let answer = answer.expect(503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert!(answer.text().contains("The ports changed during the upload"), "{answer}");
+    assert_eq!(count_prices(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn reading_stops_after_very_many_faults(pool: PgPool) {
     let instance = Instance::new(&pool);
     // Some 60 kB of gzip, which were read for seconds.
