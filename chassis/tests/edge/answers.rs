@@ -116,7 +116,8 @@ async fn each_usual_method_is_counted_as_itself_and_the_others_as_one() {
 async fn browsers_keep_to_https_where_the_load_balancer_speaks_it() {
     let service = Instance::start();
     for (scheme, expected) in [("https", "max-age=31536000"), ("http", ""), ("", "")] {
-        let answer = service.send(request("GET", "/text", &[("x-forwarded-proto", scheme)])).await.expect(200);
+        let answer =
+            service.send(request("GET", "/text", &[("x-forwarded-proto", scheme)])).await.expect(200);
         assert_eq!(answer.header("strict-transport-security"), expected, "{scheme}");
     }
 }
