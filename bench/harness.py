@@ -78,7 +78,7 @@ class Server:
         self.process.wait()
 
 
-def rates(port, cpus="0,1", name="rates", log="warn", cache=True, environment=None):
+def rates(port, cpus="0,1", name="rates", log="warn", cache=True, environment=None, ready=path(PORTS)):
     return Server(
         [RATES, "serve"], port, cpus,
         {
@@ -87,6 +87,7 @@ def rates(port, cpus="0,1", name="rates", log="warn", cache=True, environment=No
             "RATES__SERVER__LAME_DUCK_SECONDS": "0", "RATES__BATCHES__WORKERS": "0",
             **({} if cache else {"RATES__CACHE__SIZE_BYTES": "0"}), **(environment or {}),
         },
+        ready=ready,
     )
 
 
