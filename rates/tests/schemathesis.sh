@@ -11,5 +11,5 @@ fi
 # With a key, or what suppliers ask would all end at the door.
 key=${RATES_KEY:-$(RUST_LOG=warn target/debug/rates key create schemathesis)}
 SCHEMATHESIS_HOOKS=rates/tests/schemathesis_hooks.py "$venv/bin/schemathesis" run "$RATES_URL/openapi.json" \
-  --header "Authorization: Bearer $key" --max-examples "${SCHEMATHESIS_EXAMPLES:-40}" --seed 1 --workers 1 --suppress-health-check all \
+  --header "Authorization: Bearer $key" --max-examples "${SCHEMATHESIS_EXAMPLES:-40}" --seed "${SCHEMATHESIS_SEED:-1}" --workers 1 --suppress-health-check all \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance

@@ -26,10 +26,12 @@ def test_sqlmap_finds_no_way_in(database, cleanup, report, tmp_path):
     assert sent > 1000 and faults == 0
 
 
+# Four seeds are quicker than one with four times the examples, and make 50,000 requests together.
 @pytest.mark.full
-def test_schemathesis_finds_no_fault(database, key, cleanup, report):
+@pytest.mark.parametrize("seed", ["1", "2", "3", "4"])
+def test_schemathesis_finds_no_fault(seed, database, key, cleanup, report):
     service = cleanup(rates(database, RATES__API__WRONG_KEYS_PER_MINUTE=1_000_000))
-    variables = {"RATES_URL": f"http://127.0.0.1:{service.port}", "RATES_KEY": key, "SCHEMATHESIS_EXAMPLES": "2700"}
+    variables = {"RATES_URL": f"http://127.0.0.1:{service.port}", "RATES_KEY": key, "SCHEMATHESIS_EXAMPLES": "900", "SCHEMATHESIS_SEED": seed}
     done = subprocess.run(
         [ROOT / "rates/tests/schemathesis.sh"], cwd=ROOT, env={**os.environ, **variables}, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=3600,
@@ -37,5 +39,5 @@ def test_schemathesis_finds_no_fault(database, key, cleanup, report):
     assert done.returncode == 0, done.stdout[-4000:]
     cases = int(re.search(r"(\d+) generated", done.stdout)[1])
     faults = Path(service.log_file).read_text().count('"status":500')
-    report.add("schemathesis finds no fault", f"{cases:,} requests, made from the description of the API", f"nothing found; {faults} answers of 500")
-    assert cases >= 50_000 and faults == 0
+    report.add(f"schemathesis finds no fault (seed {seed})", f"{cases:,} requests, made from the description of the API", f"nothing found; {faults} answers of 500")
+    assert cases > 12_500 and faults == 0
