@@ -74,26 +74,27 @@ pub(crate) async fn find_unknown_ports(
     connection: &mut PgConnection,
     limit: usize,
 ) -> Result<UnknownPorts, sqlx::Error> {
-    let codes: Vec<String> = sqlx::query_scalar(
-        "select code
-         from (select orig_code from pg_temp.staged_lanes union select dest_code from pg_temp.staged_lanes) named (code)
-         where code is not null and not exists (select from public.ports p where p.code = named.code)",
+    // The codes stay in the database: a batch may name a million ports that do not exist.
+    let any_is_unknown: bool = sqlx::query_scalar(
+        "select exists (
+             select from (select orig_code from pg_temp.staged_lanes union select dest_code from pg_temp.staged_lanes) named (code)
+             where code is not null and not exists (select from public.ports p where p.code = named.code)
+         )",
     )
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    if codes.is_empty() {
+    if !any_is_unknown {
         return Ok(UnknownPorts { listed: Vec::new(), total: 0 });
     }
     let rows: Vec<(i64, bool, String, i64)> = sqlx::query_as(
         "select row_number, is_origin, code, count(*) over ()
          from pg_temp.staged_prices
          cross join lateral (values (true, orig_code), (false, dest_code)) named (is_origin, code)
-         where code = any($1)
+         where code is not null and not exists (select from public.ports p where p.code = named.code)
          group by row_number, is_origin, code -- a row with a window has many days
          order by row_number, is_origin desc
-         limit $2",
+         limit $1",
     )
-    .bind(codes)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
@@ -128,8 +129,9 @@ pub(crate) async fn find_unusual_prices(
     limit: usize,
     privacy: Privacy,
 ) -> Result<(Vec<UnusualPrice>, i64), sqlx::Error> {
-    let lanes: Vec<(String, String, f64)> = sqlx::query_as(
-        "select l.orig_code, l.dest_code, usual.price
+    let unusual_lanes = sqlx::query(
+        "create temporary table unusual_lanes on commit drop as
+         select l.orig_code, l.dest_code, usual.price
          from pg_temp.staged_lanes l
          join public.places o on o.name = l.orig_code
          join public.places d on d.name = l.dest_code
@@ -145,27 +147,20 @@ pub(crate) async fn find_unusual_prices(
     )
     .bind(i32::from(privacy.min_suppliers))
     .bind(i32::from(privacy.price_step))
-    .fetch_all(&mut *connection)
+    .execute(&mut *connection)
     .await?;
-    if lanes.is_empty() {
+    if unusual_lanes.rows_affected() == 0 {
         return Ok((Vec::new(), 0));
     }
-    let origins: Vec<&str> = lanes.iter().map(|(origin, ..)| &**origin).collect();
-    let destinations: Vec<&str> = lanes.iter().map(|(_, destination, _)| &**destination).collect();
-    let means: Vec<f64> = lanes.iter().map(|(.., mean)| *mean).collect();
     let rows: Vec<(i64, i32, f64, i64)> = sqlx::query_as(
         "select s.row_number, s.price, usual.price, count(*) over ()
          from pg_temp.staged_prices s
-         join unnest($1::text[], $2::text[], $3::float8[]) usual (orig_code, dest_code, price)
-           using (orig_code, dest_code)
+         join pg_temp.unusual_lanes usual using (orig_code, dest_code)
          where s.price >= 10 * usual.price or 10 * s.price::bigint <= usual.price
          group by s.row_number, s.price, usual.price
          order by s.row_number
-         limit $4",
+         limit $1",
     )
-    .bind(origins)
-    .bind(destinations)
-    .bind(means)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
