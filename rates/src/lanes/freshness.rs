@@ -232,6 +232,10 @@ mod tests {
         }
         freshness.apply(21, []);
         assert!(freshness.is_unchanged(LANE, month(), 21));
+        // The clock may be behind the versions.
+        freshness.restored(6, 8);
+        assert!(!freshness.is_unchanged(LANE, month(), 21), "read before the restore");
+        assert!(freshness.is_unchanged(LANE, month(), 22));
     }
 
     #[tokio::test(start_paused = true)]

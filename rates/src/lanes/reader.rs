@@ -258,3 +258,15 @@ impl TurnConnection {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_answer_stands_in_for_an_outage_and_not_for_a_wrong_statement() {
+        assert!(ReadError::from(sqlx::Error::PoolTimedOut).allows_stale_answer());
+        assert!(ReadError::TooManyExpensive.allows_stale_answer());
+        assert!(!ReadError::from(sqlx::Error::RowNotFound).allows_stale_answer());
+    }
+}
