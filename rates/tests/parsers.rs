@@ -286,7 +286,7 @@ fn a_workbook_may_not_unzip_to_more_than_the_limit() {
 fn a_workbook_may_be_as_large_as_the_limit() {
     // Not compressed, so that the file is larger than what is in it.
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let sheet = [SHEET, b" ".repeat(1_500_000).as_slice()].concat(); // no row may be so long
+    let sheet = [SHEET, b" ".repeat(1_500_000).as_slice()].concat(); // longer than a row may be
     let file = zipped(&sheet, STRINGS, stored);
     let read = |limit| {
         read(Format::Xlsx, file.as_slice(), &Rules { sheet_bytes: limit, ..rules() }, &mut |_, _| Ok(()))

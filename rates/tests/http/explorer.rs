@@ -11,13 +11,13 @@ use crate::support::{Answer, Instance};
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 const LANE: &str = "orig_code=CNGGZ&dest_code=EETLL&date_from=2021-01-01&date_to=2021-01-31";
 
-async fn page(instance: &Instance, query: &str) -> Answer {
+pub(crate) async fn page(instance: &Instance, query: &str) -> Answer {
     let request = Request::get(format!("/?{query}")).header("accept", BROWSER);
     instance.send(request.body(Body::empty()).unwrap()).await
 }
 
 /// The values of this attribute, in order.
-fn attributes(html: &str, name: &str) -> Vec<String> {
+pub(crate) fn attributes(html: &str, name: &str) -> Vec<String> {
     let start = format!(" {name}=\"");
     html.split(&start).skip(1).filter_map(|rest| rest.split('"').next()).map(ToOwned::to_owned).collect()
 }

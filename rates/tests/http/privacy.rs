@@ -7,7 +7,11 @@ use rates::{database::Database, statistics::fill_in, summaries::summarize};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::{supplier_client::CSV, support::Instance};
+use crate::{
+    explorer::{attributes, page},
+    supplier_client::CSV,
+    support::Instance,
+};
 
 /// The rival's price.
 const SECRET: f64 = 91_234.0;
@@ -152,6 +156,15 @@ async fn nobody_computes_the_price_of_a_rival_where_days_need_three_suppliers(po
     }
 }
 
+/// The first and the last day that the page of the lane shows.
+async fn days_of_page(instance: &Instance, query: &str) -> (String, String) {
+    let html = page(instance, &format!("orig_code=CNSGH&dest_code=NLRTM{query}")).await.expect(200).text();
+    let link = attributes(&html, "data-link").remove(0);
+    let (_, days) = link.split_once("date_from=").unwrap();
+    let (first, last) = days.split_once("&#38;date_to=").unwrap();
+    (first.to_owned(), last.to_owned())
+}
+
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn the_page_begins_and_ends_with_days_that_are_told(pool: PgPool) {
     store_prices(&pool).await;
@@ -164,13 +177,9 @@ async fn the_page_begins_and_ends_with_days_that_are_told(pool: PgPool) {
     {
         let instance = instance(&pool, settings).await;
         work(&pool, &instance).await;
-        for (range, days) in [("", newest.to_owned()), ("&range=all", format!("date_from={first}"))] {
-            let uri = format!("/?orig_code=CNSGH&dest_code=NLRTM{range}");
-            let request = Request::get(uri).header("accept", "text/html").body(Body::empty()).unwrap();
-            let page = instance.send(request).await.expect(200).text();
-            let link = page.split("data-link=\"").nth(1).unwrap().split('"').next().unwrap();
-            assert!(link.contains(&days) && link.ends_with(newest), "{days}: {link}");
-        }
+        let all_days = days_of_page(&instance, "&range=all").await;
+        assert_eq!(all_days, (first.to_owned(), newest.to_owned()));
+        assert_eq!(days_of_page(&instance, "").await.1, newest);
     }
 }
 
@@ -179,22 +188,16 @@ async fn the_page_begins_with_a_new_day_as_soon_as_the_worker_has_seen_it(pool: 
     store_prices(&pool).await;
     let instance = instance(&pool, MARKET).await;
     work(&pool, &instance).await;
-    let newest = async || {
-        let request = Request::get("/?orig_code=CNSGH&dest_code=NLRTM").header("accept", "text/html");
-        let page = instance.send(request.body(Body::empty()).unwrap()).await.expect(200).text();
-        let link = page.split("data-link=\"").nth(1).unwrap().split('"').next().unwrap();
-        link.rsplit('=').next().unwrap().to_owned()
-    };
-    assert_eq!(newest().await, "2021-01-05");
+    assert_eq!(days_of_page(&instance, "").await.1, "2021-01-05");
     sqlx::raw_sql("insert into prices select 'CNSGH', 'NLRTM', '2021-01-08', 7, id from batches")
         .execute(&pool)
         .await
         .unwrap();
     let version: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
     instance.app.lanes.freshness.acknowledge(version).await;
-    assert_eq!(newest().await, "2021-01-05");
+    assert_eq!(days_of_page(&instance, "").await.1, "2021-01-05");
     work(&pool, &instance).await;
-    assert_eq!(newest().await, "2021-01-08");
+    assert_eq!(days_of_page(&instance, "").await.1, "2021-01-08");
 }
 
 /// The settings of a market.
