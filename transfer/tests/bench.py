@@ -2,8 +2,8 @@
 
 Sender and receiver are processes of this machine. FILES (10,000) lie in the folder when the sender starts; time counts
 until the last one has arrived. Then AT_ONCE (1,000) are dropped while transfer waits for files; time counts from the
-first one. transfer syncs every file to the disk, the Python programs sync none. So all is measured on the disk, and
-again in memory, where a sync costs nothing.
+first one. transfer syncs every file to the disk, the Python programs sync none. So the bench runs on the disk, and again
+in memory, where a sync costs nothing.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from cryptography.fernet import Fernet
 BINARY = sys.argv[1]
 FILES, AT_ONCE = [int(count) for count in sys.argv[2:]] + [10000, 1000][len(sys.argv) - 2:]
 PATIENCE = 600
-# A disk and memory. All files are deleted at the end: ext4 without a journal makes files slowly where many were deleted
-# just before.
-FOLDERS = {where: tempfile.TemporaryDirectory(dir=parent) for where, parent in (("disk", None), ("memory", "/dev/shm"))}
 HERE = pathlib.Path(__file__).parent
+# All files are deleted at the end: ext4 without a journal makes files slowly where many were deleted just before.
+PARENTS = {"disk": HERE.parent.parent / ".run", "memory": "/dev/shm"}
+FOLDERS = {where: tempfile.TemporaryDirectory(dir=parent) for where, parent in PARENTS.items()}
 TRANSFER = ("transfer", 18081, [BINARY, "receive"])
 PYTHON = ("Python", 18080, [sys.executable, HERE / "original.py", "receive"])
 
