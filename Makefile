@@ -123,7 +123,7 @@ chaos-short: programs ## Test failures under load, with few rounds (needs haprox
 	CHAOS_PROGRAMS=target/debug .run/chaos/bin/pytest tests/chaos
 
 .PHONY: chaos
-chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (an hour; needs wrk and sqlmap as well)
+chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (about an hour; needs wrk and sqlmap as well)
 	$(CARGO) build --locked --release -p rates -p messages
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	.run/chaos/bin/pytest --full --write tests/chaos
