@@ -5,7 +5,7 @@ mod support;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -107,7 +107,7 @@ async fn keeps_its_promises(place: &Place) {
         ids.push(put(&backend, text).await);
     }
     assert_eq!((depth(&backend).await, first(&backend).await), ((3, 0), None));
-    let listed = queue.list(2).await.unwrap();
+    let listed = queue.list(2, false).await.unwrap();
     assert_eq!(listed.iter().map(|listed| &listed.job.id).collect::<Vec<_>>(), [&ids[0], &ids[1]]);
     let found = queue.find(&ids[1]).await.unwrap().unwrap();
     assert_eq!((found.job.payload.as_str(), found.is_dead, found.job.attempts), (texts[1], false, 0));
@@ -145,7 +145,7 @@ async fn keeps_its_promises(place: &Place) {
     let (poison, good) = (put(&backend, "poison").await, put(&backend, "good").await);
     until("the good one is stored", async || store.get(&good).await.unwrap().is_some()).await;
     until("the other is given up", async || depth(&backend).await == (0, 1)).await;
-    let dead = queue.list(10).await.unwrap();
+    let dead = queue.list(10, true).await.unwrap();
     assert_eq!((dead.len(), &dead[0].job.id, dead[0].is_dead), (1, &poison, true));
     assert!(dead[0].last_error.as_deref().unwrap().contains("it tastes bitter"), "{dead:?}");
     assert_eq!(queue.find(&poison).await.unwrap().unwrap().job.payload, "poison");
@@ -164,13 +164,18 @@ async fn keeps_its_promises(place: &Place) {
     until("it is stored", async || store.get(&patient).await.unwrap().is_some()).await;
     until("it is done", async || depth(&backend).await == (0, 0)).await;
 
-    // A dead job can be dropped.
+    // A dead job is found behind one that waits, and can be dropped.
     workers.handler.is_cured.store(false, Ordering::SeqCst);
-    let poison = put(&backend, "poison").await;
-    until("it is given up", async || depth(&backend).await == (0, 1)).await;
-    assert!(queue.discard(&poison).await.unwrap());
-    assert_eq!(depth(&backend).await, (0, 0));
+    let (older, poison) = (put(&backend, "poison").await, put(&backend, "poison").await);
+    until("both are given up", async || depth(&backend).await == (0, 2)).await;
     workers.stop().await;
+    assert!(queue.retry(&older).await.unwrap());
+    for (only_dead, expected) in [(false, &older), (true, &poison)] {
+        let listed = queue.list(1, only_dead).await.unwrap();
+        assert_eq!((listed.len(), &listed[0].job.id, listed[0].is_dead), (1, expected, only_dead));
+    }
+    assert!(queue.discard(&older).await.unwrap() && queue.discard(&poison).await.unwrap());
+    assert_eq!((depth(&backend).await, queue.list(1, true).await.unwrap()), ((0, 0), Vec::new()));
 
     // What is there outlives the process.
     let kept = put(&backend, "kept").await;
@@ -230,6 +235,45 @@ async fn jobs_of_a_worker_that_died_are_done_by_the_next(pool: PgPool) {
     until("it is stored", async || backend.store.get(&id).await.unwrap().is_some()).await;
     next.stop().await;
     tokio::time::timeout(Duration::from_secs(1), workers.task).await.unwrap().unwrap_err();
+}
+
+/// Never ends with one job, and notes how often each other one was taken.
+#[derive(Default)]
+struct Hanging {
+    others: Mutex<Vec<i32>>,
+}
+
+impl Handler for Hanging {
+    fn handle<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()> {
+        if jobs.iter().any(|job| job.payload == "hang") {
+            return Box::pin(std::future::pending());
+        }
+        self.others.lock().unwrap().extend(jobs.iter().map(|job| job.attempts));
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+async fn gives_up_a_job_that_hangs(place: &Place) {
+    let backend = place.open().await;
+    let (hanging, _other) = (put(&backend, "hang").await, put(&backend, "other").await);
+    let (handler, stop) = (Arc::new(Hanging::default()), Stop::default());
+    let options = WorkOptions { workers: 2, max_attempts: 2 };
+    let queue = Arc::clone(&backend.queue);
+    let task = tokio::spawn(queue.run(Arc::clone(&handler) as Arc<dyn Handler>, options, stop.clone()));
+    until("it is given up", async || depth(&backend).await == (0, 1)).await;
+    let dead = backend.queue.find(&hanging).await.unwrap().unwrap();
+    assert_eq!(dead.last_error.as_deref(), Some("The attempt took too long."), "{}", place.name);
+    // The attempts at the first took longer than a lease, but the other worker did not get the second.
+    assert_eq!(*handler.others.lock().unwrap(), [1], "{}", place.name);
+    stop.begin();
+    tokio::time::timeout(support::PATIENCE, task).await.unwrap().unwrap();
+}
+
+/// Takes as long as three attempts that are cut.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_job_that_hangs_is_given_up_and_holds_up_no_other(pool: PgPool) {
+    let places: Vec<Place> = [Some(Place::file()), Place::redis(&pool)].into_iter().flatten().collect();
+    join_all(places.iter().map(gives_up_a_job_that_hangs)).await;
 }
 
 #[test]

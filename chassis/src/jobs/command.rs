@@ -44,20 +44,14 @@ impl JobsCommand {
             Self::List { most, dead } => {
                 let mut text =
                     format!("{:<20} {:<7} {:>8} {:>10}  reason\n", "id", "state", "attempts", "age");
-                for listed in queue
-                    .list(*most)
-                    .await
-                    .map_err(|problem| failure(&problem))?
-                    .iter()
-                    .filter(|job| job.is_dead || !dead)
-                {
+                for listed in queue.list(*most, *dead).await.map_err(|problem| failure(&problem))? {
                     let reason = listed.last_error.as_deref().unwrap_or_default();
                     // Writing to a text cannot fail.
                     let _ = writeln!(
                         text,
                         "{:<20} {:<7} {:>8} {:>8.0} s  {reason}",
                         listed.job.id,
-                        state(listed),
+                        state(&listed),
                         listed.job.attempts,
                         listed.age_seconds
                     );

@@ -165,10 +165,11 @@ impl Queue for FileQueue {
         Box::pin(std::future::ready(depth.map_err(unusable)))
     }
 
-    fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>> {
+    fn list(&self, most: usize, only_dead: bool) -> Answer<'_, Vec<ListedJob>> {
         let listed = self.file.read(|transaction| {
             let mut jobs = Vec::new();
-            for (table, is_dead) in [(DEAD, true), (WAITING, false)] {
+            let tables = [(DEAD, true), (WAITING, false)];
+            for (table, is_dead) in tables.into_iter().filter(|(_, is_dead)| *is_dead || !only_dead) {
                 let end = jobs.len() + most;
                 for_each(transaction, table, |id, record| {
                     jobs.push((id, record.listed(id, is_dead)));
@@ -239,6 +240,11 @@ impl Queue for FileQueue {
 impl Leases for FileQueue {
     fn take(&self, most: usize) -> Answer<'_, Vec<Job>> {
         Box::pin(std::future::ready(self.take_now(most)))
+    }
+
+    /// Here jobs are taken without a limit of time.
+    fn renew<'a>(&'a self, _: &'a [&'a str]) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn done<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()> {

@@ -3,7 +3,10 @@
 //! Redis gives a job whose worker does not report within [`LEASE`] to another worker. A file belongs to one process, and only
 //! a restart frees such a job.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -21,8 +24,11 @@ use crate::{
 /// A job that is taken is not given to another worker for this time.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
 
-/// An attempt is cut before its lease ends.
+/// An attempt is cut after this time, before its lease ends: see [`FRESH`].
 const ATTEMPT: Duration = Duration::from_secs(8);
+
+/// An attempt begins with leases that are no older than this. A second is left to report what became of it.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The most jobs that are done together: a job costs little beside the round trip and the sync.
 const BATCH: usize = 256;
@@ -37,6 +43,9 @@ const OUTAGE: Duration = Duration::from_secs(1);
 pub(super) trait Leases: Queue {
     /// Takes the oldest jobs that are due, at most so many.
     fn take(&self, most: usize) -> Answer<'_, Vec<Job>>;
+
+    /// Begins the leases of jobs that were taken anew.
+    fn renew<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, ()>;
 
     /// Removes jobs that are done.
     fn done<'a>(&'a self, jobs: &'a [Job]) -> Answer<'a, ()>;
@@ -105,31 +114,45 @@ impl<Q: Leases> Worker<'_, Q> {
 
     /// Does the oldest jobs that are due; false where there are none.
     async fn work_once(&self) -> Result<bool, Problem> {
+        let leased = Instant::now();
         let jobs = self.queue.take(BATCH).await?;
         let is_idle = jobs.is_empty();
         // Jobs that failed before are done one by one, so that they do not make others fail.
         let (new, again): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.attempts == 1);
         let mut groups: VecDeque<Vec<Job>> = again.into_iter().map(|job| vec![job]).collect();
-        groups.push_front(new);
-        while let Some(jobs) = groups.pop_front() {
-            match self.attempt(&jobs).await {
-                Ok(true) => {}
-                Ok(false) => jobs.into_iter().rev().for_each(|job| groups.push_front(vec![job])),
-                Err(problem) => {
-                    let left: Vec<Job> = groups.into_iter().fold(jobs, |left, jobs| [left, jobs].concat());
-                    // If this fails, their leases end by themselves.
-                    let _ = self.queue.release(&left).await;
-                    return Err(problem);
-                }
-            }
+        if !new.is_empty() {
+            groups.push_front(new);
+        }
+        if let Err(problem) = self.work_on(&mut groups, leased).await {
+            let left: Vec<Job> = groups.into_iter().flatten().collect();
+            // If this fails, their leases end by themselves.
+            let _ = self.queue.release(&left).await;
+            return Err(problem);
         }
         Ok(!is_idle)
+    }
+
+    /// Does groups of jobs, whose leases began at this time, and removes each that is over. An error is an outage.
+    async fn work_on(&self, groups: &mut VecDeque<Vec<Job>>, mut leased: Instant) -> Result<(), Problem> {
+        while let Some(jobs) = groups.front() {
+            // Earlier groups have used up the time that this one needs.
+            if leased.elapsed() > FRESH {
+                leased = Instant::now();
+                let left: Vec<&str> = groups.iter().flatten().map(|job| job.id.as_str()).collect();
+                self.queue.renew(&left).await?;
+            }
+            let is_over = self.attempt(jobs).await?;
+            let jobs = groups.pop_front().unwrap_or_default();
+            if !is_over {
+                jobs.into_iter().rev().for_each(|job| groups.push_front(vec![job]));
+            }
+        }
+        Ok(())
     }
 
     /// Does these jobs. False if one of several failed: then they should be tried one by one. An error is an outage.
     async fn attempt(&self, jobs: &[Job]) -> Result<bool, Problem> {
         let problem = match jobs {
-            [] => return Ok(true),
             // Its worker died each time, and reported nothing.
             [job] if job.attempts > self.max_attempts => {
                 return self.give_up(job, "the worker died").await.map(|()| true);
@@ -141,7 +164,8 @@ impl<Q: Leases> Worker<'_, Q> {
                     return Ok(true);
                 }
                 Ok(Err(problem)) => problem,
-                Err(_) => return Err(Problem::unavailable("The attempt took too long.", 1)),
+                // No outage: a job that always takes so long would be tried for ever, before all that came after it.
+                Err(_) => Problem::new(StatusCode::GATEWAY_TIMEOUT).detail("The attempt took too long."),
             },
         };
         if problem.status() == StatusCode::SERVICE_UNAVAILABLE {

@@ -3,7 +3,8 @@
 //!
 //! Every queue delivers at least once, so a handler must be idempotent by the job's id. An attempt that fails is
 //! repeated after a pause that doubles; after a number of attempts the job is kept as a dead letter with the reason. An
-//! outage (a [`Problem`] of status 503) is not the job's fault and costs no attempt.
+//! outage (a [`Problem`] of status 503) is not the job's fault and costs no attempt. An attempt that takes too long has
+//! failed.
 
 mod command;
 mod file;
@@ -76,8 +77,8 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// How many jobs wait, and for how long.
     fn depth(&self) -> Answer<'_, Depth>;
 
-    /// The oldest jobs, including dead ones; at most `most`.
-    fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>>;
+    /// The oldest jobs, including dead ones, or the oldest dead ones alone; at most `most`.
+    fn list(&self, most: usize, only_dead: bool) -> Answer<'_, Vec<ListedJob>>;
 
     /// The job of this id.
     fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Option<ListedJob>>;

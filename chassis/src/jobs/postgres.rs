@@ -101,9 +101,9 @@ impl Queue for PostgresQueue {
         Box::pin(async move { Ok(self.queue.depth().await?) })
     }
 
-    fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>> {
+    fn list(&self, most: usize, only_dead: bool) -> Answer<'_, Vec<ListedJob>> {
         Box::pin(async move {
-            let jobs = self.queue.list(i64::try_from(most).unwrap_or(i64::MAX)).await?;
+            let jobs = self.queue.list(i64::try_from(most).unwrap_or(i64::MAX), only_dead).await?;
             Ok(jobs.into_iter().map(listed).collect())
         })
     }
@@ -142,6 +142,7 @@ impl Queue for PostgresQueue {
         let workers = Workers {
             queue: self.queue.clone(),
             connections: self.connections.clone(),
+            limit: self.connections.limit(),
             handler: Arc::new(Adapter { handler, queue: self.queue.clone(), outages: Mutex::default() }),
             max_attempts: options.max_attempts,
         };

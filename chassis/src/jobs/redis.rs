@@ -164,6 +164,33 @@ impl RedisQueue {
         command
     }
 
+    /// The oldest dead jobs. They may be anywhere in the stream, so each is read by its id.
+    async fn dead(&self, most: usize) -> Result<Vec<ListedJob>, Problem> {
+        let reasons: HashMap<String, String> = self.send(cmd("HGETALL").arg(&self.dead)).await?;
+        let mut dead: Vec<_> = reasons.into_iter().collect();
+        dead.sort_by_key(|(id, _)| parts(id));
+        dead.truncate(most);
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut entries = pipe();
+        for (id, _) in &dead {
+            entries.cmd("XRANGE").arg(&self.jobs).arg(id).arg(id);
+        }
+        let entries: Vec<StreamRangeReply> = self.send_all(&entries).await?;
+        let (seconds, _): (u64, u64) = self.send(&cmd("TIME")).await?;
+        let listed = dead.into_iter().zip(&entries).filter_map(|((id, reason), entry)| {
+            Some(ListedJob {
+                // Redis forgets the count of what is acknowledged.
+                job: job(entry.ids.first()?, 0),
+                age_seconds: age(&id, seconds),
+                is_dead: true,
+                last_error: Some(reason),
+            })
+        });
+        Ok(listed.collect())
+    }
+
     /// The jobs of the stream between two ids, oldest first.
     async fn range(&self, from: &str, to: &str, most: usize) -> Result<Vec<ListedJob>, Problem> {
         let mut entries = pipe();
@@ -222,13 +249,13 @@ impl Queue for RedisQueue {
         })
     }
 
-    fn list(&self, most: usize) -> Answer<'_, Vec<ListedJob>> {
-        Box::pin(self.range("-", "+", most))
+    fn list(&self, most: usize, only_dead: bool) -> Answer<'_, Vec<ListedJob>> {
+        if only_dead { Box::pin(self.dead(most)) } else { Box::pin(self.range("-", "+", most)) }
     }
 
     fn find<'a>(&'a self, id: &'a str) -> Answer<'a, Option<ListedJob>> {
         Box::pin(async move {
-            if !is_id(id) {
+            if parts(id).is_none() {
                 return Ok(None);
             }
             Ok(self.range(id, id, 1).await?.pop())
@@ -253,7 +280,7 @@ impl Queue for RedisQueue {
 
     fn discard<'a>(&'a self, id: &'a str) -> Answer<'a, bool> {
         Box::pin(async move {
-            if !is_id(id) {
+            if parts(id).is_none() {
                 return Ok(false);
             }
             let mut commands = pipe();
@@ -294,6 +321,15 @@ impl Leases for RedisQueue {
                 }
                 taken => taken,
             }
+        })
+    }
+
+    fn renew<'a>(&'a self, ids: &'a [&'a str]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut command = self.stream("XCLAIM");
+            // JUSTID leaves the count of attempts as it is.
+            command.arg(GROUP).arg(GROUP).arg(0).arg(ids).arg("JUSTID");
+            self.send(&command).await
         })
     }
 
@@ -358,15 +394,15 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whether this is like the ids that Redis gives: milliseconds since 1970, and a number.
-fn is_id(text: &str) -> bool {
-    text.split_once('-')
-        .is_some_and(|(time, number)| time.parse::<u64>().is_ok() && number.parse::<u64>().is_ok())
+/// The parts of an id as Redis gives it: milliseconds since 1970, and a number.
+fn parts(id: &str) -> Option<(u64, u64)> {
+    let (time, number) = id.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
 }
 
 /// The age of an entry, at this time of Redis in seconds.
 fn age(id: &str, now_seconds: u64) -> f64 {
-    let put = id.split_once('-').and_then(|(time, _)| time.parse().ok()).unwrap_or(0_u64);
+    let put = parts(id).map_or(0, |(time, _)| time);
     Duration::from_secs(now_seconds).saturating_sub(Duration::from_millis(put)).as_secs_f64()
 }
 

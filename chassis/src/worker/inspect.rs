@@ -25,9 +25,10 @@ const COLUMNS: &str = "select id, payload::text, attempts, extract(epoch from no
                        last_error, dead_since is not null as is_dead from public.jobs where queue = $1";
 
 impl Queue {
-    /// The oldest jobs, at most `most`.
-    pub async fn list(&self, most: i64) -> Result<Vec<StoredJob>, sqlx::Error> {
-        let query = sqlx::AssertSqlSafe(format!("{COLUMNS} order by id limit $2"));
+    /// The oldest jobs, or the oldest dead ones; at most `most`.
+    pub async fn list(&self, most: i64, only_dead: bool) -> Result<Vec<StoredJob>, sqlx::Error> {
+        let dead = if only_dead { "and dead_since is not null" } else { "" };
+        let query = sqlx::AssertSqlSafe(format!("{COLUMNS} {dead} order by id limit $2"));
         sqlx::query_as(query).bind(self.name()).bind(most).fetch_all(self.pool()).await
     }
 

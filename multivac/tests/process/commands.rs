@@ -212,7 +212,7 @@ async fn the_depth_of_the_queue_is_measured(pool: PgPool) {
             is_old && metrics.contains("jobs_waiting 1") && metrics.contains("jobs_dead 0")
         })
         .await;
-        let id = backend.queue.list(1).await.unwrap().remove(0).job.id;
+        let id = backend.queue.list(1, false).await.unwrap().remove(0).job.id;
         backend.store.put(&[Job { id, payload: String::new(), attempts: 1 }]).await.unwrap();
         while backend.store.delete_oldest().await.unwrap() {}
     }
