@@ -75,6 +75,8 @@ struct Fixture {
     pool: PgPool,
     /// Those of the workers.
     connections: Pool,
+    /// How long an attempt at a job may take.
+    limit: Duration,
 }
 
 impl Fixture {
@@ -84,7 +86,8 @@ impl Fixture {
         let options = pool.connect_options().as_ref().clone();
         let connections = PgPoolOptions::new().max_connections(16).connect_lazy_with(options);
         let connections = Pool::of(connections, Duration::from_secs(20));
-        Self { queue: Queue::new("test", connections.clone()), pool, connections }
+        let queue = Queue::new("test", connections.clone());
+        Self { queue, pool, connections, limit: Duration::from_secs(20) }
     }
 
     async fn put(&self, payload: serde_json::Value) -> i64 {
@@ -101,7 +104,7 @@ impl Fixture {
 
     fn workers(&self, handler: &Arc<Recorder>, max_attempts: i32) -> Workers<Recorder> {
         let (queue, connections) = (self.queue.clone(), self.connections.clone());
-        Workers { queue, connections, handler: Arc::clone(handler), max_attempts }
+        Workers { queue, connections, limit: self.limit, handler: Arc::clone(handler), max_attempts }
     }
 
     /// Metrics of the queue, whose workers may run already.
@@ -301,6 +304,25 @@ async fn a_forced_stop_gives_the_job_back_at_once_and_does_not_count_it(pool: Pg
     fixture.wait_until(DONE, 1).await;
     fixture.wait_until(JOBS, 0).await;
     assert_eq!(handler.events()[2..], ["handle long 1", "committed long 1"]);
+    fixture.end(running).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_job_that_takes_too_long_has_failed_and_its_statement_is_ended(pool: PgPool) {
+    let fixture = Fixture { limit: Duration::from_secs(1), ..Fixture::new(pool).await };
+    let handler = Arc::new(Recorder::default());
+    fixture.put(json!({"name": "long", "seconds": 30})).await;
+    let running = fixture.work(&handler, 3, 1);
+    fixture.wait_until("select count(*) from jobs where last_error = 'took longer than 1 s'", 1).await;
+    wait_for("end of the attempt", || handler.events().len() == 2).await;
+    assert_eq!(handler.events(), ["handle long 1", "returned long 1"]);
+    let metrics = fixture.metrics(&handler);
+    assert!(metrics.contains("jobs_failed_attempts_total 1\n"), "{metrics}");
+    // The next attempt finds the job free, and a connection that works.
+    fixture.pool.execute("update jobs set payload = '{\"name\": \"long\"}'").await.unwrap();
+    fixture.wait_until(DONE, 1).await;
+    fixture.wait_until(JOBS, 0).await;
+    assert_eq!(handler.events()[2..], ["handle long 2", "committed long 2"]);
     fixture.end(running).await;
 }
 

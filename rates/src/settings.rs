@@ -104,7 +104,7 @@ pub struct BatchSettings {
     pub window_days: u32,
     /// Further names of columns in sheets.
     pub column_names: List,
-    /// How long a batch may take, upload included, in seconds.
+    /// How long a batch may take, upload included, in seconds; an attempt, if it is queued.
     pub timeout_seconds: f64,
     /// Within this time the same content is the same batch, in seconds.
     pub same_content_seconds: u32,

@@ -3,12 +3,9 @@
 use std::{convert::Infallible, time::Duration};
 
 use sqlx::{Connection, PgConnection};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 
-use super::Pool;
+use super::{Pool, in_time};
 
 /// How often the server is asked.
 const BEAT: Duration = Duration::from_millis(500);
@@ -45,9 +42,9 @@ impl Heartbeat {
 
     async fn beat_once(&self, pool: &Pool) -> Result<Infallible, sqlx::Error> {
         let options = (*pool.options()).clone().application_name("heartbeat");
-        let mut connection = in_time(PgConnection::connect_with(&options)).await?;
+        let mut connection = in_time(ANSWER, PgConnection::connect_with(&options)).await?;
         loop {
-            in_time(connection.ping()).await?;
+            in_time(ANSWER, connection.ping()).await?;
             if !self.is_up.send_replace(true) {
                 let (host, port) = (options.get_host(), options.get_port());
                 tracing::info!(host, port, "a database server answers again");
@@ -67,8 +64,4 @@ impl Heartbeat {
         // Fails only without a sender, which is here.
         let _ = self.is_up.subscribe().wait_for(|is_up| !is_up).await;
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(ANSWER, work).await.unwrap_or_else(|_| Err(super::pool::no_answer()))
 }

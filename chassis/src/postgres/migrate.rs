@@ -11,7 +11,7 @@ use sqlx::{
 use super::{DatabaseSettings, Pool, connect, is_outage};
 use crate::{Exit, Failure};
 
-/// The migrations that the database lacks, in order. It may have newer ones, or a release could not be rolled back.
+/// The migrations that the database lacks, in order. It may have newer ones, so that a release can be rolled back.
 pub async fn pending_migrations(
     executor: impl PgExecutor<'_>,
     migrator: &Migrator,

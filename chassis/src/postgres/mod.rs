@@ -16,6 +16,6 @@ pub use error::is_outage;
 pub use health::Health;
 pub use heartbeat::Heartbeat;
 pub use migrate::{check_schema, migrate, pending_migrations};
-pub use pool::{Pool, PooledConnection};
+pub use pool::{Pool, PooledConnection, in_time};
 pub use primary::{Primary, connect, failure_of};
 pub use settings::{DEFAULTS, DatabaseSettings, FLAT};

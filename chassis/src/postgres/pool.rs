@@ -30,7 +30,7 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 /// How long [`Pool::close`] waits for connections that are in use.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// How the server looks after its connections: it closes one that does not answer for some ten seconds.
+/// The server closes a connection whose client has not answered for about ten seconds.
 const DEAD_PEERS: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
@@ -222,8 +222,21 @@ impl PooledConnection {
     {
         // Until the end, since the caller may drop this future at any point.
         self.is_sound = false;
-        let result =
-            timeout(self.limit, work(&mut self.connection)).await.unwrap_or_else(|_| Err(no_answer()));
+        let result = in_time(self.limit, work(&mut self.connection)).await;
+        self.is_sound = !result.as_ref().is_err_and(is_outage);
+        result
+    }
+
+    /// The same without the limit of the pool: the caller sets one, by dropping this future.
+    pub async fn limited_by_caller<'c, T, F>(
+        &'c mut self,
+        work: impl FnOnce(&'c mut PgConnection) -> F,
+    ) -> Result<T, sqlx::Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        self.is_sound = false;
+        let result = work(&mut self.connection).await;
         self.is_sound = !result.as_ref().is_err_and(is_outage);
         result
     }
@@ -298,7 +311,11 @@ impl fmt::Debug for PooledConnection {
 
 type Fetched = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
-/// The error of a use that was given up.
-pub(super) fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
+/// A use of the database that is given up after this time.
+pub fn in_time<T, F>(limit: Duration, work: F) -> impl Future<Output = Result<T, sqlx::Error>>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let no_answer = || io::Error::new(io::ErrorKind::TimedOut, "the database does not answer");
+    timeout(limit, work).map(move |result| result.unwrap_or_else(|_| Err(sqlx::Error::Io(no_answer()))))
 }

@@ -3,9 +3,9 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, PgConnection, PgExecutor, postgres::PgConnectOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{DatabaseSettings, Pool, pool::no_answer};
+use super::{DatabaseSettings, Pool, in_time};
 use crate::{Exit, Failure, Stop, exit::OrFail, settings::Fault};
 
 /// Each server has this time to connect, and to say whether it takes writes.
@@ -41,7 +41,7 @@ impl Primary {
     /// How to connect to the server that takes writes, which is asked now, as by [`Self::connect`].
     pub async fn options(&self, application_name: &str) -> Result<PgConnectOptions, sqlx::Error> {
         let (connection, server) = self.find(application_name).await?;
-        timeout(ANSWER, connection.close()).await.unwrap_or_else(|_| Err(no_answer()))?;
+        in_time(ANSWER, connection.close()).await?;
         Ok(server.clone().application_name(application_name).options(NO_JIT))
     }
 
@@ -81,8 +81,7 @@ impl Primary {
         let mut connection = self.connect("primary").await?;
         loop {
             sleep(BEAT).await;
-            let check = timeout(ANSWER, check_takes_writes(&mut connection));
-            check.await.unwrap_or_else(|_| Err(no_answer()))?;
+            in_time(ANSWER, check_takes_writes(&mut connection)).await?;
         }
     }
 
@@ -117,7 +116,7 @@ async fn find<'s>(
             }
             Ok(connection)
         };
-        result = match timeout(ANSWER, connect).await.unwrap_or_else(|_| Err(no_answer())) {
+        result = match in_time(ANSWER, connect).await {
             Ok(connection) => return Ok((connection, server)),
             Err(error) => Err(error),
         };

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, future::pending, time::Duration};
 
 use serde::Deserialize;
 use sqlx::{ConnectOptions, PgPool, migrate::Migrator, postgres::PgConnectOptions};
@@ -69,6 +69,13 @@ fn read_hosts_and_a_url_of_a_socket_exclude_each_other() {
     let faults = faults.err().unwrap().to_string();
     assert!(faults.contains("database.read_hosts (from DB_READ_HOSTS)"), "{faults}");
     assert!(faults.contains("set database.read_urls instead"), "{faults}");
+}
+
+#[tokio::test]
+async fn a_silent_database_is_named_as_the_cause() {
+    let error = in_time(Duration::from_millis(1), pending::<Result<(), _>>()).await.unwrap_err();
+    assert!(is_outage(&error));
+    assert!(error.to_string().contains("the database does not answer"), "{error}");
 }
 
 #[sqlx::test(migrations = false)]

@@ -94,9 +94,10 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Workers<H> {
     /// What they take from.
     pub queue: Queue,
-    /// Where they get a connection for each job, which is given up after the limit of this pool. A job may take long:
-    /// not the pool of requests.
+    /// Where they get a connection for each job. A job may take long: not the pool of requests.
     pub connections: Pool,
+    /// How long an attempt at a job may take; then it has failed. This replaces the limit of the pool.
+    pub limit: Duration,
     /// What they do.
     pub handler: Arc<H>,
     /// How often a job is tried before it is given up.
@@ -159,11 +160,19 @@ impl<H: Handler> Workers<H> {
         let mut connection = self.connections.acquire().await?;
         let Some((job, backend)) = self.queue.take(&mut connection).await? else { return Ok(false) };
         tokio::select! {
-            done = connection.limited(|connection| self.attempt(&job, connection)) => done,
+            done = connection.limited_by_caller(|connection| self.attempt(&job, connection)) => done,
             error = self.lost(backend) => Err(error),
+            () = sleep(self.limit) => {
+                drop(connection);
+                self.queue.end(backend).await?;
+                let error = format!("took longer than {} s", self.limit.as_secs_f64());
+                self.fail(&job, &error).await?;
+                Ok(true)
+            }
             () = stop.forced() => {
                 drop(connection);
-                self.queue.give_back(&job, backend).await?;
+                self.queue.end(backend).await?;
+                self.queue.give_back(&job).await?;
                 self.handler.returned(&job).await;
                 tracing::info!(job = job.id, "stopping: the job waits for the next worker");
                 Ok(false)
@@ -191,8 +200,7 @@ impl<H: Handler> Workers<H> {
         if !Queue::lock(&mut transaction, job).await? {
             return Ok(true);
         }
-        let is_exhausted = job.attempts > self.max_attempts;
-        let attempt = if is_exhausted {
+        let attempt = if self.is_exhausted(job) {
             self.give_up(job, transaction).await
         } else {
             self.handle(job, transaction).await
@@ -200,7 +208,18 @@ impl<H: Handler> Workers<H> {
         let Err(AttemptError(error)) = attempt else { return Ok(true) };
         // Sends the rollback, before the job is postponed, whose row the transaction has locked.
         let connected = connection.ping().await;
-        let (error, queue) = (chain(&*error), self.queue.name());
+        let postponed = self.fail(job, &chain(&*error)).await;
+        connected.and(postponed).map(|()| true)
+    }
+
+    /// Whether a job was tried as often as it may be.
+    fn is_exhausted(&self, job: &Job) -> bool {
+        job.attempts > self.max_attempts
+    }
+
+    /// Notes that an attempt at a job has failed, and leaves the job to a later one.
+    async fn fail(&self, job: &Job, error: &str) -> Result<(), sqlx::Error> {
+        let (queue, is_exhausted) = (self.queue.name(), self.is_exhausted(job));
         self.queue.metrics().failed_attempt();
         let pause = if is_exhausted {
             tracing::error!(job = job.id, queue, error, "cannot give up the job; trying again later");
@@ -210,11 +229,11 @@ impl<H: Handler> Workers<H> {
             tracing::warn!(job = job.id, queue, attempts, error, "job failed; trying again later");
             self.handler.pause(attempts)
         };
-        let postponed = self.queue.postpone(job, pause, &error).await;
+        let postponed = self.queue.postpone(job, pause, error).await;
         if !is_exhausted {
             self.handler.returned(job).await;
         }
-        connected.and(postponed).map(|()| true)
+        postponed
     }
 
     /// Does a job and commits. If anything fails, the transaction is rolled back with the next use of its connection.

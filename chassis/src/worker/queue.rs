@@ -146,8 +146,8 @@ impl Queue {
 
     /// Locks a job for the transaction of this connection; false where another worker has taken it since.
     ///
-    /// Waits for the lock: a worker that looks for a job locks each row that was due when its statement began, if only
-    /// to find that it no longer is.
+    /// Waits instead of skipping: another worker's `take` may lock the row briefly while it rechecks whether the job is
+    /// due.
     pub(super) async fn lock(connection: &mut PgConnection, job: &Job) -> Result<bool, sqlx::Error> {
         let locked: Option<i64> = sqlx::query_scalar(
             "select id from public.jobs where id = $1 and attempts = $2 and dead_since is null for update",
@@ -211,12 +211,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives a job back as it was: its worker must stop, and did not fail at it.
-    ///
-    /// The worker's backend is ended first: in the middle of a long statement it would not notice that its client is
-    /// gone, and would keep the job locked.
-    pub(super) async fn give_back(&self, job: &Job, Backend(backend): Backend) -> Result<(), sqlx::Error> {
+    /// Ends the backend of a worker that has left its job: in the middle of a long statement it would not notice that its
+    /// client is gone, and would keep the job locked.
+    pub(super) async fn end(&self, Backend(backend): Backend) -> Result<(), sqlx::Error> {
         sqlx::query("select pg_terminate_backend($1)").bind(backend).execute(&self.0.pool).await?;
+        Ok(())
+    }
+
+    /// Gives a job back as it was: its worker must stop, and did not fail at it.
+    pub(super) async fn give_back(&self, job: &Job) -> Result<(), sqlx::Error> {
         sqlx::query("update public.jobs set attempts = attempts - 1, due_at = now() where id = $1")
             .bind(job.id)
             .execute(&self.0.pool)

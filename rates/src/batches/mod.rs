@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use chassis::{Stop, problem::FieldError};
 use sqlx::PgConnection;
-use tokio::time::sleep;
 
 pub(crate) use error::{BatchError, not_replaceable};
 use parse::Content;
@@ -25,7 +24,7 @@ use sql::Batch;
 use staging::{Extent, UnusualPrice};
 pub(crate) use upload::{ProgressCell, Upload, stage_spooled};
 
-use crate::{app::App, privacy::Privacy};
+use crate::{app::App, background::repeat, privacy::Privacy};
 
 /// The name of the queue of batches.
 pub(crate) const QUEUE: &str = "batches";
@@ -81,6 +80,7 @@ pub(crate) async fn store_staged(
     rows: u64,
 ) -> Result<Batch, BatchError> {
     if let Some(old) = replaces {
+        // Before the summary, which would compare the prices with those that they correct.
         sql::withdraw(&mut *transaction, old).await?.ok_or(BatchError::NotReplaceable(old))?;
     }
     let summary = Summary::of_staged(&mut *transaction, app.api_settings.privacy()).await?;
@@ -103,19 +103,14 @@ impl App {
 
     /// Does so again and again until the stop begins.
     pub(crate) async fn clean_uploads(self, stop: Stop) {
-        let cleaning = async {
-            loop {
-                match self.delete_abandoned_uploads().await {
-                    Ok(0) => {}
-                    Ok(pieces) => tracing::info!(pieces, "deleted what abandoned uploads had left"),
-                    Err(error) => tracing::debug!(error = %error, "cannot look for abandoned uploads"),
-                }
-                sleep(CLEANING).await;
+        let clean = async || {
+            let pieces = self.delete_abandoned_uploads().await?;
+            if pieces > 0 {
+                tracing::info!(pieces, "deleted what abandoned uploads had left");
             }
+            // Looking is work, too: otherwise it would be repeated within a second.
+            Ok::<_, sqlx::Error>(true)
         };
-        tokio::select! {
-            () = cleaning => {}
-            () = stop.begun() => {}
-        }
+        repeat(stop, "delete what abandoned uploads have left", CLEANING, clean).await;
     }
 }

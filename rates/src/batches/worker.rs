@@ -57,6 +57,7 @@ impl App {
         Workers {
             queue: self.batch_queue.clone(),
             connections: self.database.batches.clone(),
+            limit: Duration::from_secs_f64(self.batch_settings.timeout_seconds),
             handler: Arc::new(BatchHandler { app: self.clone() }),
             max_attempts: self.batch_settings.max_attempts,
         }

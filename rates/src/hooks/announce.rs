@@ -41,7 +41,7 @@ impl App {
 
     /// Puts a message for each hook that has not been sent the present version of the data; false if there is none.
     ///
-    /// A version is compared, and no event is passed on, so nothing is lost while no worker runs.
+    /// Compares versions, so changes made while no worker runs are announced later.
     pub async fn announce_change(&self) -> Result<bool, sqlx::Error> {
         let pool = &self.database.batches;
         if !pool.retry(|| sql::any_is_behind(pool)).await? {

@@ -18,6 +18,7 @@ impl App {
         Workers {
             queue: self.hook_queue.clone(),
             connections: self.database.hooks.clone(),
+            limit: self.database.hooks.limit(),
             handler: Arc::new(HookHandler { sender: Sender::new(&self.hook_settings) }),
             max_attempts: self.hook_settings.max_attempts,
         }
@@ -57,7 +58,7 @@ impl Handler for HookHandler {
         if let Ok(Message { hook, id, event, .. }) = Message::of(job)
             && is_delivered
         {
-            tracing::info!(hook, message = id, event, attempts = job.attempts, "message delivered");
+            tracing::info!(hook, webhook_id = id, event, attempts = job.attempts, "message delivered");
         }
     }
 

@@ -8,10 +8,11 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, StatusCode};
+use serde_json::Value;
 use sqlx::PgPool;
 
 use super::{
-    command,
+    command, serve,
     suppliers::{run, text},
     support::{
         Instance,
@@ -142,6 +143,35 @@ async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
     let version: i64 = sqlx::query_scalar("select version from data_version").fetch_one(&pool).await.unwrap();
     assert_eq!(versions.iter().max(), Some(&version));
     println!("{killed} of {} messages arrived before the last worker", received.len());
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn a_delivery_is_logged_with_the_id_that_the_receiver_got(pool: PgPool) {
+    let receiver = Receiver::start().await;
+    sqlx::query(
+        "insert into hooks (url, events, secret, sent_version)
+         values ($1, '{data.changed}', convert_to($2, 'UTF8'), 0)",
+    )
+    .bind(&receiver.url)
+    .bind(SECRET)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let server = serve(&[
+        ("DATABASE_URL", &url(&pool)),
+        ("RATES__HOOKS__ALLOW_HTTP", "true"),
+        ("RATES__HOOKS__ALLOW_PRIVATE_ADDRESSES", "true"),
+    ]);
+    let delivered = "select delivered_at is not null from hooks";
+    while !sqlx::query_scalar::<_, bool>(delivered).fetch_one(&pool).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.signal("-TERM");
+    let log = tokio::task::spawn_blocking(move || server.end()).await.unwrap().log;
+    let line = log.lines().find(|line| line.contains("\"message delivered\"")).expect("a line");
+    assert_eq!(line.matches("\"message\":").count(), 1, "no field has this name: {line}");
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["webhook_id"], receiver.received()[0].id, "{line}");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
