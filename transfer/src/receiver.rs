@@ -37,7 +37,7 @@ use crate::{
 #[openapi(
     info(
         title = "Transfer",
-        description = "Receives encrypted files. Every error has a text `msg`, those of uploads a `status_code` as well."
+        description = "Receives encrypted files. Every error has a text `msg` and its `status_code`."
     ),
     paths(health, upload)
 )]
@@ -82,7 +82,8 @@ pub(crate) fn build(settings: &ReceiveSettings) -> Result<Parts, Failure> {
         // A name may have separators here, so that the handler can say what is wrong with it.
         .route("/upload/{*filename}", post(upload))
         .with_state(App { keys: keys.into(), folder });
-    Ok(Parts::new(routes, readiness).edge(EdgeOptions::default().repeat_detail_as("msg")))
+    let edge = EdgeOptions::default().repeat_detail_as("msg").repeat_status_as("status_code");
+    Ok(Parts::new(routes, readiness).edge(edge))
 }
 
 /// Says that the receiver runs.
@@ -154,8 +155,7 @@ struct Refusal(Problem);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = self.0.status().as_u16();
-        self.0.member("status_code", status).into_response()
+        self.0.into_response()
     }
 }
 

@@ -169,7 +169,8 @@ async fn an_upload_over_the_limit_is_refused_wherever_it_is_large() {
             request = request.header("content-length", "30000");
         }
         let body = Body::from_stream(futures_util::stream::iter(pieces));
-        receiver.client.send(request.body(body).unwrap()).await.expect_any_problem(413);
+        let body = receiver.client.send(request.body(body).unwrap()).await.expect_any_problem(413);
+        assert_eq!((&body["msg"], &body["status_code"]), (&body["detail"], &413.into()), "{field}");
     }
     assert_eq!(receiver.files(), BTreeMap::new());
     receiver.post("a", &receiver.key.seal(b"x")).await.expect(201);

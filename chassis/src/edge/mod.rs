@@ -54,6 +54,7 @@ pub struct EdgeOptions {
     limits: HashMap<&'static str, Limits>,
     ready: Option<(&'static str, Box<ReadyAnswer>)>,
     detail_member: Option<&'static str>,
+    status_member: Option<&'static str>,
     browser_headers: Vec<HeaderName>,
 }
 
@@ -86,6 +87,13 @@ impl EdgeOptions {
     #[must_use]
     pub fn repeat_detail_as(mut self, member: &'static str) -> Self {
         self.detail_member = Some(member);
+        self
+    }
+
+    /// Repeats the status of each problem as a member of this name, for clients that look for it there.
+    #[must_use]
+    pub fn repeat_status_as(mut self, member: &'static str) -> Self {
+        self.status_member = Some(member);
         self
     }
 

@@ -3,6 +3,7 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, header};
 
+use super::EdgeOptions;
 use crate::{Problem, accept};
 
 const HTML: &str = "text/html";
@@ -12,13 +13,17 @@ pub(super) fn complete(
     mut response: Response,
     id: &HeaderValue,
     accept: Option<&HeaderValue>,
-    detail_member: Option<&'static str>,
+    options: &EdgeOptions,
 ) -> (Response, Option<Problem>) {
     let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
         return (response, None);
     };
-    if let Some(member) = detail_member {
+    if let Some(member) = options.detail_member {
         problem = problem.repeat_detail_as(member);
+    }
+    if let Some(member) = options.status_member {
+        let status = problem.status().as_u16();
+        problem = problem.member(member, status);
     }
     let id = id.to_str().ok();
     let mut completed = problem.response(id);

@@ -109,7 +109,7 @@ impl RequestInfo {
     pub(super) fn finish(self, response: Response) -> Outgoing {
         let accept = self.details.as_ref().and_then(|details| details.accept.as_ref());
         let (mut response, problem) =
-            problems::complete(response, &self.id, accept, self.in_flight.edge.options.detail_member);
+            problems::complete(response, &self.id, accept, &self.in_flight.edge.options);
         self.measure(response.status(), problem.as_ref());
         headers::add(response.headers_mut(), self.is_https);
         let deadline = self.deadline();

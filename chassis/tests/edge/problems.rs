@@ -61,10 +61,12 @@ async fn everybody_else_gets_json_and_caches_are_told() {
 }
 
 #[tokio::test]
-async fn the_detail_is_repeated_where_a_service_wants_it() {
-    let service = Instance::with(EdgeOptions::default().repeat_detail_as("err_msg"), &[]);
+async fn detail_and_status_are_repeated_where_a_service_wants_it() {
+    let options = EdgeOptions::default().repeat_detail_as("err_msg").repeat_status_as("code");
+    let service = Instance::with(options, &[]);
     for (status, method, path, _) in ERRORS {
         let body = service.send(request(method, path, &[])).await.expect_any_problem(status);
         assert!(body["err_msg"].is_string() && body["err_msg"] == body["detail"], "{body}");
+        assert_eq!(body["code"], status);
     }
 }

@@ -127,13 +127,18 @@ impl Courier {
         let (token, is_batch) = match encrypted {
             Ok(encrypted) => encrypted,
             Err(_) if record.stamp.is_some_and(|stamp| stamp.age() < patience) => return Ok(Outcome::Later),
-            Err(reason) => {
-                self.set_aside(file, &reason);
-                state.keep(file, record, Step::Rejected, &[]).await?;
-                return Ok(Outcome::Rejected(reason));
-            }
+            Err(reason) => return self.reject(state, file, record, reason).await,
         };
+        let bytes = token.len();
         let (status, body) = self.upload(&record.name, token).await?;
+        // The same content would be too large again.
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            let reason = format!(
+                "the encrypted file of {bytes} bytes is too large for the receiver, which answered {status}: raise \
+                 its server.body_limit_bytes and the limit of a proxy before it, then drop the file again"
+            );
+            return self.reject(state, file, record, reason).await;
+        }
         if !status.is_success() {
             return Ok(refused("the receiver", status, &body));
         }
@@ -143,6 +148,22 @@ impl Courier {
         }
         state.keep(file, record, Step::Done, &[]).await?;
         Ok(Outcome::Sent)
+    }
+
+    /// Sets a file aside, and records that.
+    async fn reject(
+        &self,
+        state: &State,
+        file: &str,
+        record: &mut Record,
+        reason: String,
+    ) -> Result<Outcome, Failure> {
+        if self.set_aside(file, &reason) {
+            // A file that is moved back is new, even with the same content and time.
+            record.stamp = None;
+        }
+        state.keep(file, record, Step::Rejected, &[]).await?;
+        Ok(Outcome::Rejected(reason))
     }
 
     async fn pass_on(&self, state: &State, file: &str, record: &mut Record) -> Result<Outcome, Failure> {
@@ -209,8 +230,9 @@ impl Courier {
         send(self.client.post(url).multipart(form), "the receiver").await
     }
 
-    /// Moves a file to the folder of those that cannot be sent, and writes the reason beside it.
-    fn set_aside(&self, file: &str, reason: &str) {
+    /// Moves a file to the folder of those that cannot be sent, and writes the reason beside it. Returns whether it is
+    /// gone from the input folder.
+    fn set_aside(&self, file: &str, reason: &str) -> bool {
         let (source, rejected) = (self.settings.input_dir.join(file), self.settings.input_dir.join(REJECTED));
         let mut target = rejected.join(file);
         if target.exists() {
@@ -226,7 +248,9 @@ impl Courier {
             && let Err(error) = move_with_reason()
         {
             tracing::warn!(file, error = &error as &dyn Error, "cannot move a file that was set aside");
+            return false;
         }
+        true
     }
 
     /// Writes the answer to a batch of prices beside its file.
@@ -266,7 +290,12 @@ fn is_batch(document: &[u8]) -> bool {
 async fn send(request: RequestBuilder, to: &str) -> Result<(StatusCode, String), Failure> {
     let answer = async {
         let response = request.send().await?;
-        reqwest::Result::Ok((response.status(), response.text().await?))
+        let status = response.status();
+        match response.text().await {
+            // Who refuses an upload by its length may close the connection while it is still being sent.
+            Err(_) if status == StatusCode::PAYLOAD_TOO_LARGE => Ok((status, String::new())),
+            text => reqwest::Result::Ok((status, text?)),
+        }
     };
     answer.await.or_fail(Exit::Unavailable, || format!("{to} cannot be reached"))
 }

@@ -159,6 +159,26 @@ fn a_file_that_the_receiver_refuses_is_tried_again_with_the_key_of_the_day() {
 }
 
 #[test]
+fn a_file_that_is_too_large_for_the_receiver_is_set_aside_until_it_takes_it() {
+    let place = Place::new();
+    let limits = [("TRANSFER__SERVER__BODY_LIMIT_BYTES", "2000")];
+    let receiver = chassis::testing::Process::start(place.command(&["receive"], &limits));
+    let large = format!("[\"{}\"]", "x".repeat(2000));
+    place.drop_file("large.json", &large);
+    place.drop_file("small.json", "[1]");
+    let text = place.send_once(&[]).expect(65);
+    assert!(text.contains("1 sent, 1 set aside, 0 refused"), "{text}");
+    let reason = fs::read_to_string(place.input().join("rejected/large.json.reason.txt")).unwrap();
+    assert!(reason.contains("answered 413") && reason.contains("server.body_limit_bytes"), "{reason}");
+    assert!(place.send_once(&[]).expect(0).contains("0 sent"), "it is not sent again");
+    drop(receiver);
+    let _receiver = place.receiver();
+    fs::rename(place.input().join("rejected/large.json"), place.input().join("large.json")).unwrap();
+    assert!(place.send_once(&[]).expect(0).contains("1 sent"));
+    place.wait_for(&expected([("large", large), ("small", "[1]".to_owned())]));
+}
+
+#[test]
 fn without_its_key_the_sender_says_so() {
     let place = Place::new();
     let text = place.send_once(&[("ENCRYPTION_KEY", "/nowhere/key")]).expect(69);
