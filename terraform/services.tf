@@ -129,6 +129,7 @@ module "service" {
   for_each = local.services
 
   name       = "${local.name}-${each.key}"
+  region     = var.region
   cluster    = { name = module.ecs.cluster_name, arn = module.ecs.cluster_arn }
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition

@@ -4,7 +4,7 @@
 resource "aws_iam_role" "shift" {
   count = local.shifts ? 1 : 0
 
-  name        = "${var.name}-shift"
+  name        = "${var.name}-shift-${var.region}"
   description = "Moves the requests to ${var.name} during deployments"
 
   assume_role_policy = jsonencode({

@@ -23,6 +23,12 @@ variable "task" {
   nullable = false
 }
 
+variable "region" {
+  description = "Region, part of the name of the role with which ECS moves requests, which all regions share."
+  type        = string
+  nullable    = false
+}
+
 variable "account_id" {
   description = "The account, for the role with which ECS moves requests."
   type        = string

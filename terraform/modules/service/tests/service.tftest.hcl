@@ -2,6 +2,7 @@ mock_provider "aws" {}
 
 variables {
   name       = "rates-test-rates"
+  region     = "eu-west-1"
   cluster    = { name = "rates-test", arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/rates-test" }
   task       = { definition_arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/rates:1", container = "app", security_group_id = "sg-tasks" }
   account_id = "123456789012"
@@ -121,6 +122,11 @@ run "a_canary_moves_some_requests_first_and_its_alarms_look_at_both_groups" {
   assert {
     condition     = jsondecode(aws_iam_role.shift[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && aws_iam_role_policy_attachment.shift[0].policy_arn == "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers"
     error_message = "ECS of this account moves the requests, and nobody else"
+  }
+
+  assert {
+    condition     = aws_iam_role.shift[0].name == "rates-test-rates-shift-eu-west-1"
+    error_message = "roles are shared by all regions, so their names must differ between them"
   }
 
   assert {
