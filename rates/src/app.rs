@@ -88,8 +88,8 @@ impl App {
         let Settings { api, cache, batches, hooks: hook_settings, .. } = settings;
         let lanes = Lanes::new(&database, api, cache);
         Self(Arc::new(AppState {
+            summaries: LaneLists::new(api.privacy(), cache.stale_seconds, Arc::clone(&lanes.freshness)),
             lanes,
-            summaries: LaneLists::new(api.privacy()),
             batch_queue: Queue::new(QUEUE, database.primary.clone()),
             hook_queue: Queue::new(hooks::QUEUE, database.primary.clone()),
             hook_settings: hook_settings.clone(),

@@ -101,21 +101,29 @@ impl Form {
         which: &str,
     ) -> Field {
         let text = end(&mut view.lanes[index].clone()).clone();
-        if let Some(place) = catalogue.resolve(&text) {
-            return Field { name: catalogue.place_name(place), value: place.to_owned(), wrong: false };
-        }
         let of_lane = if index > 0 { format!(" of lane {}", index + 1) } else { String::new() };
-        let mut fault = Fault { text: format!("The {which}{of_lane} is missing."), meant: Vec::new() };
-        if !text.is_empty() {
-            fault.text = format!("There is no port or region “{text}” for the {which}{of_lane}.");
-            for place in catalogue.search(&text, 3) {
-                let mut meant = view.clone();
-                end(&mut meant.lanes[index]).clone_from(&place.code);
-                let text = catalogue.label(&place.code);
-                fault.meant.push(Link { text, href: meant.href(), current: false });
+        let (detail, meant): (String, Vec<String>) = match catalogue.matches(&text).as_slice() {
+            [place] => {
+                let value = (*place).to_owned();
+                return Field { name: catalogue.place_name(place), value, wrong: false };
             }
-        }
-        self.faults.push(fault);
+            [] if text.is_empty() => (format!("The {which}{of_lane} is missing."), Vec::new()),
+            [] => {
+                let nearest = catalogue.search(&text, 3).into_iter().map(|place| place.code).collect();
+                (format!("There is no port or region “{text}” for the {which}{of_lane}."), nearest)
+            }
+            several => {
+                let meanings = several.iter().map(|place| (*place).to_owned()).collect();
+                (format!("There are several places “{text}” for the {which}{of_lane}."), meanings)
+            }
+        };
+        let link = |place: String| {
+            let text = catalogue.label(&place);
+            let mut meant = view.clone();
+            *end(&mut meant.lanes[index]) = place;
+            Link { text, href: meant.href(), current: false }
+        };
+        self.faults.push(Fault { text: detail, meant: meant.into_iter().map(link).collect() });
         Field { value: text, name: String::new(), wrong: true }
     }
 }

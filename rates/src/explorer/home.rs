@@ -28,7 +28,7 @@ const MOVERS: usize = 5;
 const CHARTED: usize = 3;
 /// The days of a sparkline.
 const SPARK_DAYS: u64 = 90;
-/// A lane that has moved had a mean on so many days, and one in the last week of the data.
+/// A lane is listed as moved only with a mean on this many days.
 const LEAST_MEANS: i32 = 30;
 
 /// The lanes of the first page.
@@ -106,8 +106,8 @@ impl<'a> Market<'a> {
     }
 }
 
-/// Of the lanes that have a sparkline those between outermost regions with the most prices, which include those of others. If
-/// there is none, any lanes.
+/// The lanes between top-level regions with the most prices and a recent mean; they include all lanes below them. If
+/// there are none, the lanes with the most prices.
 fn largest<'a>(list: &'a LaneList, catalogue: &Catalogue, latest: NaiveDate) -> Vec<&'a Summary> {
     let is_outermost =
         |place| catalogue.region(catalogue.code(place)).is_some_and(|region| region.depth == 0);
@@ -119,8 +119,8 @@ fn largest<'a>(list: &'a LaneList, catalogue: &Catalogue, latest: NaiveDate) -> 
     if largest.is_empty() { all().take(LARGEST).collect() } else { largest }
 }
 
-/// The lanes between ports whose mean has changed most by this, of those that have means often and until now: a mean now
-/// and then of three prices says little of a market.
+/// The lanes between ports whose mean has changed most over this time, of those with a mean on most days, and lately:
+/// an occasional mean of three prices says little about a market.
 fn movers<'a>(list: &'a LaneList, catalogue: &Catalogue, sort: Sort, latest: NaiveDate) -> Vec<&'a Summary> {
     let is_steady = |summary: &&Summary| {
         summary.mean_days >= LEAST_MEANS

@@ -130,11 +130,11 @@ async fn home_page(
     mut page: Page<'_>,
 ) -> Result<(CompressibleBody, Source), NoPage> {
     let service = &app.lanes;
-    let (list, _) = app.lane_list().await?;
+    let (list, source) = app.lane_list().await?;
     let Some(market) = Market::find(&list, catalogue) else {
         (page.is_empty, page.is_new) = (true, list.state.version == 0);
         let html = page.render().map_err(Problem::internal)?;
-        return Ok((html.into(), Source::Miss));
+        return Ok((html.into(), source));
     };
     let spark_queries = market.queries(catalogue, service.limits)?;
     let sparks = read(service, &spark_queries).await?;
@@ -153,7 +153,7 @@ async fn home_page(
         page.render().map(String::into_bytes)
     };
     let html = service.answers.get_or_make(fingerprint.into(), render).map_err(Problem::internal)?;
-    Ok((html, charted.source))
+    Ok((html, source.max(sparks.source).max(charted.source)))
 }
 
 /// Reads lanes whose places existed when the query was resolved.

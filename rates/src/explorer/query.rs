@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 
 use crate::{
-    http::parameters::{Misspelt, misspelt, pairs},
+    http::parameters::{Misspelt, misspelt, query_pairs},
     lanes::query::{Interval, Picture},
 };
 
@@ -44,7 +44,7 @@ impl<'a> PageQuery<'a> {
         let mut page = Self::default();
         let (mut origins, mut destinations) = (Vec::new(), Vec::new());
         let mut unknown = Vec::new();
-        for (name, value) in pairs(query) {
+        for (name, value) in query_pairs(query) {
             match &*name {
                 "orig_code" | "origin" => origins.push(value),
                 "dest_code" | "destination" => destinations.push(value),

@@ -49,24 +49,25 @@ pub(crate) fn with_cache_headers(
     if let Some(etag) = etag {
         headers.insert(header::ETAG, etag);
     }
-    headers.insert(
-        CACHE_STATUS,
-        match source {
-            Source::Hit => HeaderValue::from_static("rates; hit"),
-            Source::Miss => HeaderValue::from_static("rates; fwd=miss"),
-            Source::Stale { seconds } => {
-                HeaderValue::from_str(&format!("rates; hit; ttl=-{seconds}; detail=stale"))
-                    .expect("digits are a header value")
-            }
-        },
-    );
-    if let Source::Stale { seconds } = source {
-        headers.insert(header::AGE, seconds.into());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    } else {
-        headers.insert(header::CACHE_CONTROL, cache_control.clone());
-    }
+    let status = match source {
+        Source::Hit => "rates; hit",
+        Source::Miss => "rates; fwd=miss",
+        Source::Stale { seconds } => {
+            mark_stale(headers, seconds);
+            return response;
+        }
+    };
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+    headers.insert(header::CACHE_CONTROL, cache_control.clone());
     response
+}
+
+/// Says that an answer may have been outdated for so long, and is not to be kept.
+pub(crate) fn mark_stale(headers: &mut HeaderMap, seconds: u64) {
+    let status = format!("rates; hit; ttl=-{seconds}; detail=stale");
+    headers.insert(CACHE_STATUS, HeaderValue::from_str(&status).expect("digits are a header value"));
+    headers.insert(header::AGE, seconds.into());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// The response to a client that has the answer of this tag already.

@@ -23,7 +23,6 @@ use crate::{
         answers::Tag,
         places::UnknownPlace,
         query::{Fingerprint, Order},
-        store::Source,
     },
     places::{Catalogue, PlaceId},
     summaries::{Kind, Sort, Wanted},
@@ -154,7 +153,7 @@ pub(crate) async fn list_lanes(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let media_type = answer::preferred(&headers, &[answer::JSON, answer::CSV]);
-    Ok(answer::vary_by_accept(answer(&app, &text.unwrap_or_default(), &headers, media_type).await?))
+    Ok(answer::vary_by_accept(read_and_respond(&app, &text.unwrap_or_default(), &headers, media_type).await?))
 }
 
 /// The lanes that have prices for a spreadsheet.
@@ -175,10 +174,10 @@ pub(crate) async fn get_csv(
     RawQuery(text): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    answer(&app, &text.unwrap_or_default(), &headers, answer::CSV).await
+    read_and_respond(&app, &text.unwrap_or_default(), &headers, answer::CSV).await
 }
 
-async fn answer(
+async fn read_and_respond(
     app: &App,
     text: &str,
     headers: &HeaderMap,
@@ -186,7 +185,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let query = LanesQuery::parse(text, app.api_settings.page_limit).map_err(Problem::invalid_parameters)?;
     let catalogue = app.lanes.places.known_or_read().await?;
-    let (list, stale) = app.lane_list().await?;
+    let (list, source) = app.lane_list().await?;
     let [origin, destination] = find_places(&query, &catalogue)?;
     let limit = query.limit.unwrap_or(if media_type == answer::CSV {
         usize::MAX
@@ -204,7 +203,6 @@ async fn answer(
     list.state.add_to(&mut fingerprint);
     fingerprint.add_privacy(app.api_settings.privacy());
     let tag = Tag::from(fingerprint);
-    let source = stale.map_or(Source::Hit, |stale| Source::Stale { seconds: stale.as_secs() });
     let etag = tag.etag();
     let cache_control = &app.lanes.cache_control;
     if headers.get(header::IF_NONE_MATCH).is_some_and(|tags| answer::names_tag(tags, &etag)) {

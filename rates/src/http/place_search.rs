@@ -3,15 +3,16 @@
 use axum::{
     Json,
     extract::{RawQuery, State},
+    response::{IntoResponse, Response},
 };
 use chassis::{Problem, problem::FieldError};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{list_query::ListQuery, parameters::quoted};
+use super::{answer, list_query::ListQuery, parameters::parse_place, rates::unknown_place};
 use crate::{
     app::App,
-    lanes::query::Role,
+    lanes::{places::UnknownPlace, query::Role, store::Source},
     places::{Catalogue, Place, PlaceId},
 };
 
@@ -56,7 +57,7 @@ pub(crate) struct FindPlacesParams {
 pub(crate) async fn find_places(
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<FoundPlaces>, Problem> {
+) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
     let list = ListQuery::parse(&query, &["q", "limit", "role", "other_end"], app.api_settings.page_limit)
         .map_err(Problem::invalid_parameters)?;
@@ -64,9 +65,9 @@ pub(crate) async fn find_places(
     let limit = list.limit.unwrap_or(10).min(app.api_settings.page_limit);
     let q = list.q.as_deref().unwrap_or_default();
     let Some((role, other_end)) = end_of_lane(&list, &catalogue)? else {
-        return Ok(Json(FoundPlaces { places: catalogue.search(q, limit) }));
+        return Ok(Json(FoundPlaces { places: catalogue.search(q, limit) }).into_response());
     };
-    let (lanes, _) = app.lane_list().await?;
+    let (lanes, source) = app.lane_list().await?;
     let ends = lanes.ends(role, other_end, &catalogue);
     let traffic = |code: &str| ends.get(&catalogue.id(code)?);
     let mut places = catalogue.search_by_weight(q, limit, |code| Some(traffic(code)?.prices));
@@ -74,7 +75,11 @@ pub(crate) async fn find_places(
         let traffic = traffic(&place.code);
         (place.lanes, place.prices) = traffic.map(|traffic| (traffic.lanes, traffic.prices)).unzip();
     }
-    Ok(Json(FoundPlaces { places }))
+    let mut response = Json(FoundPlaces { places }).into_response();
+    if let Source::Stale { seconds } = source {
+        answer::mark_stale(response.headers_mut(), seconds);
+    }
+    Ok(response)
 }
 
 /// Which end of a lane is looked for, and the other end, if it is given.
@@ -90,10 +95,9 @@ fn end_of_lane(
     let Some(role) = role else {
         return Err(fault("role", "missing", "other_end needs role".to_owned()));
     };
-    if let Some(place) = catalogue.find_id(text) {
-        return Ok(Some((role, Some(place))));
+    let place = parse_place(text.into()).map_err(|(code, detail)| fault("other_end", code, detail))?;
+    if let Some(unknown) = UnknownPlace::check(catalogue, &place) {
+        return Err(Problem::invalid_parameters(vec![unknown_place("other_end", unknown)]));
     }
-    let detail = format!("there is no port or region {}", quoted(text));
-    let unknown = FieldError::new("other_end", "unknown", detail).suggest(catalogue.nearest(text));
-    Err(Problem::invalid_parameters(vec![unknown]))
+    Ok(Some((role, catalogue.find_id(place.as_ref()))))
 }

@@ -90,3 +90,23 @@ pub(crate) fn field(text: &str) -> String {
     }
     format!("{guard}{text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rounded_price_ends_without_needless_zeros() {
+        for (price, decimals, written) in [
+            (1000.4, 0, ",1000"),
+            (1000.96, 1, ",1001"),
+            (1000.101, 2, ",1000.1"),
+            // More decimals would show digits that are not in the JSON.
+            (5005.0 / 3.0, 14, ",1668.3333333333333"),
+        ] {
+            let mut body = Vec::new();
+            write_price(&mut body, Some(price), decimals);
+            assert_eq!(String::from_utf8(body).unwrap(), written);
+        }
+    }
+}

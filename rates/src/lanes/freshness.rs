@@ -123,14 +123,15 @@ impl Freshness {
     }
 
     /// The database was restored to an earlier state. Until its clock, which versions follow, has passed this moment and
-    /// something has changed, nothing is cached: what was read before could not be told from what is read now.
+    /// something has changed, nothing is cached: data from before the restore could not be distinguished from newer
+    /// data.
     pub(super) fn restored(&self, version: i64, clock: i64) {
         self.forget_before(clock.max(self.version() + 1));
         self.version.store(version, Ordering::Release);
     }
 
-    /// Waits until this instance gives no answer older than this version, which a write has got: call it before the write
-    /// is acknowledged.
+    /// Waits until this instance serves nothing older than `version`. Call it with a write's version before acknowledging
+    /// the write.
     pub async fn acknowledge(&self, version: i64) {
         let applied = async {
             loop {

@@ -45,11 +45,12 @@ impl DayTexts {
 
     /// The elements from the one at `first` to the one at `last`, counted from the newest, with commas between them.
     pub(super) fn between(&self, first: usize, last: usize) -> &[u8] {
+        let end = last + 1;
         // Most months of a long range are whole; this spares them a look into other memory.
-        if first == 0 && last + 1 == self.len() {
+        if first == 0 && end == self.len() {
             return &self.text;
         }
-        &self.text[self.starts[first] as usize..self.starts[last + 1] as usize - 1]
+        &self.text[self.starts[first] as usize..self.starts[end] as usize - 1]
     }
 
     /// The number of elements.

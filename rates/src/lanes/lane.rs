@@ -226,6 +226,12 @@ mod tests {
     }
 
     #[test]
+    fn both_ends_of_a_range_count_as_days() {
+        let range = LaneRange { from: day("2021-02-27"), to: day("2021-03-01"), ..LaneRange::probe() };
+        assert_eq!(range.days(), 3);
+    }
+
+    #[test]
     fn ranges_are_cut_from_months() {
         let text = body("2020-11-29", "2021-02-02", "desc", &[("2021-02-03", 9, 3), ("2021-01-01", 7, 1)]);
         assert!(

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use chassis::postgres::{Health, Primary};
+use chassis::postgres::{Health, Primary, in_time};
 use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
@@ -78,9 +78,9 @@ impl Listener {
             .connect_with(options)
             .await?;
         let mut listener = PgListener::connect_with(&own).await?;
-        in_time(listener.listen(CHANNEL)).await?;
+        in_time(ANSWER, listener.listen(CHANNEL)).await?;
         // Read after LISTEN, so that every later commit notifies this connection.
-        in_time(self.catch_up(&mut listener)).await?;
+        in_time(ANSWER, self.catch_up(&mut listener)).await?;
         self.freshness.begin();
         tracing::info!("listening for changes of the data");
         loop {
@@ -88,13 +88,13 @@ impl Listener {
                 Ok(Ok(Some(_))) => {
                     // Several commits may have been notified meanwhile; their changes are read together.
                     while listener.next_buffered().is_some() {}
-                    in_time(self.catch_up(&mut listener)).await?;
+                    in_time(ANSWER, self.catch_up(&mut listener)).await?;
                 }
                 Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
                 Ok(Err(error)) => return Err(error),
                 Err(_silence) => {
-                    in_time(self.catch_up(&mut listener)).await?;
-                    in_time(self.server.check(&mut listener)).await?;
+                    in_time(ANSWER, self.catch_up(&mut listener)).await?;
+                    in_time(ANSWER, self.server.check(&mut listener)).await?;
                     self.health.worked();
                 }
             }
@@ -112,7 +112,7 @@ impl Listener {
         }
         let is_restored = now.version < known;
         if is_restored {
-            self.places.forget();
+            self.places.forget().await;
         }
         // Before the changes: ports are mapped to the places above them, and requests rely on a catalogue that is as new
         // as the version.
@@ -137,8 +137,4 @@ impl Listener {
         }
         Ok(())
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(ANSWER, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -112,7 +112,8 @@ impl Memory {
             let months = range.months().map(&mut month).collect::<Option<Vec<_>>>()?;
             let mut lane = Lane::new(months);
             if range.percentile_interval.is_some() {
-                lane.interval_percentiles = Some(self.interval_percentiles.as_ref()?.get(range)?.1);
+                // Those from before a change may be far older than the months, which any query may have read since.
+                lane.interval_percentiles = Some(self.percentiles_at(range, i64::MAX)?);
             }
             Some(lane)
         };
@@ -155,7 +156,8 @@ impl Memory {
         self.freshness.is_unchanged(key.pair, key.month, month.version).then_some(month)
     }
 
-    /// The percentiles of the intervals of this range as they are at this version, if they are in memory.
+    /// The percentiles of the intervals of this range as they are at this version, if they are in memory and its months
+    /// have not changed since.
     fn percentiles_at(&self, range: &LaneRange, version: i64) -> Option<IntervalPercentiles> {
         let (of_version, percentiles) = self.interval_percentiles.as_ref()?.get(range)?;
         let is_unchanged = |key: MonthKey| self.freshness.is_unchanged(key.pair, key.month, of_version);
@@ -173,7 +175,10 @@ mod tests {
     use chrono::NaiveDate;
 
     use super::*;
-    use crate::{lanes::month::Month, places::PlaceId};
+    use crate::{
+        lanes::{month::Month, query::Interval},
+        places::PlaceId,
+    };
 
     /// An empty memory that knows of every change up to version 5.
     fn memory() -> Memory {
@@ -212,6 +217,21 @@ mod tests {
         assert!(memory.find(&[both]).is_some(), "7 has not changed January");
         memory.freshness.apply(8, [(january.pair, Month::of(january.from))]);
         assert!(memory.find(&[both]).is_none());
+    }
+
+    #[test]
+    fn percentiles_from_before_a_change_do_not_stand_in_beside_newer_months() {
+        let january = range("2021-01-01", "2021-01-31");
+        let by_month = LaneRange { percentile_interval: Some(Interval::Month), ..january };
+        let memory = memory();
+        let mut lane = Lane::of_days(by_month, 3, &[]);
+        lane.interval_percentiles = Some([None].into());
+        memory.keep(by_month, &lane, 3);
+        assert!(memory.find_stale(&[by_month]).is_some());
+        memory.freshness.apply(6, [(january.pair, Month::of(january.from))]);
+        keep(&memory, january, 6);
+        assert!(memory.find_stale(&[january]).is_some());
+        assert!(memory.find_stale(&[by_month]).is_none());
     }
 
     #[test]

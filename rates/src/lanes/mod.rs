@@ -252,7 +252,7 @@ impl Lanes {
         match error {
             ReadError::Database(error) => self.health.problem(error),
             ReadError::TooManyExpensive => Problem::unavailable(
-                "Too many requests for statistics that are not stored yet at once; try again in a second.",
+                "Too many requests at once for statistics that are not stored yet; try again in a second.",
                 1,
             ),
         }

@@ -269,4 +269,10 @@ mod tests {
         assert!(ReadError::TooManyExpensive.allows_stale_answer());
         assert!(!ReadError::from(sqlx::Error::RowNotFound).allows_stale_answer());
     }
+
+    #[test]
+    fn a_statement_counts_every_day_of_a_range() {
+        let january_1970 = LaneRange { to: "1970-01-31".parse().unwrap(), ..LaneRange::probe() };
+        assert_eq!(LanePool::days(&january_1970), 31);
+    }
 }

@@ -25,8 +25,8 @@ use super::{
 /// this long for a fresh one. Well above the time of a read, well below what a person notices.
 const STALE_AFTER: Duration = Duration::from_millis(250);
 
-/// Where lanes came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where lanes came from. In order: what is made of several has the greatest of their sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// From memory, and up to date.
     Hit,
@@ -223,5 +223,25 @@ impl LaneStore {
 impl Found {
     fn read(lanes: Vec<Lane>, version: DataVersion) -> Self {
         Self { lanes, source: Source::Miss, places_version: version.places_version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgPoolOptions;
+
+    use super::*;
+    use crate::{Rates, database::Database};
+
+    #[tokio::test]
+    async fn a_read_that_has_ended_is_forgotten() {
+        let api = chassis::testing::settings::<Rates>(&[]).service.api;
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(200));
+        let database = Database::of(pool.connect_lazy("postgres://rates@127.0.0.1:1/rates").unwrap());
+        let freshness = Arc::<Freshness>::default();
+        let reader = Arc::new(LaneReader::new(&database, &api, Arc::clone(&freshness)));
+        let store = Arc::new(LaneStore::new(0, 0.0, reader, freshness));
+        store.read(&[LaneRange::probe()]).await.unwrap_err();
+        assert!(store.readings.lock().unwrap().is_empty());
     }
 }

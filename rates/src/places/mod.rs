@@ -3,8 +3,6 @@
 mod model;
 mod search;
 pub(crate) mod sql;
-mod store;
 
 pub(crate) use model::RegionRow;
 pub use model::{Catalogue, Pair, Place, PlaceId, PlaceKind, Port, Region};
-pub(crate) use store::CatalogueStore;

@@ -255,6 +255,11 @@ impl Catalogue {
         }
     }
 
+    /// Whether a port or a region has the search key at this position.
+    pub(super) fn kind_at(&self, position: usize) -> PlaceKind {
+        if position < self.regions.len() { PlaceKind::Region } else { PlaceKind::Port }
+    }
+
     /// The place whose search key has this position.
     pub(super) fn place_at(&self, position: usize) -> Place {
         let name_of = |slug: &str| self.region(slug).map(|region| region.name.clone());

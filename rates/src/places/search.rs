@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Catalogue, Place, PlaceId, Port};
+use super::{Catalogue, Place, PlaceId, PlaceKind, Port};
 
 /// From this similarity on (Jaro-Winkler, 1 is equal) a word counts as a misspelling of another in a search.
 const MISSPELLING: f64 = 0.86;
@@ -161,14 +161,16 @@ impl Catalogue {
             })
     }
 
-    /// The codes and slugs most similar to a name that does not exist, by code, slug or name; at most three.
+    /// The codes and slugs most similar to a name that does not exist, by code, slug or name; at most three. With a
+    /// kind, only those of such places.
     #[must_use]
-    pub fn nearest(&self, name: &str) -> Vec<String> {
+    pub fn nearest(&self, name: &str, kind: Option<PlaceKind>) -> Vec<String> {
         let name = normalize(name);
         let mut nearest: Vec<(f64, &str)> = self
             .search_keys
             .iter()
             .enumerate()
+            .filter(|(position, _)| kind.is_none_or(|kind| kind == self.kind_at(*position)))
             .map(|(position, key)| (key.similarity(&name), self.code_at(position)))
             .filter(|(similarity, _)| *similarity > SUGGESTION)
             .collect();
@@ -180,7 +182,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::{PlaceKind, model::tests::catalogue};
+    use crate::places::model::tests::catalogue;
 
     #[test]
     fn text_is_compared_without_case_diacritics_and_separators() {
@@ -259,9 +261,13 @@ mod tests {
             ("copenhavn", "DKCPH"),
             ("China_South", "china_south"),
         ] {
-            let nearest = catalogue.nearest(wrong);
+            let nearest = catalogue.nearest(wrong, None);
             assert!(nearest.len() <= 3 && nearest.contains(&right.to_owned()), "{wrong}: {nearest:?}");
         }
-        assert!(catalogue.nearest("qqqqqqqq").is_empty());
+        assert!(catalogue.nearest("qqqqqqqq", None).is_empty());
+        // With a kind, places of the other kind are not suggested, however similar.
+        assert_eq!(catalogue.nearest("baltic", Some(PlaceKind::Region)), ["baltic"]);
+        assert_eq!(catalogue.nearest("baltic", Some(PlaceKind::Port)), [""; 0]);
+        assert_eq!(catalogue.nearest("tallin", Some(PlaceKind::Port)), ["EETLL"]);
     }
 }

@@ -1,11 +1,11 @@
 //! The summaries in memory.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use chassis::postgres::Pool;
+use chassis::postgres::{Pool, is_outage};
 use sqlx::{Connection, PgConnection};
 use utoipa::ToSchema;
 
@@ -13,7 +13,13 @@ use super::{
     Summary,
     sql::{self, State},
 };
-use crate::privacy::Privacy;
+use crate::{
+    lanes::{
+        freshness::{Freshness, Listening},
+        store::Source,
+    },
+    privacy::Privacy,
+};
 
 /// How long a list is used before the database is asked whether there is a newer one.
 const FRESH: Duration = Duration::from_secs(1);
@@ -56,10 +62,22 @@ pub struct LaneList {
 #[derive(Debug)]
 pub struct LaneLists {
     privacy: Privacy,
-    /// With the time at which it was last known to be the newest.
-    newest: Mutex<Option<(Arc<LaneList>, Instant)>>,
+    /// How long a stale list may be given while the database is unreachable or overloaded.
+    stale: Duration,
+    freshness: Arc<Freshness>,
+    known: Mutex<Option<KnownList>>,
     /// Lets one task read; the others wait for its result.
     read_turn: tokio::sync::Mutex<()>,
+}
+
+/// A list and how new it is.
+#[derive(Debug, Clone)]
+struct KnownList {
+    list: Arc<LaneList>,
+    /// When it was last known to be the newest.
+    current_at: Instant,
+    /// When the database was last asked for a newer one, or has failed to answer that.
+    asked_at: Instant,
 }
 
 impl Sort {
@@ -120,21 +138,27 @@ impl LaneList {
 }
 
 impl LaneLists {
-    pub(crate) fn new(privacy: Privacy) -> Self {
-        Self { privacy, newest: Mutex::default(), read_turn: tokio::sync::Mutex::default() }
+    pub(crate) fn new(privacy: Privacy, stale_seconds: f64, freshness: Arc<Freshness>) -> Self {
+        Self {
+            privacy,
+            stale: Duration::from_secs_f64(stale_seconds),
+            freshness,
+            known: Mutex::default(),
+            read_turn: tokio::sync::Mutex::default(),
+        }
     }
 
-    /// The newest list, and for how long it may have been outdated if the database is unreachable.
-    pub(crate) async fn get(&self, pool: &Pool) -> Result<(Arc<LaneList>, Option<Duration>), sqlx::Error> {
-        if let Some(list) = self.fresh() {
-            return Ok((list, None));
+    /// The newest list, or a stale one if the database is unreachable or overloaded.
+    pub(crate) async fn get(&self, pool: &Pool) -> Result<(Arc<LaneList>, Source), sqlx::Error> {
+        if let Some(found) = self.find() {
+            return Ok(found);
         }
         let _turn = self.read_turn.lock().await;
-        if let Some(list) = self.fresh() {
-            return Ok((list, None));
+        if let Some(found) = self.find() {
+            return Ok(found);
         }
-        let known = self.newest();
-        let state = known.as_ref().map(|(list, _)| list.state);
+        let known = self.known().clone();
+        let state = known.as_ref().map(|known| known.list.state);
         let begun = Instant::now();
         let read = pool.retry(async || {
             let mut connection = pool.acquire().await?;
@@ -142,23 +166,30 @@ impl LaneLists {
         });
         let list = match (read.await, known) {
             (Ok(Some(newer)), _) => Arc::new(newer),
-            (Ok(None), Some((list, _))) => list,
-            (Err(error), Some((list, since))) if chassis::postgres::is_outage(&error) => {
-                return Ok((list, Some(since.elapsed())));
+            (Ok(None), Some(known)) => known.list,
+            (Err(error), Some(mut known)) if is_outage(&error) => {
+                // Those who wait for their turn must not wait for the database, too.
+                known.asked_at = Instant::now();
+                let answer = known.answer(self.stale);
+                *self.known() = Some(known);
+                return answer.ok_or(error);
             }
             (Err(error), _) => return Err(error),
             (Ok(None), None) => return Err(sqlx::Error::RowNotFound),
         };
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&list), begun));
-        Ok((list, None))
+        *self.known() = Some(KnownList { list: Arc::clone(&list), current_at: begun, asked_at: begun });
+        Ok((list, Source::Hit))
     }
 
-    fn newest(&self) -> Option<(Arc<LaneList>, Instant)> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The known list, if the database was asked just now, or cannot be asked.
+    fn find(&self) -> Option<(Arc<LaneList>, Source)> {
+        let is_away = self.freshness.listening() == Listening::Away;
+        let known = self.known().clone().filter(|known| is_away || known.asked_at.elapsed() < FRESH)?;
+        known.answer(self.stale)
     }
 
-    fn fresh(&self) -> Option<Arc<LaneList>> {
-        self.newest().filter(|(_, since)| since.elapsed() < FRESH).map(|(list, _)| list)
+    fn known(&self) -> MutexGuard<'_, Option<KnownList>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The list, unless it is of this state.
@@ -180,5 +211,14 @@ impl LaneLists {
             summary.prices = self.privacy.count(summary.prices);
         }
         Ok(Some(LaneList::new(state, summaries)))
+    }
+}
+
+impl KnownList {
+    /// The list and whether it is stale; none if it has been so for too long.
+    fn answer(&self, longest: Duration) -> Option<(Arc<LaneList>, Source)> {
+        let age = self.current_at.elapsed();
+        let source = if age < FRESH { Source::Hit } else { Source::Stale { seconds: age.as_secs() } };
+        (source == Source::Hit || age < longest).then(|| (Arc::clone(&self.list), source))
     }
 }

@@ -19,7 +19,7 @@ pub use self::{
     find::Kind,
     list::{LaneList, LaneLists, Sort},
 };
-use crate::{app::App, background::repeat, privacy::Privacy};
+use crate::{app::App, background::repeat, lanes::store::Source, privacy::Privacy};
 
 /// Changes that come within this time are summarized together.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
@@ -47,15 +47,15 @@ pub struct Summary {
 }
 
 impl App {
-    /// The lanes that have prices, and for how long the list may have been outdated if the database is unreachable.
-    pub(crate) async fn lane_list(&self) -> Result<(Arc<LaneList>, Option<Duration>), Problem> {
+    /// The lanes that have prices. The list is stale only while the database is unreachable or overloaded.
+    pub(crate) async fn lane_list(&self) -> Result<(Arc<LaneList>, Source), Problem> {
         let list = self.summaries.get(&self.database.primary).await;
-        let (list, stale) = list.map_err(|error| self.database.health.problem(error))?;
+        let (list, source) = list.map_err(|error| self.database.health.problem(error))?;
         if !list.state.suits(self.api_settings.privacy()) {
             let detail = "The list of lanes is computed anew, because a setting has changed; try again in some seconds.";
             return Err(Problem::unavailable(detail, 5));
         }
-        Ok((list, stale))
+        Ok((list, source))
     }
 
     /// Keeps the summaries up to date until a stop begins.
@@ -92,8 +92,8 @@ pub async fn summarize(
         transaction.rollback().await?;
         return Ok(false);
     }
-    let known = State { version: done.version, ..now };
-    let pairs = if done == known && done.version >= since {
+    let only_data_changed = done == State { version: done.version, ..now };
+    let pairs = if only_data_changed && done.version >= since {
         let changed = sql::changed_pairs(&mut *transaction, done.version).await?;
         sql::delete(&mut *transaction, &changed).await?;
         changed

@@ -44,7 +44,7 @@ impl State {
     }
 }
 
-/// Whether no other transaction writes summaries; none begins to until this one ends.
+/// Takes the lock of this work until the transaction ends; false if another worker has it.
 pub(super) async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('summaries', 0)) as "alone!""#)
         .fetch_one(connection)
@@ -68,7 +68,7 @@ pub(super) async fn statistics_are_due(executor: impl PgExecutor<'_>) -> Result<
         .await
 }
 
-/// The version of the data now, and the one from which on every change of prices is known and places are the same.
+/// The current version, and the oldest one since which `changed_months` is complete and places have not changed.
 pub(super) async fn versions(executor: impl PgExecutor<'_>) -> Result<(i64, i64), sqlx::Error> {
     let row =
         sqlx::query!(r#"select version, greatest(log_since, places_version) as "since!" from data_version"#)

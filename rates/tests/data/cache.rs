@@ -6,8 +6,9 @@ use std::{
 };
 
 use axum::body::Body;
+use chrono::Utc;
 use http::Request;
-use rates::database::Database;
+use rates::{database::Database, privacy::Privacy, summaries::summarize};
 use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
 
 use crate::support::Instance;
@@ -233,15 +234,25 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
     three_prices(&pool).await;
     // A pool of its own, closed to stand for a database that is gone.
     let options = (*pool.connect_options()).clone();
-    for (stale_seconds, status) in [("600", 200), ("0", 503)] {
+    // Data that was read before the instance listens for the first time is 0 seconds old.
+    for (stale_seconds, listens, status) in [("600", true, 200), ("0", true, 503), ("0", false, 503)] {
         let mortal = PgPoolOptions::new().max_connections(3).connect_with(options.clone()).await.unwrap();
         let variables = [("RATES__CACHE__STALE_SECONDS", stale_seconds)];
-        let mut instance = Instance::with(Database::of(mortal.clone()), &variables).listening().await;
+        let mut instance = Instance::with(Database::of(mortal.clone()), &variables);
+        if listens {
+            instance = instance.listening().await;
+        }
         assert_eq!(price(&instance).await, 1);
-        instance.stop_listening().await;
+        instance.get("/lanes").await.expect(200);
+        if listens {
+            instance.stop_listening().await;
+        }
         mortal.close().await;
-        let answer = instance.rates("asia", "europe", DAY, DAY).await.expect(status);
-        if status == 200 {
+        // Lists of lanes are used for a second before the database is asked again.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let rates = instance.rates("asia", "europe", DAY, DAY).await.expect(status);
+        let list = instance.get("/lanes").await.expect(status);
+        for answer in [rates, list].iter().filter(|answer| answer.status == 200) {
             assert!(answer.header("cache-status").contains("detail=stale"), "{answer}");
             assert_ne!(answer.header("age"), "", "{answer}");
         }
@@ -250,19 +261,54 @@ async fn while_the_database_is_away_the_cache_answers_marked_stale(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn all_who_wait_for_a_list_of_lanes_get_the_stale_one_together(pool: PgPool) {
+    let today = Utc::now().date_naive();
+    summarize(&mut pool.acquire().await.unwrap(), today, 3, Privacy::default()).await.unwrap();
+    let options = (*pool.connect_options()).clone();
+    let busy = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(1));
+    let busy = busy.connect_with(options).await.unwrap();
+    let instance = Instance::with(Database::of(busy.clone()), &[]).listening().await;
+    let ask = async |uri: &str| {
+        let request = Request::get(uri).header("accept", "text/html, application/json;q=0.9");
+        instance.send(request.body(Body::empty()).unwrap()).await.expect(200)
+    };
+    assert_ne!(ask("/").await.header("cache-control"), "no-store");
+    let taken = busy.acquire().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let begun = Instant::now();
+    let (page, places, list, csv) =
+        tokio::join!(ask("/"), ask("/places?role=origin"), ask("/lanes"), ask("/lanes.csv"));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for answer in [page, places, list, csv] {
+        assert!(answer.header("cache-status").contains("detail=stale"), "{answer}");
+        assert_ne!(answer.header("age"), "", "{answer}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer}");
+    }
+    drop(taken);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn an_answer_is_as_old_as_the_last_time_that_it_was_known_to_be_current(pool: PgPool) {
     three_prices(&pool).await;
     let options = (*pool.connect_options()).clone();
     let mortal = PgPoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
-    let variables = [("RATES__CACHE__STALE_SECONDS", "2")];
+    let variables = [("RATES__CACHE__STALE_SECONDS", "3")];
     let mut instance = Instance::with(Database::of(mortal.clone()), &variables).listening().await;
+    for (origin, destination) in [("asia", "europe"), ("europe", "asia"), ("china", "baltic")] {
+        instance.rates(origin, destination, DAY, DAY).await.expect(200);
+    }
+    tokio::time::sleep(Duration::from_millis(4200)).await;
     assert_eq!(price(&instance).await, 1);
-    tokio::time::sleep(Duration::from_millis(3200)).await;
-    assert_eq!(price(&instance).await, 1);
+    // Changes both lanes from China's ports; only the first of them was answered after the pause.
+    let version = set_price(&pool, 7).await;
+    instance.until(|instance| instance.app.lanes.freshness.version() >= version).await;
     instance.stop_listening().await;
     mortal.close().await;
-    let stale = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
-    assert!(stale.header("age").parse::<u32>().unwrap() <= 2, "{stale}");
+    for (origin, destination) in [("asia", "europe"), ("europe", "asia")] {
+        let stale = instance.rates(origin, destination, DAY, DAY).await.expect(200);
+        assert!(stale.header("age").parse::<u32>().unwrap() < 3, "{stale}");
+    }
+    instance.rates("china", "baltic", DAY, DAY).await.expect_problem(503, &[]);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

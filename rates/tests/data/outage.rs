@@ -6,7 +6,7 @@ use chassis::{
     postgres::{Pool, Primary},
     testing::{Proxy, Way},
 };
-use rates::database::Database;
+use rates::{database::Database, lanes::freshness::Listening};
 use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -109,6 +109,19 @@ async fn in_a_stall_the_answer_from_before_a_batch_stands_in_at_once(pool: PgPoo
     instance.until(|instance| instance.app.lanes.freshness.current().is_some()).await;
     let fresh = instance.rates("asia", "europe", DAY, DAY).await.expect(200);
     assert_ne!(fresh.body, first.body);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn once_the_database_is_known_to_be_away_a_list_of_lanes_comes_at_once(pool: PgPool) {
+    let Some((way, options)) = way_to(&pool).await else { return };
+    let instance = Instance::with(database_of(&options, 2), &[]).listening().await;
+    instance.get("/lanes").await.expect(200);
+    way.set(Way::Silent);
+    instance.until(|instance| instance.app.lanes.freshness.listening() == Listening::Away).await;
+    let begun = Instant::now();
+    let stale = instance.get("/lanes").await.expect(200);
+    assert!(stale.header("cache-status").contains("detail=stale"), "{stale}");
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

@@ -188,6 +188,10 @@ async fn percentiles_are_right_after_any_sequence_of_changes_and_fills(pool: PgP
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn what_is_filled_in_needs_no_prices(pool: PgPool) {
+    // A second month.
+    pool.execute("insert into prices select 'CNGGZ', 'EETLL', '2020-12-25', 7 from generate_series(1, 3)")
+        .await
+        .unwrap();
     let instance = Instance::with(
         rates::database::Database::of(pool.clone()),
         &[("RATES__CACHE__SIZE_BYTES", "0"), ("RATES__API__EXPENSIVE_WAIT_SECONDS", "0.05")],
@@ -216,6 +220,21 @@ async fn what_is_filled_in_needs_no_prices(pool: PgPool) {
     let large = answer(&instance, "china", "europe").await;
     assert_eq!(large.last().unwrap(), &json!(["2021-02-05", vec![2_147_483_647.0; 5]]));
     assert_eq!(large, truth(&pool, "china", "europe").await);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
+async fn of_wider_places_only_the_chosen_ones_have_their_percentiles_computed(pool: PgPool) {
+    let uncached = [("RATES__CACHE__SIZE_BYTES", "0")];
+    let instance = Instance::with(rates::database::Database::of(pool), &uncached);
+    let lane = "date_from=2021-01-01&date_to=2021-01-05&orig_code=CNSZX&dest_code=EETLL";
+    // The lane itself has no prices. Percentiles of weeks are computed even so, which is one read more.
+    for (interval, reads) in [("day", 1), ("week", 3)] {
+        let uri = format!("/rates?{lane}&widen=true&statistics=full&interval={interval}");
+        instance.get(&uri).await.expect(200);
+        let metrics = instance.metrics().await;
+        let line = format!("rates_expensive_reads_admitted_total {reads}\n");
+        assert!(metrics.contains(&line), "{interval}: {metrics}");
+    }
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]

@@ -24,7 +24,9 @@ pub use self::{
 };
 use super::day::Day;
 pub use crate::http::parameters::PlaceName;
-use crate::http::parameters::{Parameter, Reading, number_in, pairs, parse_day, parse_lanes, parse_place};
+use crate::http::parameters::{
+    Parameter, Reading, number_in, parse_day, parse_lanes, parse_place, query_pairs,
+};
 use crate::privacy::Privacy;
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
@@ -180,7 +182,7 @@ impl<'a> RatesQuery<'a> {
         let to = reading.required(date_to, |text| parse_day(&text));
         let (lane, origin, destination) = if repeatable.is_given() {
             if origin.is_given() || destination.is_given() {
-                let detail = "lane stands in place of orig_code and dest_code; give either";
+                let detail = "use either lane, or orig_code and dest_code";
                 reading.faults.push(FieldError::new("lane", "conflict", detail));
             }
             let lane = parse_lanes(query, "lane", Self::MAX_LANES, &mut reading.faults);
@@ -240,7 +242,7 @@ impl<'a> RatesQuery<'a> {
     /// The name of the parameter that gives this end of the lane with this index in a query string.
     #[must_use]
     pub fn name_of(lane: usize, role: Role, query: &str) -> &'static str {
-        if pairs(query).any(|(name, _)| name == "lane") {
+        if query_pairs(query).any(|(name, _)| name == "lane") {
             return "lane";
         }
         if lane > 0 {
@@ -250,7 +252,7 @@ impl<'a> RatesQuery<'a> {
             Role::Origin => ORIGIN,
             Role::Destination => DESTINATION,
         };
-        let written = pairs(query).find_map(|(name, _)| names.iter().find(|known| **known == name));
+        let written = query_pairs(query).find_map(|(name, _)| names.iter().find(|known| **known == name));
         written.unwrap_or(&names[0])
     }
 

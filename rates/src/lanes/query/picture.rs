@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Fingerprint;
 use crate::http::parameters::{
-    Fault, Parameter, PlaceName, Reading, number_in, pairs, parse_bool, parse_lanes, quoted,
+    Fault, Parameter, PlaceName, Reading, number_in, parse_bool, parse_lanes, query_pairs, quoted,
 };
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
@@ -121,8 +121,8 @@ impl<'a> Picture<'a> {
             ],
         );
         let compare = parse_lanes(query, "compare", Self::MAX_COMPARED, &mut reading.faults);
-        if !compare.is_empty() && pairs(query).any(|(name, _)| name == "lane") {
-            let detail = "compare goes with orig_code and dest_code; give every lane as lane";
+        if !compare.is_empty() && query_pairs(query).any(|(name, _)| name == "lane") {
+            let detail = "compare cannot be combined with lane; give every lane as lane";
             reading.faults.push(FieldError::new("compare", "conflict", detail));
         }
         let default = Self::default();

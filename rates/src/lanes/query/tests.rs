@@ -77,10 +77,12 @@ fn the_longest_range_is_allowed_and_one_day_more_is_not() {
     assert!(parse(&query("2021-01-31"), 31).is_ok());
     assert!(parse(&query("2021-02-01"), 31).is_err());
     assert!(parse(&query("2021-01-01"), 31).is_ok(), "one day is a range");
+    // All lanes together may have 4 * 31 days.
     let lanes =
-        |count: usize| format!("date_from=2021-01-01&date_to=2021-01-31{}", "&lane=A:B".repeat(count));
-    assert!(parse(&lanes(4), 31).is_ok());
-    let fault = &parse(&lanes(5), 31).unwrap_err().faults[0];
+        |count: usize, to: &str| format!("date_from=2021-01-01&date_to={to}{}", "&lane=A:B".repeat(count));
+    assert!(parse(&lanes(4, "2021-01-31"), 31).is_ok());
+    assert!(parse(&lanes(5, "2021-01-24"), 31).is_ok());
+    let fault = &parse(&lanes(5, "2021-01-25"), 31).unwrap_err().faults[0];
     assert_eq!((&*fault.field, &*fault.code), ("lane", "range_too_long"), "{fault:?}");
 }
 
@@ -224,6 +226,7 @@ fn a_picture_reads_the_days_that_its_lines_need() {
     };
     assert_eq!(read(""), ["2021-01-01 2021-01-31 Full"]);
     assert_eq!(read("values=index"), ["2021-01-01 2021-01-31 Mean"]);
+    assert_eq!(read("previous_year=true"), ["2021-01-01 2021-01-31 Full", "2020-01-01 2020-01-31 Mean"]);
     assert_eq!(
         read("moving_average=7&previous_year=true&compare=A:B"),
         ["2020-12-26 2021-01-31 Mean", "2020-12-26 2021-01-31 Mean", "2019-12-26 2020-01-31 Mean"]

@@ -55,7 +55,6 @@ impl LaneDays {
     pub(crate) fn is_full(&self, range: &LaneRange) -> bool {
         self.without_suppliers().next().is_none()
             && (!range.with_percentiles || self.without_percentiles().next().is_none())
-            && (range.percentile_interval.is_none() || self.interval_percentiles.is_some())
     }
 
     /// Removes the days with prices of fewer suppliers than configured, so that no answer can be made from them.
