@@ -152,10 +152,11 @@ fn the_corpus_is_read_as_its_names_say() {
 fn a_row_with_many_or_long_fields_is_one_fault_and_the_next_is_read() {
     let (fields, digits) = (",x".repeat(100), "9".repeat(5000));
     let row = "CNSGH,NLRTM,2021-01-31,1";
-    let sheet = format!("orig_code,dest_code,day,price\n{row}{fields}\n{row}{digits}\n{row}\n");
+    let sheet = format!("orig_code,dest_code,day,price\n{row}{fields},,\n{row}{digits}\n{row}\n");
     let (content, text) = parse(Format::Csv, sheet.as_bytes());
     let rows: Vec<_> = content.faults.iter().map(|fault| fault.row).collect();
     assert_eq!((content.rows, rows), (3, vec![Some(2), Some(3)]), "{content:?}");
+    assert!(content.faults[0].detail.contains("has 104 columns; the header has 4"), "{content:?}");
     assert!(text.ends_with("4\tCNSGH\tNLRTM\t2021-01-31\t1\n"), "{text}");
 }
 
@@ -172,6 +173,61 @@ fn reading_stops_when_content_is_too_large_or_nobody_receives_it() {
     assert_eq!(read(limit, true).unwrap().rows, 20_000);
     assert!(matches!(read(limit - 1, true), Err(ReadError::TooLarge(_))));
     assert!(matches!(read(limit, false), Err(ReadError::Closed)));
+}
+
+#[test]
+fn a_row_that_is_too_long_is_refused_whatever_the_size_of_its_pieces() {
+    let text = format!("[\"{}\"]", "A".repeat(2 << 20));
+    for size in [100_000, 1 << 17] {
+        let (content, _) = parse(Format::Json, Dripping(text.as_bytes(), size));
+        let codes: Vec<_> = content.faults.iter().map(|fault| &*fault.code).collect();
+        assert_eq!(codes, ["too_long"], "by {size} bytes");
+    }
+}
+
+#[test]
+fn files_of_the_operator_have_any_size_days_and_prices() {
+    let rules = Rules { bytes: 1, prices: 1, days_ahead: 0, max_price: 1, ..rules() }.of_operator();
+    let sheet = format!("orig_code,dest_code,day,price\n{}", "CNSGH,NLRTM,9999-12-31,2147483647\n".repeat(2));
+    let content = read(Format::Csv, sheet.as_bytes(), &rules, &mut |_, _| Ok(())).unwrap();
+    assert_eq!((content.prices, content.total_faults), (2, 0), "{content:?}");
+}
+
+#[test]
+fn too_many_prices_are_the_same_fault_in_every_format() {
+    let rules = Rules { prices: 1, ..rules() };
+    let object = r#"{"orig_code":"CNSGH","dest_code":"NLRTM","day":"2021-01-31","price":1}"#;
+    let sheet = format!("orig_code,dest_code,day,price\n{}", "CNSGH,NLRTM,2021-01-31,1\n".repeat(2));
+    let workbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/xlsx/pandas.xlsx");
+    for (format, bytes, row) in [
+        (Format::Json, format!("[{object},{object}]").into_bytes(), 2),
+        (Format::Json, format!(r#"{{"prices":[{object},{object}]}}"#).into_bytes(), 2),
+        (Format::Ndjson, format!("{object}\n{object}\n").into_bytes(), 2),
+        (Format::Csv, sheet.into_bytes(), 3),
+        (Format::Xlsx, fs::read(workbook).unwrap(), 3),
+    ] {
+        let content = read(format, bytes.as_slice(), &rules, &mut |_, _| Ok(())).unwrap();
+        let faults: Vec<_> =
+            content.faults.iter().map(|fault| (fault.row, &*fault.field, &*fault.code)).collect();
+        assert_eq!(faults, [(Some(row), "content", "too_many_prices")], "{format:?}: {content:?}");
+        let detail = &content.faults[0].detail;
+        assert!(detail.starts_with("the content has more than 1 prices, each day"), "{format:?}: {detail}");
+    }
+}
+
+#[test]
+fn the_format_of_a_file_is_known_by_its_name_in_any_case() {
+    for (name, format) in [
+        ("prices.csv", Some((Format::Csv, false))),
+        ("PRICES.CSV", Some((Format::Csv, false))),
+        ("a/Prices.Xlsx", Some((Format::Xlsx, false))),
+        ("prices.JSON.GZ", Some((Format::Json, true))),
+        ("prices.ndjson.gz", Some((Format::Ndjson, true))),
+        ("prices.sql", None),
+        ("csv", None),
+    ] {
+        assert_eq!(Format::of_file(Path::new(name)), format, "{name}");
+    }
 }
 
 #[test]
@@ -230,10 +286,11 @@ fn zipped(sheet: &[u8], strings: &[u8], options: SimpleFileOptions) -> Vec<u8> {
 
 const STRINGS: &[u8] = b"<sst><si><t>orig_code</t></si><si><t>CNSGH</t></si></sst>";
 
-/// A sheet: a header in row 2, an empty row, a window, a price on a day with a time, and one on a number of hours.
+/// A sheet: a header in row 2, a note far beside it, an empty row, a window, a price on a day with a time, and one on a number of hours.
 const SHEET: &[u8] = br#"<worksheet><dimension ref="A2:E5"/><sheetData>
 <row r="2"><c r="B2" t="s"><v>0</v></c><c r="C2" t="inlineStr"><is><t>Dest code</t></is></c>
-<c r="D2" t="str"><v>valid_from</v></c><c r="E2" t="str"><v>valid_to</v></c><c r="F2" t="str"><v>price</v></c></row>
+<c r="D2" t="str"><v>valid_from</v></c><c r="E2" t="str"><v>valid_to</v></c><c r="F2" t="str"><v>price</v></c>
+<c r="IW2" t="str"><v>a note</v></c></row>
 <row r="4"><c r="A4"><v>7</v></c><c r="B4" t="s"><v>1</v></c><c r="C4" t="str"><v> NLRTM </v></c>
 <c r="D4" s="1"><v>44227</v></c><c r="E4" t="str"><v>2021-02-01</v></c><c r="F4"><v>1150</v></c></row>
 <row r="5"><c r="B5" t="s"><v>1</v></c><c r="C5" t="str"><v>NLRTM</v></c>

@@ -120,4 +120,10 @@ mod tests {
         assert_eq!(status("the connection was reset".into()), StatusCode::BAD_REQUEST);
         assert_eq!(status(Box::new(sqlx::Error::PoolTimedOut)), StatusCode::SERVICE_UNAVAILABLE);
     }
+
+    #[test]
+    fn a_failed_statement_that_misses_no_port_is_an_internal_error() {
+        let problem = Problem::from(BatchError::Database(sqlx::Error::RowNotFound));
+        assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

@@ -65,3 +65,24 @@ where
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_number_of_bytes_is_the_rate_times_the_period() {
+        let period = Duration::from_millis(250);
+        let passes = async |sent: &'static [u8]| {
+            let last = stream::once(async move {
+                tokio::time::sleep(period * 3 / 2).await;
+                Bytes::new()
+            });
+            let pieces = stream::iter([Bytes::from_static(sent)]).chain(last).map(Ok::<_, BoxError>);
+            let paced = paced(Box::pin(pieces), 8, period);
+            paced.collect::<Vec<_>>().await.iter().all(Result::is_ok)
+        };
+        assert!(passes(b"12").await);
+        assert!(!passes(b"1").await);
+    }
+}

@@ -238,3 +238,30 @@ impl Read for ChannelReader {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_reads_is_received_up_to_the_limit() {
+        let settings = chassis::testing::settings::<crate::Rates>(&[]).service;
+        let rules = Rules { bytes: 50, ..settings.batches.rules() };
+        let mut received = 0;
+        let pieces = stream::iter(vec![Bytes::from_static(b"ten bytes."); 10]).map(Ok::<_, Cause>);
+        let upload = Upload { pieces: pieces.inspect(|_| received += 1), gzip: false, rules };
+        let (sender, end) = oneshot::channel();
+        let (_, feeding) =
+            upload.read_on_thread(move |input, _, _: &mut dyn FnMut(()) -> Result<(), ReadError>| {
+                drop(input);
+                sender.send(()).unwrap();
+                Ok(())
+            });
+        end.await.unwrap();
+        feeding.await.unwrap();
+        assert_eq!(received, 5);
+    }
+}

@@ -54,8 +54,8 @@ async fn withdraw(connection: &mut PgConnection, id: i64) -> Result<Exit, Failur
     let mut transaction = connection.begin().await?;
     let withdrawn = sql::withdraw(&mut transaction, id).await?;
     transaction.commit().await?;
-    if let Some(Batch { prices: Some(prices), .. }) = withdrawn {
-        return Ok(print(&format!("Batch {id} is withdrawn; its {prices} prices are deleted.\n")));
+    if withdrawn.is_some() {
+        return Ok(print(&format!("Batch {id} is withdrawn; its prices are deleted.\n")));
     }
     let state = find(connection, id).await?.state.name();
     Err(Failure::new(Exit::Data, format!("batch {id} is {state}; only one that is done has prices")))

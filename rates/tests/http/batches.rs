@@ -1,6 +1,11 @@
 //! `GET` and `DELETE /batches`, and what workers make of the batches that are queued.
 
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
 use chassis::Stop;
+use http::Request;
+use rates::{database::Database, retire::retire};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -121,7 +126,7 @@ async fn a_queued_batch_that_fails_keeps_its_problem(pool: PgPool) {
     work_off(&instance, &pool).await;
     let path = format!("/batches/{}", accepted["id"]);
     let failed = instance.ask("GET", &path, "rates_1_one").await.expect(200).json();
-    assert_eq!(failed["state"], "failed");
+    assert_eq!((&failed["state"], &failed["rows"]), (&json!("failed"), &json!(3)));
     assert_eq!(failed["problem"]["status"], 422);
     assert_eq!(failed["problem"]["errors"][0]["row"], 4);
     instance.ask("DELETE", &path, "rates_1_one").await.expect(409);
@@ -172,6 +177,23 @@ async fn a_worker_that_stops_returns_its_batch_to_the_queue(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn an_attempt_at_a_batch_that_takes_too_long_has_failed(pool: PgPool) {
+    let settings = [("RATES__BATCHES__TIMEOUT_SECONDS", "1")];
+    let instance = Instance::with(Database::of(pool.clone()), &settings);
+    instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
+    // Whoever holds the version holds off the worker.
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::raw_sql("select move_data_version()").execute(&mut *holder).await.unwrap();
+    work_until(&instance, &pool, "select count(*) from jobs where last_error is null").await;
+    holder.rollback().await.unwrap();
+    let failed = "select count(*) from jobs where attempts = 1 and last_error = 'took longer than 1 s'";
+    assert_eq!(count(&pool, failed).await, 1);
+    assert_eq!(count(&pool, "select count(*) from batches where state = 'queued'").await, 1);
+    work_off(&instance, &pool).await;
+    assert_eq!(count_prices(&pool).await, 3);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
 async fn a_batch_fails_when_too_many_workers_died_at_it(pool: PgPool) {
     let instance = Instance::new(&pool);
     let accepted = instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202).json();
@@ -216,6 +238,28 @@ async fn a_batch_tells_how_much_of_it_was_checked(pool: PgPool) {
     let places: Vec<_> =
         states.iter().map(|state| order.iter().position(|one| one == state).unwrap()).collect();
     assert!(places.is_sorted() && places.len() > 2, "{states:?}");
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn the_progress_of_a_batch_is_recorded_while_it_is_checked(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    instance.post_with(CSV, ROWS, &[("prefer", "respond-async")]).await.expect(202);
+    // Whoever holds the ports holds off the check of the batch.
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table ports").execute(&mut *holder).await.unwrap();
+    let stop = Stop::default();
+    let worker = tokio::spawn(instance.app.batch_workers().run(1, stop.clone()));
+    let recorded = async {
+        let read = "select count(*) from batches where rows = 3 and checked_bytes = content_bytes";
+        while count(&pool, read).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), recorded).await.expect("the progress is recorded");
+    holder.rollback().await.unwrap();
+    stop.begin();
+    worker.await.unwrap();
+    assert_eq!(count_prices(&pool).await, 3);
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
@@ -290,4 +334,28 @@ async fn a_batch_gives_back_what_was_sent(pool: PgPool) {
     };
     assert!(sorted(&answer.text()) == sorted(&sent), "{} bytes of {}", answer.text().len(), sent.len());
     instance.ask("GET", &path, "rates_2_two").await.expect(403);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_batch_gives_back_what_was_not_retired(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let batch = instance.post(CSV, ROWS).await.expect(201).json();
+    let path = format!("/batches/{}/prices", batch["id"]);
+    let mut connection = pool.acquire().await.unwrap();
+    for (before, left) in [("2021-01-02", "CNSGH,GBFXT,2021-01-02,300\n"), ("2021-01-03", "")] {
+        retire(&mut connection, before.parse().unwrap(), 1000).await.unwrap();
+        let prices = instance.ask("GET", &path, "rates_1_one").await.expect(200).text();
+        assert_eq!(prices, format!("orig_code,dest_code,day,price\n{left}"));
+    }
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_download_is_cut_off_if_the_batch_is_withdrawn_meanwhile(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let path = instance.post(CSV, ROWS).await.expect(201).header("location").to_owned();
+    let request = Request::get(format!("{path}/prices")).header("authorization", "Bearer rates_1_one");
+    let response = instance.client.open(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), 200);
+    instance.ask("DELETE", &path, "rates_1_one").await.expect(200);
+    to_bytes(response.into_body(), usize::MAX).await.expect_err("a part is not taken for the whole");
 }

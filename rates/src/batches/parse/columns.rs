@@ -123,7 +123,7 @@ impl Columns {
             .collect();
         match (day, from, to) {
             (Some(_), None, None) | (None, Some(_), Some(_)) => {}
-            (Some(_), ..) => wrong.push("day stands beside valid_from or valid_to".to_owned()),
+            (Some(_), ..) => wrong.push("day cannot be combined with valid_from or valid_to".to_owned()),
             (None, None, None) => missing.push("day"),
             (None, None, Some(_)) => missing.push("valid_from"),
             (None, Some(_), None) => missing.push("valid_to"),

@@ -50,12 +50,12 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The format of a file by its extension, and whether `.gz` follows.
+    /// The format of a file by its extension, in any case, and whether `.gz` follows.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<(Self, bool)> {
-        let name = file.file_name()?.to_str()?;
+        let name = file.file_name()?.to_str()?.to_ascii_lowercase();
         let unzipped = name.strip_suffix(".gz");
-        let (_, extension) = unzipped.unwrap_or(name).rsplit_once('.')?;
+        let (_, extension) = unzipped.unwrap_or(&name).rsplit_once('.')?;
         Some((Self::named(extension)?, unzipped.is_some()))
     }
 }

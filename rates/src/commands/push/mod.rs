@@ -44,7 +44,7 @@ pub struct Options {
     /// The name of this batch, under which it is stored once [default: the SHA-256 of the file]
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// The number of a batch that this file corrects: its prices go when the new ones come, in one step
+    /// The number of a batch that this file corrects: its prices are replaced by the new ones in one step
     #[arg(long, value_name = "BATCH")]
     replace: Option<i64>,
     /// Only check the file; nothing is stored

@@ -17,7 +17,12 @@ use row::{Name, Row};
 
 pub(super) fn read_document(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
     let mut json = serde_json::Deserializer::from_reader(input);
-    json.deserialize_any(Document(rows)).and_then(|()| json.end()).map_err(io::Error::from)
+    let mut refused = None;
+    let read = json.deserialize_any(Document { rows, refused: &mut refused }).and_then(|()| json.end());
+    match refused {
+        Some(error) => Err(error.into()),
+        None => read.map_err(io::Error::from),
+    }
 }
 
 pub(super) fn read_lines(input: &mut dyn BufRead, rows: &mut Rows<'_>) -> io::Result<()> {
@@ -60,7 +65,11 @@ fn push(rows: &mut Rows<'_>, row: Row) -> Result<(), ReadError> {
 }
 
 /// The array, bare or as the member `prices`.
-struct Document<'a, 'b>(&'a mut Rows<'b>);
+struct Document<'a, 'b> {
+    rows: &'a mut Rows<'b>,
+    /// Why a row was not taken: serde carries the errors of others as texts only.
+    refused: &'a mut Option<ReadError>,
+}
 
 impl<'de> Visitor<'de> for Document<'_, '_> {
     type Value = ();
@@ -70,15 +79,16 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
-        Array(self.0).visit_seq(items)
+        Array(self).visit_seq(items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { rows, refused } = self;
         let mut found = false;
         while let Some(Name(name)) = map.next_key()? {
             if name == "prices" && !found {
                 found = true;
-                map.next_value_seed(Array(self.0))?;
+                map.next_value_seed(Array(Document { rows: &mut *rows, refused: &mut *refused }))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
                 let (code, detail) = if name == "prices" {
@@ -86,18 +96,18 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
                 } else {
                     ("unknown", "the object has the member prices and no other")
                 };
-                self.0.content_fault(&name, code, detail);
+                rows.content_fault(&name, code, detail);
             }
         }
         if !found {
-            self.0.content_fault("prices", "missing", "the object has no member prices");
+            rows.content_fault("prices", "missing", "the object has no member prices");
         }
         Ok(())
     }
 }
 
 /// The rows of an array, each handed on before the next is read.
-struct Array<'a, 'b>(&'a mut Rows<'b>);
+struct Array<'a, 'b>(Document<'a, 'b>);
 
 impl<'de> DeserializeSeed<'de> for Array<'_, '_> {
     type Value = ();
@@ -115,9 +125,13 @@ impl<'de> Visitor<'de> for Array<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Document { rows, refused } = self.0;
         while let Some(row) = items.next_element::<Row>()? {
-            // serde carries the error as text only. `finish` hands rows on once more and meets the same error.
-            push(self.0, row).map_err(A::Error::custom)?;
+            if let Err(error) = push(&mut *rows, row) {
+                let text = error.to_string();
+                *refused = Some(error);
+                return Err(A::Error::custom(text));
+            }
         }
         Ok(())
     }
