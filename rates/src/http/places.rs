@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::list_query::ListQuery;
 use crate::{
     app::App,
-    places::{Catalogue, Port, Region},
+    places::{Catalogue, PlaceKind, Port, Region},
 };
 
 /// A page of ports.
@@ -181,7 +181,7 @@ pub(crate) async fn get_port(
     Path(PortPath { code }): Path<PortPath>,
 ) -> Result<Json<PortDetail>, Problem> {
     let catalogue = app.catalogue().await?;
-    let port = catalogue.port(&code).ok_or_else(|| not_found("port", &code, &catalogue))?.clone();
+    let port = catalogue.port(&code).ok_or_else(|| not_found(PlaceKind::Port, &code, &catalogue))?.clone();
     let path = catalogue.path(&port.parent_slug).into_iter().map(RegionName::from).collect();
     Ok(Json(PortDetail { port, path }))
 }
@@ -229,7 +229,8 @@ pub(crate) async fn get_region(
     Path(RegionPath { slug }): Path<RegionPath>,
 ) -> Result<Json<RegionDetail>, Problem> {
     let catalogue = app.catalogue().await?;
-    let region = catalogue.region(&slug).ok_or_else(|| not_found("region", &slug, &catalogue))?.clone();
+    let region =
+        catalogue.region(&slug).ok_or_else(|| not_found(PlaceKind::Region, &slug, &catalogue))?.clone();
     let limit = app.api_settings.page_limit;
     let ports = catalogue.ports().iter().filter(|port| port.parent_slug == slug);
     Ok(Json(RegionDetail {
@@ -245,8 +246,7 @@ fn check_region(catalogue: &Catalogue, slug: &str) -> Result<(), Problem> {
     if catalogue.region(slug).is_some() {
         return Ok(());
     }
-    let mut nearest = catalogue.nearest(slug);
-    nearest.retain(|near| catalogue.region(near).is_some());
+    let nearest = catalogue.nearest(slug, Some(PlaceKind::Region));
     let fault = FieldError::new("region", "unknown", "there is no such region; GET /regions lists all");
     Err(Problem::invalid_parameters(vec![fault.suggest(nearest)]))
 }
@@ -260,12 +260,16 @@ fn position_after(regions: &[Region], slug: &str) -> Result<usize, Problem> {
     })
 }
 
-fn not_found(kind: &str, name: &str, catalogue: &Catalogue) -> Problem {
-    let nearest = catalogue.nearest(name);
+fn not_found(kind: PlaceKind, name: &str, catalogue: &Catalogue) -> Problem {
+    let noun = match kind {
+        PlaceKind::Port => "port",
+        PlaceKind::Region => "region",
+    };
+    let nearest = catalogue.nearest(name, Some(kind));
     if nearest.is_empty() {
-        return Problem::not_found(format!("There is no such {kind}."));
+        return Problem::not_found(format!("There is no such {noun}."));
     }
-    Problem::not_found(format!("There is no such {kind}; did you mean {}?", nearest.join(" or ")))
+    Problem::not_found(format!("There is no such {noun}; did you mean {}?", nearest.join(" or ")))
         .member("suggestions", nearest)
 }
 

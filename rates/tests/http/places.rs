@@ -78,8 +78,15 @@ async fn unknown_places_and_wrong_parameters_are_problems(pool: PgPool) {
     let body = instance.get("/ports/EETLX").await.expect_problem(404, &[]);
     assert_eq!(body["suggestions"][0], "EETLL");
     instance.get("/ports/%FF").await.expect_problem(400, &[]);
-    instance.get("/regions/baltics").await.expect_problem(404, &[]);
-    instance.get("/ports?region=baltics").await.expect_problem(400, &[("region", "unknown")]);
+    // Only places of the wanted kind are suggested.
+    let body = instance.get("/ports/baltic").await.expect_problem(404, &[]);
+    assert_eq!((&body["detail"], body.get("suggestions")), (&json!("There is no such port."), None));
+    let body = instance.get("/regions/EETLL").await.expect_problem(404, &[]);
+    assert_eq!((&body["detail"], body.get("suggestions")), (&json!("There is no such region."), None));
+    let body = instance.get("/regions/baltics").await.expect_problem(404, &[]);
+    assert_eq!(body["suggestions"][0], "baltic");
+    let body = instance.get("/ports?region=baltics").await.expect_problem(400, &[("region", "unknown")]);
+    assert_eq!(body["errors"][0]["suggestions"][0], "baltic");
     instance
         .get("/ports?limit=0&q=a&q=b")
         .await
@@ -159,6 +166,7 @@ async fn completions_of_a_lane_are_places_that_have_prices_with_the_other_end(po
         ("role=both", "role", "malformed"),
         ("other_end=EETLL", "role", "missing"),
         ("role=origin&other_end=nowhere", "other_end", "unknown"),
+        ("role=origin&other_end=--", "other_end", "malformed"),
     ] {
         instance.get(&format!("/places?{query}")).await.expect_problem(400, &[(field, code)]);
     }

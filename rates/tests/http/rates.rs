@@ -4,7 +4,10 @@ use rates::lanes::query::RatesQuery;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::support::{Answer, Instance};
+use crate::{
+    explorer::page,
+    support::{Answer, Instance},
+};
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn each_day_of_the_range_is_answered_newest_first(pool: PgPool) {
@@ -91,6 +94,10 @@ async fn every_wrong_parameter_is_named_at_once(pool: PgPool) {
         (
             "date_from=2021-01-01&date_to=2021-01-02&origin=nowhere&destination=EETLX".into(),
             &[("origin", "unknown"), ("destination", "unknown")],
+        ),
+        (
+            "date_from=x&date_to=2021-01-02&lane=CNGGZ:EETLL&lane=nowhere:CNGGZ".into(),
+            &[("date_from", "malformed"), ("lane", "unknown")],
         ),
         (good.replace("date_to=2021-01-02", "date_to=2020-12-31"), &[("date_from", "after_date_to")]),
         (good.replace("date_to=2021-01-02", "date_to=2031-01-09"), &[("date_to", "range_too_long")]),
@@ -506,6 +513,13 @@ async fn a_place_is_known_by_code_slug_and_name_in_any_case_as_on_the_page(pool:
     let body = instance.get(&uri).await.expect_problem(400, &[("dest_code", "ambiguous")]);
     assert_eq!(body["errors"][0]["suggestions"], json!(["GBPME", "USPTM"]));
     assert!(body["errors"][0]["detail"].as_str().unwrap().contains("may be GBPME or USPTM"), "{body}");
+    let uri = "/places?role=origin&other_end=portsmouth";
+    let body = instance.get(uri).await.expect_problem(400, &[("other_end", "ambiguous")]);
+    assert_eq!(body["errors"][0]["suggestions"], json!(["GBPME", "USPTM"]));
+    let html = page(&instance, &format!("{DAYS}&orig_code=cnggz&dest_code=portsmouth")).await;
+    let html = html.expect(400).text();
+    assert!(html.contains("several places “portsmouth” for the destination. Did you mean "), "{html}");
+    assert!(html.contains("Portsmouth (GBPME)") && html.contains("Portsmouth (USPTM)"), "{html}");
     // When the name goes to another port, so does the answer, and its tag differs although both lanes are empty.
     let uri = format!("/rates.csv?{DAYS}&orig_code=cnggz&dest_code=Stockholm");
     sqlx::query("update ports set name = 'Stockholm' where code = 'GBPME'").execute(&pool).await.unwrap();
