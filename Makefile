@@ -124,7 +124,7 @@ chaos-short: programs ## Test failures under load, with few rounds (needs haprox
 
 .PHONY: chaos
 chaos: ## Test failures under load in full, and write docs/RELIABILITY.md (about an hour; needs wrk and sqlmap as well)
-	$(CARGO) build --locked --release -p rates -p messages
+	$(CARGO) build --locked --release --workspace --bins
 	python3 -m venv .run/chaos && .run/chaos/bin/pip install --quiet --requirement tests/chaos/requirements.txt
 	.run/chaos/bin/pytest --full --write tests/chaos
 

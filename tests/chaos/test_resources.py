@@ -1,6 +1,8 @@
 """What runs out or jumps: disk, descriptors, memory, the clock."""
 
+import base64
 import http.client
+import json
 import os
 import shutil
 import subprocess
@@ -80,40 +82,81 @@ def test_a_full_disk_of_the_database_stops_writes_only(small_disk, template, key
     assert supplier.counts()[201] > full[201], "batches are stored again"
 
 
-def put_message(port, text):
+def post(port, path, document):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("POST", "/messages", text, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    connection.request("POST", path, json.dumps(document), {"content-type": "application/json"})
+    return connection.getresponse().status
 
 
 @needs_root
-def test_a_full_disk_of_the_messages_file_is_told_and_recovers(small_disk, cleanup, report):
+@pytest.mark.parametrize("program", ["messages", "multivac"])
+def test_a_full_disk_of_the_file_is_told_and_recovers(program, small_disk, cleanup, report):
     disk = small_disk(16)
-    service = cleanup(
-        Service(
-            "messages", MESSAGES__TLS__ENABLED="false", MESSAGES__STORE__FILE=disk.folder / "messages.redb",
-            MESSAGES__LOGS__FOLDER="",
-        )
-    )
-    statuses = []
-    for number in range(3):
-        statuses.append(put_message(service.port, '{"message":"%d"}' % number)[0])
+    file = {f"{program.upper()}__STORE__FILE": disk.folder / "data.redb", f"{program.upper()}__LOGS__FOLDER": ""}
+    service = cleanup(Service(program, **file, **({"MESSAGES__TLS__ENABLED": "false"} if program == "messages" else {})))
+    path, field = {"messages": ("/messages", "message"), "multivac": ("/multivac/data", "data")}[program]
+    statuses = [post(service.port, path, {field: str(number)}) for number in range(3)]
+    assert set(statuses) <= {200, 201}, statuses
     disk.fill()
     deadline = time.monotonic() + 20
-    while statuses[-1] not in (500, 503, 507) and time.monotonic() < deadline:
-        statuses.append(put_message(service.port, '{"message":"%s"}' % (str(len(statuses)) * 20_000))[0])
+    while statuses[-1] < 500 and time.monotonic() < deadline:
+        statuses.append(post(service.port, path, {field: str(len(statuses)) * 20_000}))
     unready = service.status()
     disk.free()
     ready = service.wait_until_ready(20)
-    after = put_message(service.port, '{"message":"after"}')[0]
+    after = post(service.port, path, {field: "after"})
     report.add(
-        "A full disk of the messages file is reported, and space that is freed is used",
-        "messages until the disk is full",
+        f"A full disk of the file of {program} is reported, and space that is freed is used",
+        "posts until the disk is full",
         f"{statuses[-1]} and readiness {unready} while full; ready {ready:.1f} s after space was freed, without a restart",
     )
     assert statuses[-1] == 503 and unready == 503
     assert after in (200, 201)
+
+
+@needs_root
+def test_a_full_disk_of_the_receiver_loses_no_file(small_disk, cleanup, report, tmp_path):
+    disk, documents, key = small_disk(16), tmp_path / "input", tmp_path / "key"
+    documents.mkdir()
+    key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
+    output = disk.folder / "output"
+    receiver = cleanup(Service("transfer", "receive", OUTPUT_DIR=output, DECRYPTION_KEY=key))
+    cleanup(
+        Service(
+            "transfer", "send", INPUT_DIR=documents, STATUS_DB_PATH=tmp_path / "status.db", ENCRYPTION_KEY=key,
+            RECEIVER_ADDRESS="127.0.0.1", RECEIVER_PORT=receiver.port, SCAN_INTERVAL=0.2,
+        )
+    )
+
+    def drop(numbers):
+        for number in numbers:
+            hidden = documents / f".{number}"
+            hidden.write_text(json.dumps({"number": number, "filling": "x" * 20_000}))
+            hidden.rename(documents / f"{number}.json")
+
+    def wait_for(count, seconds):
+        begun = time.monotonic()
+        while len(list(output.glob("*.xml"))) < count and time.monotonic() < begun + seconds:
+            time.sleep(0.1)
+        return time.monotonic() - begun
+
+    drop(range(50))
+    wait_for(50, 20)
+    disk.fill()
+    drop(range(50, 100))
+    receiver.wait_until_ready(20, status=503)
+    time.sleep(2)
+    while_full = len(list(output.glob("*.xml")))
+    disk.free()
+    took = wait_for(100, 90)
+    arrived = sorted(int(file.stem) for file in output.glob("*.xml") if f">{file.stem}<" in file.read_text())
+    report.add(
+        "A full disk of the receiver of transfer loses no file",
+        "100 files, half of them sent while the disk is full",
+        f"{while_full} arrived before space was freed, all {len(arrived)} {took:.1f} s after; readiness 503 while full",
+    )
+    assert while_full < 100, "the disk was not full"
+    assert arrived == list(range(100))
 
 
 def test_without_descriptors_connections_wait(database, cleanup, report):
