@@ -44,7 +44,7 @@ pub async fn read_text(request: Request, field: &'static str) -> Result<String, 
     };
     match text {
         None => Err(wrong("missing", "it is missing")),
-        Some(text) if text.is_empty() => Err(wrong("empty", "it is empty; it must have a character")),
+        Some(text) if text.is_empty() => Err(wrong("empty", "it must not be empty")),
         // PostgreSQL has no such character in its texts.
         Some(text) if text.contains('\0') => {
             Err(wrong("invalid", "it contains the character U+0000, which cannot be stored"))
@@ -108,6 +108,6 @@ async fn read_body(request: Request) -> Result<Bytes, Problem> {
         BytesRejection::FailedToBufferBody(failed) if failed.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("The body is larger than this server takes.")
         }
-        error => Problem::new(StatusCode::BAD_REQUEST).detail("The body ended before its time.").cause(error),
+        error => Problem::new(StatusCode::BAD_REQUEST).detail("The request body is incomplete.").cause(error),
     })
 }

@@ -57,7 +57,7 @@ impl Stop {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Only caught, so that it ends no process: what it asks for is done where a certificate is.
+    /// Caught so that SIGHUP does not end the process; `server/tls.rs` handles it.
     _hangup: Signal,
 }
 

@@ -80,7 +80,7 @@ pub(crate) async fn post_message(State(app): State<App>, request: Request) -> Re
             return Err(too_large(app.message_limit_bytes));
         }
         Err(error) => {
-            let cut = Problem::new(StatusCode::BAD_REQUEST).detail("The body ended before its time.");
+            let cut = Problem::new(StatusCode::BAD_REQUEST).detail("The request body is incomplete.");
             return Err(cut.cause(error));
         }
     };

@@ -198,6 +198,20 @@ async fn a_replica_that_hangs_is_waited_for_once() {
     assert!(start.elapsed().as_secs_f64() < 0.4, "{:?}", start.elapsed());
 }
 
+#[tokio::test]
+async fn a_read_of_a_server_that_hangs_is_not_tried_twice() {
+    // It takes connections and never answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = store(&[
+        ("MESSAGES_REDIS_HOST", &hanging.local_addr().unwrap().to_string()),
+        ("MESSAGES__REDIS__TIMEOUT_SECONDS", "0.5"),
+    ]);
+    let start = std::time::Instant::now();
+    assert!(store.get(Digest::of(b"foo")).await.is_err());
+    // Two timeouts, since connecting is tried twice.
+    assert!(start.elapsed().as_secs_f64() < 1.8, "{:?}", start.elapsed());
+}
+
 /// Waits until a message that the replica alone has is found.
 async fn until_read(store: &Arc<dyn Store>, message: &[u8]) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);

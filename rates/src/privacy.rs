@@ -1,5 +1,5 @@
 //! What answers show of prices, so that nobody learns those of a supplier from them.
-//! docs/decisions/2026-11-26-privacy-of-suppliers.md says against what this helps.
+//! docs/decisions/2026-11-26-privacy-of-suppliers.md says which attacks this prevents, and which it does not.
 
 /// What answers show of prices. By default everything, exactly.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl Privacy {
         if self.count_bands { bands().take_while(|band| *band <= exact).last().unwrap_or(0) } else { exact }
     }
 
-    /// The number of prices from which on [`Self::count`] is at least this. Numbers are compared with it, since otherwise
-    /// a client could raise `min_count` until the mean disappears, and so find the exact number.
+    /// The smallest number of prices that is shown as `wanted` or more. Numbers are compared with it and not with
+    /// `min_count`; otherwise a client could raise `min_count` until the mean disappears, and learn the exact number.
     pub(crate) fn least_count(self, wanted: i64) -> i64 {
         if self.count_bands { bands().find(|band| *band >= wanted).unwrap_or(wanted) } else { wanted }
     }

@@ -45,7 +45,7 @@ impl Service for Rates {
         batch_workers.register(context.registry);
         let hook_workers = app.hook_workers();
         hook_workers.register(context.registry.sub_registry_with_prefix("rates_hooks"));
-        // With 0, `serve` leaves batches, and all other work in the background, to `rates work`.
+        // With 0 workers, `serve` runs no batches, hooks, statistics or summaries: `rates work` does.
         let count = settings.batches.workers.max(usize::from(context.role == Role::Work));
         let senders = if count > 0 { settings.hooks.workers as usize } else { 0 };
         let (stop, lanes, closing) = (context.stop.clone(), app.lanes.clone(), app.clone());
@@ -105,7 +105,7 @@ pub fn parts(app: App, settings: &Settings) -> Parts {
     });
     let note = match settings.api.unit.as_str() {
         "" => String::new(),
-        unit => format!("A container is here: {unit}."),
+        unit => format!("In this installation, a price is for one {unit}."),
     };
     Parts::new(router::routes(app), readiness).edge(edge).note(note)
 }

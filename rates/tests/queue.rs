@@ -40,6 +40,9 @@ const ORDERS: usize = 3_000;
 /// How many steps have to come in a rare order for a fault to show itself. Each order is made to find one of this depth.
 const DEPTH: usize = 4;
 
+/// The most ranges that a statement has read.
+static LARGEST_STATEMENT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
 /// A database that counts its commits. Each statement answers with the number of commits that it sees.
 #[derive(Default)]
 struct Database {
@@ -59,11 +62,12 @@ impl Statements for Arc<Database> {
     type Turn = ();
 
     fn days(_: &usize) -> i64 {
-        1
+        500
     }
 
     async fn read(&self, (): &(), ranges: &[usize]) -> Result<Vec<(usize, usize)>, &'static str> {
         assert!(self.running.fetch_add(1, Ordering::SeqCst) < self.most, "too many statements at a time");
+        LARGEST_STATEMENT.fetch_max(ranges.len(), Ordering::SeqCst);
         let commits = self.commits.load(Ordering::SeqCst);
         // Long enough for other statements to begin.
         for _ in 0..5 {
@@ -146,6 +150,8 @@ async fn all_are_answered(clients: usize, most: usize) {
 #[test]
 fn every_request_gets_its_own_answers_no_older_than_itself() {
     in_many_orders(async || all_are_answered(6, 3).await);
+    let largest = LARGEST_STATEMENT.load(Ordering::SeqCst);
+    assert_eq!(largest, 8, "requests share a statement until it has 4000 days");
 }
 
 /// No further statement helps out: one that ends must see every request that found it running.

@@ -65,7 +65,7 @@ fn failed(error: axum::Error) -> Body {
     Body::from_stream(futures_util::stream::once(std::future::ready(Err::<Bytes, _>(error))))
 }
 
-/// Whether compressing the response pays.
+/// Whether compressing the response pays. A stream, whose size is not known, is not compressed.
 fn pays(response: &Response, is_kept: bool) -> bool {
     let (headers, size) = (response.headers(), response.body().size_hint().exact().unwrap_or(0));
     let is_text = headers.get(header::CONTENT_TYPE).is_some_and(|media_type| is_text(media_type.as_bytes()));
@@ -80,7 +80,7 @@ fn is_text(media_type: &[u8]) -> bool {
     let end = media_type.iter().position(|byte| *byte == b';').unwrap_or(media_type.len());
     let media_type = media_type[..end].trim_ascii();
     let is_data = |kind: &[u8]| media_type.ends_with(kind);
-    media_type.starts_with(b"text/") && media_type != b"text/event-stream"
+    media_type.starts_with(b"text/")
         || [&b"json"[..], b"xml", b"javascript", b"yaml"].into_iter().any(is_data)
 }
 
@@ -108,5 +108,54 @@ fn weaken_etag(response: &mut Response) {
         && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
     {
         response.headers_mut().insert(header::ETAG, weak);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        task::{Context, Poll},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::body::{GuardedBody, WhileSending};
+
+    fn text(body: Body) -> Response {
+        Response::builder().header(header::CONTENT_TYPE, "text/plain").body(body).unwrap()
+    }
+
+    #[test]
+    fn small_bodies_are_not_compressed_and_large_ones_only_if_they_are_kept() {
+        const MOST: usize = 8 << 20;
+        for (bytes, is_kept, expected) in [
+            (1024, false, false),
+            (1025, false, true),
+            (MOST, false, true),
+            (MOST + 1, false, false),
+            (MOST + 1, true, true),
+        ] {
+            let response = text(Body::from(vec![b'x'; bytes]));
+            assert_eq!(pays(&response, is_kept), expected, "{bytes} bytes, kept: {is_kept}");
+        }
+    }
+
+    /// Cuts a body at once.
+    struct Cut;
+
+    impl WhileSending for Cut {
+        fn poll_cut(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_fails_while_it_is_compressed_does_not_look_whole() {
+        let cut = Body::new(GuardedBody::new(Body::from("x".repeat(2000)), Some(Cut)));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let Outgoing::Compressing(compressing) = response(text(cut), Some(Coding::Gzip), deadline) else {
+            panic!("not compressed")
+        };
+        assert!(axum::body::to_bytes(compressing.await.into_body(), usize::MAX).await.is_err());
     }
 }

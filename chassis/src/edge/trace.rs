@@ -44,8 +44,12 @@ impl Extractor for Carrier<'_> {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
-    use opentelemetry_sdk::propagation::TraceContextPropagator;
+    use opentelemetry::{
+        propagation::TextMapPropagator,
+        trace::{TraceContextExt, TracerProvider},
+    };
+    use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
@@ -79,5 +83,17 @@ mod tests {
         let parent = TraceContextPropagator::new().extract(&carrier);
         assert_eq!(parent.span().span_context().trace_id().to_string(), TRACE);
         assert_eq!((carrier.keys(), carrier.get("tracestate")), (vec!["traceparent"], None));
+    }
+
+    #[test]
+    fn a_span_continues_the_callers_trace() {
+        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        let provider = SdkTracerProvider::builder().build();
+        let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(traces), || {
+            let span = tracing::info_span!("request");
+            continue_trace(&span, &headers(&format!("00-{TRACE}-00f067aa0ba902b7-01")));
+            assert_eq!(span.context().span().span_context().trace_id().to_string(), TRACE);
+        });
     }
 }

@@ -88,7 +88,7 @@ impl Problem {
     /// 500 whose cause goes to the log and not to the client.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR)
-            .detail("The request failed for a reason that is not its own. Report it with the request id.")
+            .detail("The server failed to answer this request. Report it with the request id.")
             .cause(cause)
     }
 

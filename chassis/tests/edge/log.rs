@@ -58,7 +58,7 @@ async fn a_request_has_one_line_and_one_that_failed_says_what_was_asked_and_answ
             500,
             "request failed",
             Some("/panic"),
-            Some("The request failed for a reason that is not its own. Report it with the request id."),
+            Some("The server failed to answer this request. Report it with the request id."),
             Some("panic: the secret of the handler"),
         ),
         (
@@ -113,5 +113,17 @@ async fn a_line_has_the_time_that_the_request_took_in_milliseconds() {
     LazyLock::force(&LOG);
     service.send(request("GET", "/slow", &[("x-request-id", "slow")])).await.expect(503);
     let took = lines_of("slow")[0]["duration_ms"].as_f64().unwrap();
-    assert!((900.0..10_000.0).contains(&took), "{took}");
+    assert!((1000.0..10_000.0).contains(&took), "{took}");
+}
+
+#[tokio::test]
+async fn a_line_that_a_handler_logs_names_its_request() {
+    let service = Instance::start();
+    LazyLock::force(&LOG);
+    service.send(request("GET", "/logs", &[("x-request-id", "logs")])).await.expect(200);
+    let log = LOG.text();
+    let line = log.lines().find(|line| line.contains("the handler is at work")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let span = &line["span"];
+    assert_eq!((&span["request_id"], &span["route"]), (&"logs".into(), &"/logs".into()), "{line}");
 }

@@ -150,6 +150,7 @@ fn routes(waiting: Arc<Notify>, go_on: Arc<Notify>, receiver: mpsc::UnboundedRec
             }),
         )
         .route("/not-modified", get(async || (StatusCode::NOT_MODIFIED, [(header::ETAG, TAG)])))
+        .route("/logs", get(async || tracing::info!("the handler is at work")))
         .route("/many-faults", get(async move || many_faults()))
         .route("/panic", get(async || -> () { panic!("the secret of {}", "the handler") }))
         .route("/slow", get(std::future::pending::<()>))

@@ -67,6 +67,21 @@ async fn logs_are_rolled_at_their_limit_and_five_are_kept() {
     assert!(newest.contains("/messages/last "), "{newest}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_fails_is_logged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = "127.0.0.1:1";
+    let redis = [PLAIN, ("MESSAGES_REDIS_HOST", nowhere), ("MESSAGES_REDIS_READ_HOSTS", nowhere)];
+    let server = start(folder.path(), &redis);
+    let client = client([]).build().unwrap();
+    for _ in 0..3 {
+        assert_eq!(get(&client, &server.url, FOO).await.unwrap().0, 503);
+    }
+    server.signal("-TERM");
+    let out = server.end().expect(0);
+    assert_eq!(out.matches("a read replica failed").count(), 1, "{out}");
+}
+
 #[test]
 fn no_files_are_written_where_none_are_wanted() {
     let by_file = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chassis::problem::FieldError;
 
-use super::parameters::{Misspelt, misspelt, pairs, quoted};
+use super::parameters::{Misspelt, misspelt, query_pairs, quoted};
 
 /// Which items of a list, and which page of them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl<'a> ListQuery<'a> {
         let mut faults = Vec::new();
         let mut seen = Vec::new();
         let mut unknown = Vec::new();
-        for (name, value) in pairs(query) {
+        for (name, value) in query_pairs(query) {
             let Some(name) = known.iter().find(|known| **known == name) else {
                 unknown.push(name);
                 continue;

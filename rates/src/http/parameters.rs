@@ -87,7 +87,7 @@ pub(crate) fn parse_lanes<'a>(
     faults: &mut Vec<FieldError>,
 ) -> Vec<(PlaceName<'a>, PlaceName<'a>)> {
     let mut lanes = Vec::new();
-    for (_, value) in pairs(query).filter(|(name, _)| name == parameter) {
+    for (_, value) in query_pairs(query).filter(|(name, _)| name == parameter) {
         let ends = value.split_once(':').and_then(|(origin, destination)| {
             let place = |text: &str| {
                 PlaceName::parse(Cow::Owned(text.to_owned())).ok().filter(|_| !text.contains(':'))
@@ -146,8 +146,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// Splits a query string; nothing is copied unless it is escaped.
-pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+/// The names and values of a query string; nothing is copied unless it is escaped.
+pub(crate) fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let escaped = query.bytes().any(|byte| matches!(byte, b'%' | b'+'));
     let decoded = escaped.then(|| form_urlencoded::parse(query.as_bytes()));
     // Almost no query has escapes; without them, splitting gives the same result and costs far less.
@@ -199,7 +199,7 @@ impl<'a> Reading<'a> {
     #[inline]
     pub(crate) fn new<const N: usize>(query: &'a str, mut parameters: [&mut Parameter<'a>; N]) -> Self {
         let mut unknown = Vec::new();
-        for (name, value) in pairs(query) {
+        for (name, value) in query_pairs(query) {
             let known = parameters.iter_mut().find_map(|parameter| {
                 let known = parameter.names.iter().find(|known| **known == name)?;
                 Some((*known, parameter))

@@ -184,7 +184,7 @@ fn parse<'a>(
         (Ok(query), Ok(Form::Svg(picture)))
             if picture.moving_average.is_some() && query.interval != Interval::Day =>
         {
-            let detail = "moving_average goes with days; leave out interval";
+            let detail = "moving_average works only with interval=day";
             let faults = vec![FieldError::new("interval", "conflict", detail)];
             Err(WrongQuery { faults, places: Vec::new() })
         }

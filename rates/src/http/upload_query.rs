@@ -10,7 +10,7 @@ use super::parameters::{Parameter, Reading, parse_bool, quoted};
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documentation only")]
 pub(crate) struct UploadQueryParams {
-    /// The id of a batch of yours that this one corrects: its prices go when the new ones come, in one step.
+    /// The id of a batch of yours that this one corrects: its prices are replaced by the new ones in one step.
     #[param(required = false)]
     replaces: i64,
     /// Only check the content: nothing is stored. The answer is a batch in the state `checked`.

@@ -1,4 +1,5 @@
-//! Fills in what cannot be summed up of days whose prices have changed: percentiles and numbers of suppliers, newest month first.
+//! Computes percentiles and numbers of suppliers, which cannot be summed, for days whose prices have changed; the
+//! newest month first.
 //!
 //! Readers need no worker: what is not filled in they compute from the prices. The prices are read without a lock; only at
 //! the end do writers wait, while what has changed meanwhile is thrown away.

@@ -14,7 +14,7 @@ pub(super) struct Due {
     pub(super) version: i64,
 }
 
-/// Whether no other transaction fills in statistics; none begins to until this one ends.
+/// Takes the lock of this work until the transaction ends; false if another worker has it.
 pub(super) async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtextextended('statistics', 0)) as "alone!""#)
         .fetch_one(connection)
@@ -118,7 +118,8 @@ pub(super) async fn mark_done(connection: &mut PgConnection, due: &Due) -> Resul
     Ok(())
 }
 
-/// Deletes the changes that are this old and have nothing due. An instance that has not looked for so long forgets all.
+/// Deletes the changes that are this old and have nothing due. An instance that last read the log before then drops all
+/// cached lanes.
 pub(super) async fn trim_changes(connection: &mut PgConnection, seconds: f64) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with old as (

@@ -146,15 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn addresses_whose_wrong_keys_are_forgotten_take_no_memory() {
+    fn only_addresses_whose_wrong_keys_are_forgotten_are_dropped() {
         let limit = WrongKeyLimit::new(NonZeroU32::new(60).unwrap());
         let addresses = |count: u32| (0..count).map(|number| IpAddr::from(number.to_be_bytes()));
         let counted = || limit.forgotten_at.lock().unwrap().len();
-        let more = u32::try_from(MAX_CLIENTS).unwrap() + 1;
-        addresses(more).for_each(|address| limit.count(address));
+        let guesser = "192.0.2.2".parse().unwrap();
+        (0..120).for_each(|_| limit.count(guesser));
+        addresses(u32::try_from(MAX_CLIENTS).unwrap()).for_each(|address| limit.count(address));
         assert_eq!(counted(), MAX_CLIENTS + 1);
         std::thread::sleep(Duration::from_millis(1100));
         limit.count("192.0.2.1".parse().unwrap());
-        assert_eq!(counted(), 1);
+        assert_eq!(counted(), 2);
+        assert!(limit.check(guesser).is_err(), "its wrong keys are not forgotten yet");
     }
 }

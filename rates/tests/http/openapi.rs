@@ -23,7 +23,7 @@ async fn the_description_says_what_a_price_is_for(pool: PgPool) {
     let plain = text(&[]).await;
     assert!(plain.contains("Prices are US dollars for a container."), "{plain}");
     let told = text(&[("RATES__API__UNIT", "40 ft dry container")]).await;
-    assert_eq!(told, format!("{plain} A container is here: 40 ft dry container."));
+    assert_eq!(told, format!("{plain} In this installation, a price is for one 40 ft dry container."));
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR")]

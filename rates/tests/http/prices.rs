@@ -103,6 +103,10 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
         (line(&with(":1", ":{\"a\":[[]]}")), vec![(two, "price", "malformed")]),
         (line(&with(",\"price\":1", "")), vec![(two, "price", "missing")]),
         (line(&with("price", "prize")), vec![(two, "prize", "unknown"), (two, "price", "missing")]),
+        (
+            line(&with("{", r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"#)),
+            ["a", "b", "c", "d"].map(|name| (two, name, "unknown")).to_vec(),
+        ),
         (line(&with("\"price\"", "\"price\":1,\"price\"")), vec![(two, "price", "repeated")]),
         (line("[]"), vec![(two, "row", "malformed")]),
         (line("{"), vec![(two, "row", "malformed")]),
@@ -110,6 +114,7 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
         (csv("CNSGH,NLRTM,2021-01-01,1,1"), vec![(three, "row", "wrong_column_count")]),
         (csv("CNSGH,,2021-01-01,+1"), vec![(three, "dest_code", "missing"), (three, "price", "malformed")]),
         (csv("CNSGH,NLRTM,2021-01-01,99999999999999999999"), vec![(three, "price", "out_of_range")]),
+        (csv("CNSGH,NLRTM,.1.2021,1"), vec![(three, "day", "malformed")]),
         (csv("CNSGH,NL\tTM,2021-01-01,1"), vec![(three, "dest_code", "malformed")]),
         (csv(",,,\nCNSGH,NLRTM,2021-01-01,1.500"), vec![(Some(4), "price", "malformed")]),
         (csv("CNSGH,NLRTM,2021-01-01,\"1,50\""), vec![(three, "price", "malformed")]),
@@ -129,6 +134,10 @@ async fn every_bad_row_is_named_and_nothing_is_stored(pool: PgPool) {
         ((JSON, "[]".into()), vec![(None, "content", "missing")]),
         ((JSON, "{}".into()), vec![(None, "prices", "missing")]),
         ((JSON, format!("{{\"prices\":[{good}],\"x\":[{{}}]}}")), vec![(None, "x", "unknown")]),
+        (
+            (JSON, format!("{{\"x\":1,\"prices\":[{good}],\"prices\":[]}}")),
+            vec![(None, "x", "unknown"), (None, "prices", "repeated")],
+        ),
         ((JSON, format!("[{good},{good}")), vec![(Some(3), "content", "malformed")]),
         ((JSON, format!("[{good}] x")), vec![(two, "content", "malformed")]),
         ((JSON, "[".repeat(100_000)), vec![(Some(1), "content", "malformed")]),
@@ -338,7 +347,7 @@ async fn a_wrong_header_is_one_fault_that_says_what_would_be_right(pool: PgPool)
         ("from,to,day,price,note\n", "orig_code is missing, dest_code is missing, \"from\" is not a column"),
         ("orig_code,dest_code,day,price,price\n", "price appears twice"),
         ("CNSGH,NLRTM,2021-01-01,100\n", "it names no column of prices"),
-        ("orig_code,dest_code,day,valid_from,price\n", "day stands beside valid_from or valid_to"),
+        ("orig_code,dest_code,day,valid_from,price\n", "day cannot be combined with valid_from or valid_to"),
         ("orig_code,dest_code,valid_from,price\n", "valid_to is missing"),
     ] {
         let body = instance.post(CSV, text).await.expect_faults(&[(None, "header", "malformed")]);
@@ -525,4 +534,19 @@ async fn a_workbook_is_stored_like_any_other_sheet(pool: PgPool) {
     let settings = [("RATES__BATCHES__SHEET_LIMIT_BYTES", "10000")];
     let small = Instance::with(Database::of(pool.clone()), &settings);
     small.post_to("/prices?dry_run=true", XLSX, workbooks[0], &[]).await.expect(413);
+}
+
+#[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../suppliers.sql"))]
+async fn a_queued_workbook_waits_while_another_is_read(pool: PgPool) {
+    let instance = Instance::new(&pool);
+    let workbook = include_bytes!("../corpus/xlsx/pandas.xlsx").as_slice();
+    instance.post_with(XLSX, workbook, &[("prefer", "respond-async")]).await.expect(202);
+    let turn = instance.app.workbook_turn.acquire().await.unwrap();
+    let reading = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(count_prices(&pool).await, 0);
+        drop(turn);
+    };
+    tokio::join!(work_off(&instance, &pool), reading);
+    assert_eq!(count_prices(&pool).await, 2);
 }

@@ -149,3 +149,18 @@ impl Store for RedisStore {
 fn key(digest: Digest) -> String {
     format!("message:{digest}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_replica_that_failed_is_tried_by_one_read_after_each_pause() {
+        let settings = chassis::testing::settings::<crate::Messages>(&[]).service.redis;
+        let replica = Replica::new(Connector::new(&settings).unwrap().server("127.0.0.1").unwrap());
+        assert!(replica.takes_reads(7));
+        replica.unreachable_until.store(after(7), Ordering::Relaxed);
+        let tried = [9, 10, 10, 12, 13].map(|now| replica.takes_reads(now));
+        assert_eq!(tried, [false, true, false, false, true]);
+    }
+}
