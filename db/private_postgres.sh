@@ -12,8 +12,8 @@ server listens on no TCP port, only on a Unix socket that no other user can reac
 --fast starts a temporary server for tests: empty at the start, deleted at the end, and with fsync off, so a power cut
 can lose data. Any number of them can run at the same time.
 
-If DATABASE_URL is already set, no server is started. COMMAND also gets PGHOST, PGPORT, PGUSER (a superuser) and PGDATABASE;
-the caller's other PG* variables are removed.
+If DATABASE_URL is already set, COMMAND runs with it, and no server is started. Otherwise COMMAND also gets PGHOST, PGPORT,
+PGUSER (a superuser) and PGDATABASE; the caller's other PG* variables are removed.
 
 The server's programs are those in PRIVATE_POSTGRES_BIN, or beside `postgres` on the PATH, or the newest in
 /usr/lib/postgresql. If there are none, apt-get installs them, without creating a system server. That needs root, or sudo

@@ -6,9 +6,10 @@ usage() {
   cat <<'TEXT'
 usage: rollback.sh --cluster NAME --service NAME [--to REVISION] [--timeout SECONDS] [--poll SECONDS]
 
-Deploys the task definition of the last successful deployment of another one, waits for the deployment, and prints the
-image that now runs. No image is built and no migration is undone: a service accepts a database with newer migrations
-than its own. Use the printed tag as image_tag in the next terraform apply, or that will deploy the bad image again.
+Deploys the task definition that was last deployed successfully, other than the current one, waits for the deployment, and
+prints the image that now runs. No image is built and no migration is undone: a service accepts a database with newer
+migrations than its own. Use the printed tag as image_tag in the next terraform apply, or that will deploy the bad image
+again.
 
   --to REVISION     deploy this revision instead, as FAMILY:NUMBER or ARN
   --timeout SECONDS fail if the deployment takes longer (default: 1800)
