@@ -16,6 +16,7 @@ pub mod lanes;
 pub mod load;
 pub mod places;
 pub mod privacy;
+mod query_string;
 mod reference;
 pub mod retire;
 mod rollup;
@@ -24,5 +25,6 @@ pub mod settings;
 pub mod statistics;
 pub mod summaries;
 pub mod suppliers;
+mod values;
 
 pub use service::{Rates, parts};

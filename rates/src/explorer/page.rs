@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     app::App,
-    http::parameters::parse_day,
     lanes::{
         FoundLanes, Lanes, NoLanes, chart,
         query::{Fingerprint, Interval, Picture, RatesQuery, Values},
         store::Source,
     },
     places::{Catalogue, Pair},
+    values::parse_day,
 };
 
 /// The days shown by default: a quarter, up to the newest day with a price.

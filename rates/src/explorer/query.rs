@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use chassis::problem::FieldError;
 
 use crate::{
-    http::parameters::{Misspelt, misspelt, query_pairs},
     lanes::query::{Interval, Picture},
+    query_string::{Misspelt, misspelt, query_pairs},
 };
 
 /// The query of the page.

@@ -14,7 +14,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     answer,
     lane_summary::{self, LaneSummary},
-    parameters::{Parameter, PlaceName, Reading, number_in, parse_choice, parse_place},
     rates::unknown_place,
 };
 use crate::{
@@ -25,7 +24,9 @@ use crate::{
         query::{Fingerprint, Order},
     },
     places::{Catalogue, PlaceId},
+    query_string::{Parameter, Reading, number_in, parse_choice},
     summaries::{Kind, Sort, Wanted},
+    values::{PlaceName, parse_place},
 };
 
 /// A page of lanes.

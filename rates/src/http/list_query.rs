@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use chassis::problem::FieldError;
 
-use super::parameters::{Misspelt, misspelt, query_pairs, quoted};
+use crate::query_string::{Misspelt, misspelt, query_pairs};
+use crate::values::quoted;
 
 /// Which items of a list, and which page of them.
 #[derive(Debug, Default, PartialEq, Eq)]

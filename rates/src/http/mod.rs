@@ -9,7 +9,6 @@ pub(crate) mod lane_summary;
 mod lanes;
 pub(crate) mod list_query;
 pub(crate) mod openapi;
-pub(crate) mod parameters;
 mod place_search;
 pub(crate) mod places;
 pub(crate) mod prices;

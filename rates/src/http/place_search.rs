@@ -9,11 +9,12 @@ use chassis::{Problem, problem::FieldError};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{answer, list_query::ListQuery, parameters::parse_place, rates::unknown_place};
+use super::{answer, list_query::ListQuery, rates::unknown_place};
 use crate::{
     app::App,
     lanes::{places::UnknownPlace, query::Role, store::Source},
     places::{Catalogue, Place, PlaceId},
+    values::parse_place,
 };
 
 /// The result of a search.

@@ -3,7 +3,8 @@
 use chassis::Problem;
 use utoipa::IntoParams;
 
-use super::parameters::{Parameter, Reading, parse_bool, quoted};
+use crate::query_string::{Parameter, Reading, parse_bool};
+use crate::values::quoted;
 
 /// Documents the parameters; [`UploadQuery`] parses them.
 #[derive(IntoParams)]

@@ -8,8 +8,8 @@ use super::{
     query::RatesQuery,
 };
 use crate::{
-    http::parameters::write_day,
     places::{Catalogue, Pair},
+    values::write_day,
 };
 
 /// RFC 4180: a header, then one row for each element of each lane; an empty field where the JSON has null.

@@ -6,7 +6,7 @@ use super::{
     element::{Columns, Element},
     query::RatesQuery,
 };
-use crate::{http::parameters::write_day, places::Pair, privacy::Privacy};
+use crate::{places::Pair, privacy::Privacy, values::write_day};
 use chrono::NaiveDate;
 
 /// The JSON elements of consecutive days, newest first, so that answers are put together by copying.

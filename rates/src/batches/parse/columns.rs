@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::rows::{FIELDS, Rows};
-use crate::http::parameters::quoted;
+use crate::values::quoted;
 
 /// The fields that a sheet needs, in words.
 const NEEDED: &str = "orig_code, dest_code, price and day (or valid_from and valid_to)";

@@ -9,7 +9,7 @@ use super::{
     Content, LISTED_FAULTS, MOST_FAULTS, Progress, Rules,
     meter::{BUFFER, Digest, Position, ReadError},
 };
-use crate::http::parameters::{Fault, is_code, parse_day, quoted, write_day};
+use crate::values::{Fault, is_code, parse_day, quoted, write_day};
 
 /// The fields of a row. The last two stand in place of the day.
 pub(super) const FIELDS: [&str; 6] = ["orig_code", "dest_code", "day", "price", "valid_from", "valid_to"];

@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::http::parameters::parse_choice;
+use crate::query_string::parse_choice;
 
 /// The order of days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]

@@ -23,11 +23,10 @@ pub use self::{
     picture::{Picture, Theme, Values},
 };
 use super::day::Day;
-pub use crate::http::parameters::PlaceName;
-use crate::http::parameters::{
-    Parameter, Reading, number_in, parse_day, parse_lanes, parse_place, query_pairs,
-};
 use crate::privacy::Privacy;
+use crate::query_string::{Parameter, Reading, number_in, parse_lanes, query_pairs};
+pub use crate::values::PlaceName;
+use crate::values::{parse_day, parse_place};
 
 /// The query of `GET /rates`, `/rates.csv` and `/rates.svg`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]

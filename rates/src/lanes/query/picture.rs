@@ -4,9 +4,8 @@ use chassis::problem::FieldError;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Fingerprint;
-use crate::http::parameters::{
-    Fault, Parameter, PlaceName, Reading, number_in, parse_bool, parse_lanes, query_pairs, quoted,
-};
+use crate::query_string::{Parameter, Reading, number_in, parse_bool, parse_lanes, query_pairs};
+use crate::values::{Fault, PlaceName, quoted};
 
 /// The query of `GET /rates.svg` beyond that of `GET /rates`.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
