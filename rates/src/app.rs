@@ -20,7 +20,7 @@ use crate::{
     places::Catalogue,
     settings::{ApiSettings, BatchSettings, HookSettings, Settings},
     summaries::LaneLists,
-    suppliers::limits::{Reads, WriteLimits, WrongKeyLimit},
+    suppliers::limits::{ReadLimit, WriteLimits, WrongKeyLimit},
 };
 
 /// Less than the limit of the whole check in `service.rs`, so that the reason can be logged.
@@ -48,7 +48,7 @@ pub struct AppState {
     /// Rate limits of writes.
     pub write_limits: WriteLimits,
     /// Counts and limits reads by key.
-    pub read_limits: Reads,
+    pub read_limit: ReadLimit,
     /// How many wrong keys an address may send.
     pub wrong_keys: WrongKeyLimit,
     /// The turn to read a workbook: one at a time, because it must be in memory.
@@ -99,7 +99,7 @@ impl App {
             database,
             api_settings: api.clone(),
             outcomes: Outcomes::default(),
-            read_limits: Reads::new(api.reads_per_minute_by_key),
+            read_limit: ReadLimit::new(api.reads_per_minute_by_key),
             wrong_keys: WrongKeyLimit::new(api.wrong_keys_per_minute),
             write_limits: WriteLimits::new(batches.per_minute_by_key, batches.per_minute_by_address),
             rules: batches.rules(),
@@ -116,7 +116,7 @@ impl App {
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Instruments(self.clone())));
         self.outcomes.register(registry);
-        self.read_limits.register(registry);
+        self.read_limit.register(registry);
         self.lanes.reader.expensive.register(registry);
     }
 

@@ -26,7 +26,7 @@ impl Privacy {
     }
 
     /// A mean or percentile, rounded. `round_mean` of the migrations does the same.
-    pub(crate) fn price(self, exact: f64) -> f64 {
+    pub(crate) fn round_price(self, exact: f64) -> f64 {
         if self.price_step == 0 {
             return exact;
         }
@@ -35,7 +35,7 @@ impl Privacy {
     }
 
     /// A number of prices, rounded down to its band.
-    pub(crate) fn count(self, exact: i64) -> i64 {
+    pub(crate) fn round_count(self, exact: i64) -> i64 {
         if self.count_bands { bands().take_while(|band| *band <= exact).last().unwrap_or(0) } else { exact }
     }
 
@@ -77,10 +77,10 @@ mod tests {
             (499, 200),
             (500, 500),
         ] {
-            assert_eq!(BANDS.count(exact), shown, "{exact}");
-            assert_eq!(Privacy::default().count(exact), exact);
+            assert_eq!(BANDS.round_count(exact), shown, "{exact}");
+            assert_eq!(Privacy::default().round_count(exact), exact);
         }
-        assert_eq!(BANDS.count(i64::MAX), 5_000_000_000_000_000_000);
+        assert_eq!(BANDS.round_count(i64::MAX), 5_000_000_000_000_000_000);
     }
 
     #[test]
@@ -94,14 +94,14 @@ mod tests {
             (5, 2.5, 5.0),
             (5, 1.0, 0.0),
         ] {
-            assert_eq!(to(step).price(exact).to_bits(), f64::to_bits(shown), "{exact} by {step}");
+            assert_eq!(to(step).round_price(exact).to_bits(), f64::to_bits(shown), "{exact} by {step}");
         }
     }
 
     proptest! {
         #[test]
         fn min_count_reveals_no_more_than_the_band(exact in 0_i64..2_000_000, wanted in 1_i64..1_000_000) {
-            prop_assert_eq!(exact >= BANDS.least_count(wanted), BANDS.count(exact) >= wanted);
+            prop_assert_eq!(exact >= BANDS.least_count(wanted), BANDS.round_count(exact) >= wanted);
         }
     }
 }

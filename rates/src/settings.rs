@@ -126,8 +126,8 @@ impl ApiSettings {
         Privacy { min_suppliers, price_step, count_bands }
     }
 
-    /// How many prices a mean needs.
-    pub(crate) fn min_count(&self) -> i64 {
+    /// How many prices a mean needs, as numbers of prices are shown.
+    pub(crate) fn min_count_in_bands(&self) -> i64 {
         self.privacy().least_count(self.min_count)
     }
 }

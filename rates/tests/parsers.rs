@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use flate2::{Compression, read::GzEncoder};
 use proptest::prelude::*;
 use rates::batches::parse::{
-    Content, Digest, Format, LISTED_FAULTS, Progress, ReadError, Rules, decompress, read,
+    Digest, Format, LISTED_FAULTS, ParsedContent, Progress, ReadError, Rules, decompress, read,
 };
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -30,7 +30,7 @@ fn rules() -> Rules {
 
 /// What was read, and the text for COPY. Of content with faults the digest is dropped: it depends on how far a parser
 /// reads ahead before it stops.
-fn parse(format: Format, input: impl Read) -> (Content, String) {
+fn parse(format: Format, input: impl Read) -> (ParsedContent, String) {
     let mut text = Vec::new();
     let mut content = read(format, input, &rules(), &mut |piece, _| {
         text.extend_from_slice(&piece);

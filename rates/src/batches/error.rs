@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{
     pace::TooSlow,
-    parse::{Content, ReadError},
+    parse::{ParsedContent, ReadError},
 };
 
 /// Why a batch was not stored.
@@ -14,7 +14,7 @@ pub(crate) enum BatchError {
     /// The content could not be read to its end.
     Read(ReadError),
     /// The content was read and has faults.
-    Faults(Content),
+    Faults(ParsedContent),
     /// The batch that this one replaces has no prices, or no longer.
     NotReplaceable(i64),
     /// The database failed.
@@ -83,7 +83,7 @@ pub(crate) fn not_replaceable(id: i64) -> Problem {
 }
 
 /// 422 with the faults of the content.
-fn unacceptable(content: Content) -> Problem {
+fn unacceptable(content: ParsedContent) -> Problem {
     let listed = content.faults.len();
     let detail = match content.total_faults {
         1 => "The content has a fault; nothing was stored.".to_owned(),

@@ -19,7 +19,7 @@ use chassis::{Stop, problem::FieldError};
 use sqlx::PgConnection;
 
 pub(crate) use error::{BatchError, not_replaceable};
-use parse::Content;
+use parse::ParsedContent;
 use sql::Batch;
 use staging::{Extent, UnusualPrice};
 pub(crate) use upload::{ProgressCell, Upload, stage_spooled};
@@ -29,7 +29,7 @@ use crate::{app::App, background::repeat, privacy::Privacy};
 /// The name of the queue of batches.
 pub(crate) const QUEUE: &str = "batches";
 
-impl Content {
+impl ParsedContent {
     /// Gives the content back if it has no fault.
     pub(crate) fn accept(self) -> Result<Self, BatchError> {
         if self.total_faults == 0 { Ok(self) } else { Err(BatchError::Faults(self)) }
@@ -40,14 +40,14 @@ impl Content {
 const LISTED_WARNINGS: usize = 20;
 
 /// What is known of staged rows.
-pub(crate) struct Summary {
+pub(crate) struct StagedSummary {
     pub(crate) extent: Extent,
     /// The first warnings, as a JSON array: prices far from what their lane usually costs.
     pub(crate) warnings: String,
     pub(crate) total_warnings: i64,
 }
 
-impl Summary {
+impl StagedSummary {
     pub(crate) async fn of_staged(
         transaction: &mut PgConnection,
         privacy: Privacy,
@@ -83,7 +83,7 @@ pub(crate) async fn store_staged(
         // Before the summary, which would compare the prices with those that they correct.
         sql::withdraw(&mut *transaction, old).await?.ok_or(BatchError::NotReplaceable(old))?;
     }
-    let summary = Summary::of_staged(&mut *transaction, app.api_settings.privacy()).await?;
+    let summary = StagedSummary::of_staged(&mut *transaction, app.api_settings.privacy()).await?;
     let prices = staging::insert_prices(&mut *transaction, Some(batch)).await?;
     let done = sql::complete(&mut *transaction, batch, rows, prices, &summary).await?;
     app.announce_end(transaction, &done).await?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use super::{Summary, parse::Digest};
+use super::{StagedSummary, parse::Digest};
 
 /// The state of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
@@ -142,7 +142,7 @@ pub(crate) async fn complete(
     id: i64,
     rows: u64,
     prices: u64,
-    summary: &Summary,
+    summary: &StagedSummary,
 ) -> Result<Batch, sqlx::Error> {
     sqlx::query!(
         "update batches set state = 'done', checked_bytes = content_bytes, rows = $2, prices = $3, days = $4, lanes = $5,

@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     error::BatchError,
-    parse::{self, Content, Digest, Format, LISTED_FAULTS, Meter, Progress, ReadError, Rules},
+    parse::{self, Digest, Format, LISTED_FAULTS, Meter, ParsedContent, Progress, ReadError, Rules},
     spool::{PIECE, Spool},
     staging,
 };
@@ -59,7 +59,7 @@ where
         transaction: &mut PgConnection,
         format: Format,
         progress: ProgressCell,
-    ) -> Result<Content, BatchError> {
+    ) -> Result<ParsedContent, BatchError> {
         staging::create(&mut *transaction).await?;
         let mut copy = staging::copy_in(&mut *transaction).await?;
         let (texts, reading) = self.parse_on_thread(format, progress);
@@ -85,7 +85,7 @@ where
         self,
         format: Format,
         spool: &mut Spool<'_>,
-    ) -> Result<Content, BatchError> {
+    ) -> Result<ParsedContent, BatchError> {
         let (texts, reading) = self.parse_on_thread(format, ProgressCell::default());
         let (content, spooled) = tokio::join!(reading, spool.fill(texts));
         spooled?;
@@ -105,7 +105,7 @@ where
         self,
         format: Format,
         progress: ProgressCell,
-    ) -> (mpsc::Receiver<Vec<u8>>, impl Future<Output = Result<Content, ReadError>>) {
+    ) -> (mpsc::Receiver<Vec<u8>>, impl Future<Output = Result<ParsedContent, ReadError>>) {
         self.read_on_thread(move |input, rules, sink: &mut dyn FnMut(Vec<u8>) -> Result<(), ReadError>| {
             parse::read(format, input, rules, &mut |text, so_far| {
                 progress.set(so_far);
@@ -176,7 +176,7 @@ async fn copy_all(
 pub(crate) async fn stage_spooled(
     transaction: &mut PgConnection,
     spool: &Spool<'_>,
-    content: &mut Content,
+    content: &mut ParsedContent,
 ) -> Result<(), sqlx::Error> {
     staging::create(&mut *transaction).await?;
     let mut index = 0;
@@ -205,7 +205,7 @@ fn cut_into_pieces(
 }
 
 /// Adds a fault for each port of the staged rows that does not exist.
-async fn check_ports(transaction: &mut PgConnection, content: &mut Content) -> Result<(), sqlx::Error> {
+async fn check_ports(transaction: &mut PgConnection, content: &mut ParsedContent) -> Result<(), sqlx::Error> {
     staging::gather_lanes(&mut *transaction).await?;
     let unknown = staging::find_unknown_ports(transaction, LISTED_FAULTS).await?;
     content.total_faults += unknown.total;

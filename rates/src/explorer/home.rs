@@ -18,7 +18,7 @@ use crate::{
         query::{Interval, Picture, QueryLimits, RatesQuery, Statistics},
     },
     places::Catalogue,
-    summaries::{Kind, LaneList, Sort, Summary, Wanted},
+    summaries::{Kind, LaneFilter, LaneList, Sort, Summary},
 };
 
 /// The most large lanes, and the most that have moved.
@@ -111,7 +111,7 @@ impl<'a> Market<'a> {
 fn largest<'a>(list: &'a LaneList, catalogue: &Catalogue, latest: NaiveDate) -> Vec<&'a Summary> {
     let is_outermost =
         |place| catalogue.region(catalogue.code(place)).is_some_and(|region| region.depth == 0);
-    let every = Wanted::of(Kind::All);
+    let every = LaneFilter::of(Kind::All);
     let all = || list.find(&every, catalogue, Sort::Prices, false);
     let outermost = all().filter(|one| is_outermost(one.pair().0) && is_outermost(one.pair().1));
     let largest: Vec<_> =
@@ -128,7 +128,7 @@ fn movers<'a>(list: &'a LaneList, catalogue: &Catalogue, sort: Sort, latest: Nai
             && had_mean_within(7, summary, latest)
     };
     let change = |summary: &Summary| sort.value(summary).unwrap_or_default().abs();
-    let ports = Wanted::of(Kind::Ports);
+    let ports = LaneFilter::of(Kind::Ports);
     let found = list.find(&ports, catalogue, sort, false).filter(is_steady);
     let mut movers: Vec<&Summary> = found.filter(|summary| sort.value(summary).is_some()).collect();
     movers.sort_by(|a, b| change(b).total_cmp(&change(a)));

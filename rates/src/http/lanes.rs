@@ -25,7 +25,7 @@ use crate::{
     },
     places::{Catalogue, PlaceId},
     query_string::{Parameter, Reading, number_in, parse_choice},
-    summaries::{Kind, Sort, Wanted},
+    summaries::{Kind, LaneFilter, Sort},
     values::{PlaceName, parse_place},
 };
 
@@ -211,7 +211,7 @@ async fn read_and_respond(
     }
     let body = app.lanes.answers.get_or_make(tag, || {
         let words = catalogue.find_words(&query.q);
-        let filter = Wanted { kind: query.kind, origin, destination, words };
+        let filter = LaneFilter { kind: query.kind, origin, destination, words };
         let is_ascending = query.order == Order::OldestFirst;
         let found = list.find(&filter, &catalogue, query.sort, is_ascending).skip(query.offset);
         let mut found = found.map(|summary| LaneSummary::new(summary, &catalogue));

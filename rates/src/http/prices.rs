@@ -24,8 +24,8 @@ use super::{
 use crate::{
     app::App,
     batches::{
-        BatchError, Summary, Upload, not_replaceable, pace,
-        parse::{Content, Digest, Format},
+        BatchError, StagedSummary, Upload, not_replaceable, pace,
+        parse::{Digest, Format, ParsedContent},
         spool::Spool,
         sql::{self, Batch, BatchState, Identity},
         stage_spooled, store_staged,
@@ -165,7 +165,7 @@ async fn take_batch(
     // A dry run leaves nothing for a worker, so the client waits for its result.
     let received = if request.headers.respond_async && !request.query.dry_run {
         let digest = upload.spool_content(&mut spool).await?;
-        Received::Content { digest, content_id: spool.store_all().await? }
+        Received::Unparsed { digest, content_id: spool.store_all().await? }
     } else if request.headers.format == Format::Xlsx {
         let (content, rows) = read_workbook(app, upload, &mut spool).await?;
         spool = rows;
@@ -178,7 +178,7 @@ async fn take_batch(
     // one costs little compared with a batch.
     let mut transaction = connection.unlimited().begin().await?;
     let outcome = match received {
-        Received::Content { digest, content_id } => {
+        Received::Unparsed { digest, content_id } => {
             request.queue(&mut transaction, digest, content_id).await?
         }
         Received::Rows(content) => request.store(&mut transaction, content, &spool).await?,
@@ -205,7 +205,7 @@ async fn read_workbook<'a, S, E>(
     app: &'a App,
     upload: Upload<S>,
     file: &mut Spool<'a>,
-) -> Result<(Content, Spool<'a>), BatchError>
+) -> Result<(ParsedContent, Spool<'a>), BatchError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Into<Box<dyn Error + Send + Sync>>,
@@ -227,9 +227,9 @@ where
 /// What a client has sent, in a spool.
 enum Received {
     /// Rows, to be stored while the client waits.
-    Rows(Content),
+    Rows(ParsedContent),
     /// Content that is stored under this id, for a worker.
-    Content { digest: Digest, content_id: i64 },
+    Unparsed { digest: Digest, content_id: i64 },
 }
 
 impl BatchUpload<'_> {
@@ -237,7 +237,7 @@ impl BatchUpload<'_> {
     async fn store(
         &self,
         transaction: &mut PgConnection,
-        mut content: Content,
+        mut content: ParsedContent,
         spool: &Spool<'_>,
     ) -> Result<Outcome, Problem> {
         stage_spooled(&mut *transaction, spool, &mut content).await?;
@@ -251,7 +251,7 @@ impl BatchUpload<'_> {
         self.check_replaced(&mut *transaction).await?;
         let privacy = self.app.api_settings.privacy();
         if self.query.dry_run {
-            let summary = Summary::of_staged(transaction, privacy).await?;
+            let summary = StagedSummary::of_staged(transaction, privacy).await?;
             return Ok(Outcome::Checked(self.checked(&content, summary)));
         }
         let (identity, replaces) = (self.identity(content.digest), self.query.replaces);
@@ -261,7 +261,7 @@ impl BatchUpload<'_> {
     }
 
     /// The result of a dry run.
-    fn checked(&self, content: &Content, summary: Summary) -> Batch {
+    fn checked(&self, content: &ParsedContent, summary: StagedSummary) -> Batch {
         let now = Utc::now();
         let bytes = content.digest.bytes.cast_signed();
         Batch {

@@ -105,7 +105,7 @@ impl Total {
     #[expect(clippy::cast_precision_loss, reason = "see above")]
     pub(super) fn mean(self, min_count: i64, privacy: Privacy) -> Option<f64> {
         let is_enough = self.count >= privacy.least_count(min_count);
-        is_enough.then(|| privacy.price(self.sum as f64 / self.count as f64))
+        is_enough.then(|| privacy.round_price(self.sum as f64 / self.count as f64))
     }
 }
 
@@ -128,14 +128,15 @@ impl Element {
             priced_days += 1;
             percentiles = day.percentiles.as_deref();
         }
-        let (mean, count) = (total.mean(min_count, privacy), privacy.count(total.count));
+        let (mean, count) = (total.mean(min_count, privacy), privacy.round_count(total.count));
         let mut element = Self { first, last, mean, count, total, priced_days, percentiles: None };
         element.set_percentiles(percentiles, privacy);
         element
     }
 
     pub(super) fn set_percentiles(&mut self, percentiles: Option<&Percentiles>, privacy: Privacy) {
-        let rounded = |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.price(exact));
+        let rounded =
+            |percentiles: &Percentiles| percentiles.dollars().map(|exact| privacy.round_price(exact));
         self.percentiles = percentiles.filter(|_| self.mean.is_some()).map(rounded);
     }
 }

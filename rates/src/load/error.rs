@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::batches::{BatchError, parse::Content};
+use crate::batches::{BatchError, parse::ParsedContent};
 
 /// Why nothing was loaded.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum LoadError {
         fault: DumpFault,
     },
     /// The rows have faults.
-    Faults(Content),
+    Faults(ParsedContent),
     /// The database already holds prices.
     NotEmpty,
     /// The database has no tables yet, or old ones.

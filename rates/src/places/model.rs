@@ -94,9 +94,9 @@ pub type Pair = (PlaceId, PlaceId);
 #[derive(Debug, Default)]
 pub(super) struct PlaceIds {
     /// By the code of a port or the slug of a region.
-    pub(super) by_name: HashMap<String, PlaceId>,
+    pub(super) by_code: HashMap<String, PlaceId>,
     /// The same the other way round.
-    pub(super) names: HashMap<PlaceId, String>,
+    pub(super) codes: HashMap<PlaceId, String>,
     /// Each port's number with its own and those of all regions that contain it.
     pub(super) above: HashMap<PlaceId, Vec<PlaceId>>,
 }
@@ -158,7 +158,7 @@ impl Catalogue {
     /// The code of the port or the slug of the region with this number.
     #[must_use]
     pub fn code(&self, id: PlaceId) -> &str {
-        self.ids.names.get(&id).map_or("", String::as_str)
+        self.ids.codes.get(&id).map_or("", String::as_str)
     }
 
     /// Whether this is the number of a port.
@@ -217,7 +217,7 @@ impl Catalogue {
     /// The number of the port with this code or the region with this slug.
     #[must_use]
     pub fn id(&self, place: &str) -> Option<PlaceId> {
-        self.ids.by_name.get(place).copied()
+        self.ids.by_code.get(place).copied()
     }
 
     /// All pairs of places that have the prices between these two ports.

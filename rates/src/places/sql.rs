@@ -22,13 +22,13 @@ pub(crate) async fn read_all(connection: &mut PgConnection) -> Result<Catalogue,
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let by_name = sqlx::query!("select id, name from places").fetch_all(&mut *transaction).await?;
+    let by_code = sqlx::query!("select id, name from places").fetch_all(&mut *transaction).await?;
     let above = sqlx::query!("select port, place from port_places").fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     let mut ids = PlaceIds::default();
-    for row in by_name {
-        ids.names.insert(PlaceId(row.id), row.name.clone());
-        ids.by_name.insert(row.name, PlaceId(row.id));
+    for row in by_code {
+        ids.codes.insert(PlaceId(row.id), row.name.clone());
+        ids.by_code.insert(row.name, PlaceId(row.id));
     }
     for row in above {
         ids.above.entry(PlaceId(row.port)).or_default().push(PlaceId(row.place));

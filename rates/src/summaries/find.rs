@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// Which lanes are looked for.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct LaneFilter {
     pub(crate) kind: Kind,
     /// Exactly this origin.
     pub(crate) origin: Option<PlaceId>,
@@ -43,7 +43,7 @@ pub(crate) struct Traffic {
     pub(crate) prices: i64,
 }
 
-impl Wanted {
+impl LaneFilter {
     /// All lanes of this kind.
     pub(crate) fn of(kind: Kind) -> Self {
         Self { kind, origin: None, destination: None, words: Vec::new() }
@@ -72,15 +72,15 @@ impl Summary {
 }
 
 impl LaneList {
-    /// The lanes that are wanted, in this order; those without a value are last.
+    /// The lanes that pass the filter, in this order; those without a value are last.
     pub(crate) fn find<'a>(
         &'a self,
-        wanted: &Wanted,
+        filter: &LaneFilter,
         catalogue: &Catalogue,
         sort: Sort,
         is_ascending: bool,
     ) -> impl Iterator<Item = &'a Summary> {
-        self.sorted(sort, is_ascending).filter(move |summary| wanted.has(summary.pair(), catalogue))
+        self.sorted(sort, is_ascending).filter(move |summary| filter.has(summary.pair(), catalogue))
     }
 
     /// The places that are this end of a lane with prices whose other end is this place, or else any port: so a price counts

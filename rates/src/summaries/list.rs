@@ -208,7 +208,7 @@ impl LaneLists {
         transaction.commit().await?;
         // Here, so that lanes are not sorted by more than they show.
         for summary in &mut summaries {
-            summary.prices = self.privacy.count(summary.prices);
+            summary.prices = self.privacy.round_count(summary.prices);
         }
         Ok(Some(LaneList::new(state, summaries)))
     }

@@ -13,7 +13,7 @@ use chassis::{Problem, Stop};
 use chrono::{NaiveDate, Utc};
 use sqlx::{Connection, PgConnection};
 
-pub(crate) use self::find::Wanted;
+pub(crate) use self::find::LaneFilter;
 use self::sql::State;
 pub use self::{
     find::Kind,
@@ -65,7 +65,7 @@ impl App {
 
     async fn summarize_once(&self) -> Result<bool, sqlx::Error> {
         let (today, min_count, privacy) =
-            (Utc::now().date_naive(), self.api_settings.min_count(), self.api_settings.privacy());
+            (Utc::now().date_naive(), self.api_settings.min_count_in_bands(), self.api_settings.privacy());
         let mut connection = self.database.batches.acquire().await?;
         connection.limited(async |it| summarize(it, today, min_count, privacy).await).await
     }

@@ -37,24 +37,24 @@ impl WriteLimits {
     }
 
     /// Counts a write with this key; 429 when there were too many.
-    pub fn check_key(&self, key: i64) -> Result<(), Problem> {
+    pub fn admit_key(&self, key: i64) -> Result<(), Problem> {
         self.by_key.check(&key, "writes with this key")
     }
 
     /// Counts a write from this address; 429 when there were too many.
-    pub fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
+    pub fn admit_address(&self, address: IpAddr) -> Result<(), Problem> {
         self.by_address.check(&network(address), "writes from this address")
     }
 }
 
 /// Counts and limits reads by key, where reads need one.
 #[derive(Debug)]
-pub struct Reads {
+pub struct ReadLimit {
     limit: RateLimit<i64>,
     counts: Family<Vec<(&'static str, String)>, Counter>,
 }
 
-impl Reads {
+impl ReadLimit {
     /// Allows this many reads with a key per minute, in bursts of the same size.
     #[must_use]
     pub fn new(per_minute: NonZeroU32) -> Self {
@@ -62,7 +62,7 @@ impl Reads {
     }
 
     /// Counts a read with this key; 429 when there were too many.
-    pub fn count(&self, key: i64) -> Result<(), Problem> {
+    pub fn admit(&self, key: i64) -> Result<(), Problem> {
         self.limit.check(&key, "reads with this key")?;
         self.counts.get_or_create(&vec![("key", key.to_string())]).inc();
         Ok(())

@@ -106,12 +106,12 @@ impl FromRequestParts<App> for Supplier {
         let is_write = !matches!(parts.method, Method::GET | Method::HEAD);
         let client = ClientAddress::of(&parts.extensions);
         if is_write {
-            app.write_limits.check_address(client.0)?;
+            app.write_limits.admit_address(client.0)?;
         }
         let supplier = Self::authenticate(app, client, &parts.headers).await?;
         supplier.require(Scope::Write)?;
         if is_write {
-            app.write_limits.check_key(supplier.key)?;
+            app.write_limits.admit_key(supplier.key)?;
         }
         Ok(supplier)
     }
@@ -137,7 +137,7 @@ pub(crate) async fn check_reader(
     if app.api_settings.reads_need_key {
         let reader = Supplier::authenticate(app, client, headers).await?;
         reader.require(Scope::Read)?;
-        app.read_limits.count(reader.key)?;
+        app.read_limit.admit(reader.key)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 use std::{io::Write, path::Path};
 
 use rates::{
-    batches::parse::Content,
+    batches::parse::ParsedContent,
     load::{LoadError, Loaded, Mode, load_file},
 };
 use sqlx::PgPool;
@@ -22,7 +22,7 @@ async fn load(pool: &PgPool, path: &Path, mode: Mode) -> Result<Loaded, LoadErro
 }
 
 /// The faults for which a file of prices is not loaded.
-async fn faults(pool: &PgPool, text: &str, mode: Mode) -> Content {
+async fn faults(pool: &PgPool, text: &str, mode: Mode) -> ParsedContent {
     match load(pool, file(text.as_bytes()).path(), mode).await {
         Err(LoadError::Faults(content)) => content,
         other => panic!("{text}: {other:?}"),

@@ -78,7 +78,7 @@ pub struct Progress {
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct ParsedContent {
     /// The number of rows, good and bad.
     pub rows: u64,
     /// The number of the last row, as a spreadsheet shows it.
@@ -105,7 +105,7 @@ pub fn read(
     input: impl Read,
     rules: &Rules,
     sink: &mut dyn FnMut(Vec<u8>, Progress) -> Result<(), ReadError>,
-) -> Result<Content, ReadError> {
+) -> Result<ParsedContent, ReadError> {
     let mut input = Meter::new(input, rules.bytes);
     let mut rows = Rows::new(sink, input.position(), rules);
     let mut buffered = BufReader::with_capacity(meter::BUFFER, &mut input);
@@ -128,5 +128,5 @@ pub fn read(
         }
     }
     let read = rows.finish()?;
-    Ok(Content { digest: input.digest(), ..read })
+    Ok(ParsedContent { digest: input.digest(), ..read })
 }

@@ -6,7 +6,7 @@ use chassis::problem::FieldError;
 use chrono::{Days, NaiveDate, Utc};
 
 use super::{
-    Content, LISTED_FAULTS, MOST_FAULTS, Progress, Rules,
+    LISTED_FAULTS, MOST_FAULTS, ParsedContent, Progress, Rules,
     meter::{BUFFER, Digest, Position, ReadError},
 };
 use crate::values::{Fault, is_code, parse_day, quoted, write_day};
@@ -256,13 +256,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Passes on the last rows. The digest of the result is not known here.
-    pub(super) fn finish(mut self) -> Result<Content, ReadError> {
+    pub(super) fn finish(mut self) -> Result<ParsedContent, ReadError> {
         self.flush()?;
         if self.count == 0 && self.total_faults == 0 {
             self.content_fault("content", "missing", "the content has no prices");
         }
         let stopped = self.stopped();
-        Ok(Content {
+        Ok(ParsedContent {
             rows: self.count,
             last_row: self.number - 1,
             prices: self.prices,
