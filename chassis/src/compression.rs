@@ -159,12 +159,6 @@ struct Forms {
 }
 
 impl CompressibleBody {
-    /// The bytes without compression.
-    #[must_use]
-    pub fn plain(&self) -> &Bytes {
-        &self.0.plain
-    }
-
     /// The memory of the body with all forms, in bytes. It does not change: room for forms that are not made yet is
     /// included (half of the plain bytes and a little), and a form that would need more is not kept.
     #[must_use]

@@ -7,7 +7,7 @@ use chassis::{Problem, postgres, worker::Queue};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::gauge::ConstGauge,
     registry::Registry,
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -118,6 +118,7 @@ impl App {
         self.outcomes.register(registry);
         self.read_limit.register(registry);
         self.lanes.reader.expensive.register(registry);
+        self.lanes.store.register(registry);
     }
 
     /// The check of `/readyz`: the database has the schema that this program needs, and answers as it does to readers.
@@ -182,14 +183,6 @@ impl Collector for Instruments {
             let name = format!("rates_{name}");
             let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
-        }
-        for (name, help, value) in [
-            ("rates_cache_hits", "Lookups of lanes that were all in memory", lanes.store.hits()),
-            ("rates_cache_misses", "Lookups for which something was read", lanes.store.misses()),
-        ] {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
         }
         Ok(())
     }

@@ -3,14 +3,12 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::WeakShared};
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::time::sleep;
 
 use super::{
@@ -71,8 +69,10 @@ pub struct LaneStore {
     stale: Duration,
     /// Reads that run, for requests that want the same.
     readings: Mutex<HashMap<ReadingKey, WeakShared<Reading>>>,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    /// Lookups of lanes that were all in memory.
+    pub hits: Counter,
+    /// Lookups for which something was read.
+    pub misses: Counter,
 }
 
 impl LaneStore {
@@ -89,15 +89,15 @@ impl LaneStore {
             freshness,
             stale: Duration::from_secs_f64(stale_seconds),
             readings: Mutex::default(),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            hits: Counter::default(),
+            misses: Counter::default(),
         }
     }
 
     /// These ranges, if all of their months are in memory and current.
     pub(crate) fn find(&self, ranges: &[LaneRange]) -> Option<Found> {
         let lanes = self.memory.find(ranges)?;
-        self.hits.fetch_add(1, Ordering::Relaxed);
+        self.hits.inc();
         Some(Found { lanes, source: Source::Hit, places_version: 0 })
     }
 
@@ -111,7 +111,7 @@ impl LaneStore {
     }
 
     async fn read_missing(self: &Arc<Self>, ranges: &[LaneRange]) -> Result<Found, ReadError> {
-        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.misses.inc();
         let Some(stale) = self.find_stale(ranges) else {
             return self.read_now(ranges).await;
         };
@@ -201,16 +201,10 @@ impl LaneStore {
         Ok(Arc::new(ReadLanes { version, lanes }))
     }
 
-    /// Lookups of lanes that were all in memory.
-    #[must_use]
-    pub fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
-    }
-
-    /// Lookups for which something was read.
-    #[must_use]
-    pub fn misses(&self) -> u64 {
-        self.misses.load(Ordering::Relaxed)
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let (hits, misses) = (self.hits.clone(), self.misses.clone());
+        registry.register("rates_cache_hits", "Lookups of lanes that were all in memory", hits);
+        registry.register("rates_cache_misses", "Lookups for which something was read", misses);
     }
 
     /// The bytes that lanes take in memory.

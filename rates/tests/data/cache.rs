@@ -108,11 +108,11 @@ async fn a_commit_changes_the_tags_of_its_lane_and_of_every_region_above_it(pool
     for instance in [&instance, &other] {
         instance.app.lanes.freshness.acknowledge(version).await;
     }
-    let hits = instance.app.lanes.store.hits();
+    let hits = instance.app.lanes.store.hits.get();
     let changed: Vec<bool> =
         before.iter().zip(tags().await).map(|(before, after)| *before != after).collect();
     assert_eq!(changed, [true, true, true, false, false, false, false]);
-    assert_eq!(instance.app.lanes.store.hits() - hits, 4, "what did not change is not read again");
+    assert_eq!(instance.app.lanes.store.hits.get() - hits, 4, "what did not change is not read again");
 }
 
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
@@ -213,7 +213,7 @@ async fn equal_requests_in_flight_share_one_query(pool: PgPool) {
     let mut lock = pool.begin().await.unwrap();
     lock.execute("lock table daily_rates in access exclusive mode").await.unwrap();
     let release = async {
-        instance.until(|instance| instance.app.lanes.store.misses() > 0).await;
+        instance.until(|instance| instance.app.lanes.store.misses.get() > 0).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",

@@ -218,7 +218,7 @@ async fn a_repeated_question_is_answered_from_the_cache(pool: PgPool) {
         headers
     };
     assert_eq!(but_own(&miss), but_own(&hit));
-    assert_eq!((instance.app.lanes.store.hits(), instance.app.lanes.store.misses()), (1, 1));
+    assert_eq!((instance.app.lanes.store.hits.get(), instance.app.lanes.store.misses.get()), (1, 1));
     let off = Instance::with(rates::database::Database::of(pool), &[("RATES__CACHE__SIZE_BYTES", "0")])
         .listening()
         .await;
