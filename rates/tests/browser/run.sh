@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests what people see of the server at RATES_URL: the explorer and the upload form in chromium, with a key that RATES
-# makes, then the dashboard and alert rules against its metrics. With --pictures DIRECTORY writes the pictures of the README instead.
+# makes, then the dashboard and alert rules against its metrics. With --pictures DIRECTORY writes the pictures of the documents instead.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
