@@ -26,19 +26,16 @@ pub(super) fn complete(
         problem = problem.member(member, status);
     }
     let id = id.to_str().ok();
-    let mut completed = problem.response(id);
+    let (head, body) = problem.response(id).into_parts();
+    *response.body_mut() = body;
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.extend(head.headers);
+    headers.append(header::VARY, HeaderValue::from_static("accept"));
     if accept.is_some_and(|accept| accept::preferred([accept], &[crate::problem::MEDIA_TYPE, HTML]) == HTML) {
-        *completed.body_mut() = Body::from(problem.page(id));
-        let headers = completed.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(header::CONTENT_SECURITY_POLICY, crate::problem::PAGE_POLICY);
+        *response.body_mut() = Body::from(problem.page(id));
     }
-    completed.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
-    // 405 carries the allowed methods, which the router added to the first response.
-    for (name, value) in response.headers() {
-        if !completed.headers().contains_key(name) && name != header::CONTENT_LENGTH {
-            completed.headers_mut().insert(name.clone(), value.clone());
-        }
-    }
-    (completed, Some(problem))
+    (response, Some(problem))
 }
