@@ -303,8 +303,8 @@ async fn a_forced_stop_gives_the_job_back_at_once_and_does_not_count_it(pool: Pg
     let running = fixture.work(&handler, 3, 1);
     fixture.wait_until(DONE, 1).await;
     fixture.wait_until(JOBS, 0).await;
-    assert_eq!(handler.events()[2..], ["handle long 1", "committed long 1"]);
     fixture.end(running).await;
+    assert_eq!(handler.events()[2..], ["handle long 1", "committed long 1"]);
 }
 
 #[sqlx::test(migrations = false)]
@@ -322,8 +322,8 @@ async fn a_job_that_takes_too_long_has_failed_and_its_statement_is_ended(pool: P
     fixture.pool.execute("update jobs set payload = '{\"name\": \"long\"}'").await.unwrap();
     fixture.wait_until(DONE, 1).await;
     fixture.wait_until(JOBS, 0).await;
-    assert_eq!(handler.events()[2..], ["handle long 2", "committed long 2"]);
     fixture.end(running).await;
+    assert_eq!(handler.events()[2..], ["handle long 2", "committed long 2"]);
 }
 
 #[sqlx::test(migrations = false)]
