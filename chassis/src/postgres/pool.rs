@@ -220,11 +220,8 @@ impl PooledConnection {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        // Until the end, since the caller may drop this future at any point.
-        self.is_sound = false;
-        let result = in_time(self.limit, work(&mut self.connection)).await;
-        self.is_sound = !result.as_ref().is_err_and(is_outage);
-        result
+        let limit = self.limit;
+        self.limited_by_caller(|connection| in_time(limit, work(connection))).await
     }
 
     /// The same without the limit of the pool: the caller sets one, by dropping this future.
@@ -235,6 +232,7 @@ impl PooledConnection {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
+        // Until the end, since the caller may drop this future at any point.
         self.is_sound = false;
         let result = work(&mut self.connection).await;
         self.is_sound = !result.as_ref().is_err_and(is_outage);
