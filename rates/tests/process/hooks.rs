@@ -76,6 +76,19 @@ async fn work_off(pool: &PgPool) {
     }
 }
 
+/// Adds a hook whose receiver has been told of nothing yet.
+async fn add_hook(pool: &PgPool, receiver: &Receiver, events: &str) {
+    sqlx::query(
+        "insert into hooks (url, events, secret, sent_version) values ($1, $2::text[], convert_to($3, 'UTF8'), 0)",
+    )
+    .bind(&receiver.url)
+    .bind(events)
+    .bind(SECRET)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
     sqlx::raw_sql(
@@ -88,15 +101,7 @@ async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
         status(if fastrand::u8(..4) == 0 { StatusCode::BAD_GATEWAY } else { StatusCode::OK })
     })
     .await;
-    sqlx::query(
-        "insert into hooks (url, events, secret, sent_version)
-         values ($1, '{batch.done,batch.failed,data.changed}', convert_to($2, 'UTF8'), 0)",
-    )
-    .bind(&receiver.url)
-    .bind(SECRET)
-    .execute(&pool)
-    .await
-    .unwrap();
+    add_hook(&pool, &receiver, "{batch.done,batch.failed,data.changed}").await;
     let instance = Instance::new(&pool);
     let database = url(&pool);
     for round in 0..ROUNDS {
@@ -148,15 +153,7 @@ async fn each_batch_is_told_of_with_one_id_whatever_is_killed(pool: PgPool) {
 #[sqlx::test(migrator = "rates::database::MIGRATOR", fixtures("../fixtures.sql"))]
 async fn a_delivery_is_logged_with_the_id_that_the_receiver_got(pool: PgPool) {
     let receiver = Receiver::start().await;
-    sqlx::query(
-        "insert into hooks (url, events, secret, sent_version)
-         values ($1, '{data.changed}', convert_to($2, 'UTF8'), 0)",
-    )
-    .bind(&receiver.url)
-    .bind(SECRET)
-    .execute(&pool)
-    .await
-    .unwrap();
+    add_hook(&pool, &receiver, "{data.changed}").await;
     let server = serve(&[
         ("DATABASE_URL", &url(&pool)),
         ("RATES__HOOKS__ALLOW_HTTP", "true"),
