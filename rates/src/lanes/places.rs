@@ -129,6 +129,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn places_that_are_known_are_not_read_again() {
+        let pool = PgPoolOptions::new().connect_lazy("postgres://rates@127.0.0.1:1/rates").unwrap();
+        let places = Places::new(&Database::of(pool), Arc::default());
+        places.set_newest(Some(Arc::default()));
+        assert!(places.read_at(0).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_read_from_before_a_restore_does_not_bring_its_places_back() {
         let pool = PgPoolOptions::new().connect_lazy("postgres://rates@127.0.0.1:1/rates").unwrap();
         let places = Places::new(&Database::of(pool), Arc::default());
